@@ -1,0 +1,1 @@
+"""Turns MRI scans into TFRecord shards of paired low- and high-resolution slices."""

@@ -1,0 +1,144 @@
+"""Files and folders that are either whole or absent: write beside, fsync, rename.
+
+A disk that fills up or refuses raises one kind of error, and leaves what was there before.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from data_prep.errors import BadInputError, EnvironmentFault
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+}
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn any OSError met while writing ``path`` into one EnvironmentFault."""
+    try:
+        yield
+    except OSError as error:
+        reason = _HINTS.get(error.errno or 0, error.strerror or str(error))
+        raise EnvironmentFault(
+            f"cannot be written: {reason}",
+            path=path,
+            remedy="Free some space or choose another folder, then run the same command again",
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it is fsynced and becomes ``path``.
+
+    Raises:
+        EnvironmentFault: The disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Keeps the suffixes: writers such as nibabel choose the format by them.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=f"-{path.name}")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            _fsync(temporary)
+            temporary.replace(path)
+            _fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole UTF-8 text file, or leave the old one."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; on success it takes the place of ``path``.
+
+    An existing folder is moved aside first and removed after, so a crash leaves the old folder
+    or the new one, never a mixture.
+
+    Raises:
+        EnvironmentFault: The disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".tmp-{path.name}-"))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            for child in temporary.rglob("*"):
+                _fsync(child)
+            _fsync(temporary)
+            _swap(temporary, path)
+            _fsync(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process; a second one is refused. Freed even by a kill.
+
+    Raises:
+        BadInputError: Another process holds the folder.
+        EnvironmentFault: The folder cannot be written.
+    """
+    folder = Path(folder)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInputError(
+                "is in use by another process",
+                path=folder,
+                remedy="Wait for it to end, or choose another folder",
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _swap(new: Path, path: Path) -> None:
+    if not path.exists():
+        new.rename(path)
+        return
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".old-{path.name}-"))
+    path.rename(aside / path.name)
+    new.rename(path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,67 @@
+"""The exceptions a user can meet; each class carries the exit code of its kind.
+
+A message is one line: the file, what is wrong with it, and what to do.
+"""
+
+from pathlib import Path
+
+
+class SrmriError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Args:
+        fault: What is wrong and what was expected, as a clause without a full stop.
+        path: The file or folder at fault, if there is one.
+        remedy: What the user can do about it, as a sentence without a full stop.
+    """
+
+    exit_code = 1
+
+    def __init__(self, fault: str, *, path: str | Path | None = None, remedy: str = "") -> None:
+        self.fault = fault
+        self.path = None if path is None else Path(path)
+        self.remedy = remedy
+        super().__init__(fault, path, remedy)
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path is not None else ""
+        what_to_do = f". {self.remedy}" if self.remedy else ""
+        return f"{where}{self.fault}{what_to_do}."
+
+    def __reduce__(self) -> tuple:
+        # Keyword-only arguments do not survive Exception's own pickling between processes.
+        return _rebuild, (type(self), self.fault, self.path, self.remedy)
+
+
+class ConfigError(SrmriError):
+    """Wrong usage or configuration."""
+
+    exit_code = 2
+
+
+class BadInputError(SrmriError):
+    """An input file is missing, malformed or unsuitable."""
+
+    exit_code = 3
+
+
+class CorruptArtefactError(SrmriError):
+    """A shard, checkpoint, model or weight file is not what was written."""
+
+    exit_code = 4
+
+
+class EnvironmentFault(SrmriError):  # noqa: N818  # a full disk or no network is nobody's error
+    """Disk, network, device or a missing optional package."""
+
+    exit_code = 5
+
+
+class DivergedError(SrmriError):
+    """Training produced a value that is not finite, or a dead network."""
+
+    exit_code = 6
+
+
+def _rebuild(kind: type[SrmriError], fault: str, path: Path | None, remedy: str) -> SrmriError:
+    return kind(fault, path=path, remedy=remedy)

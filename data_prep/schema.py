@@ -1,0 +1,183 @@
+"""The record and the manifest: the one contract between data_prep and srmri_tf.
+
+A shard folder holds one TFRecord file per scan and ``manifest.json``. Each record is one pair:
+
+======== ======== ==================================================================
+feature  type     content
+======== ======== ==================================================================
+``lr``   bytes    low-resolution pixels, little-endian uint16 codes, row-major
+``hr``   bytes    high-resolution pixels, the same
+``slice`` int64   index of the slice in its volume
+``row``  int64    first row of the patch in its slice (0 for whole slices)
+``col``  int64    first column of the patch in its slice (0 for whole slices)
+======== ======== ==================================================================
+
+A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, and the range
+[-0.25, 1.75) leaves room for the ringing that truncated k-space adds to a volume in [0, 1].
+"""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data_prep.errors import BadInputError, CorruptArtefactError
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+CODE_ZERO = 8192
+CODE_SCALE = 32768
+
+Split = Literal["train", "val", "test"]
+Kind = Literal["patches", "slices"]
+
+
+def encode(intensities: np.ndarray) -> np.ndarray:
+    """Turn intensities into uint16 codes, saturating outside [-0.25, 1.75).
+
+    Args:
+        intensities: Any shape, float, nominally in [0, 1].
+    """
+    codes = np.rint(np.asarray(intensities, np.float32) * CODE_SCALE) + CODE_ZERO
+    return np.clip(codes, 0, 65535).astype("<u2")
+
+
+def decode(codes: np.ndarray) -> np.ndarray:
+    """Turn uint16 codes back into float32 intensities (the inverse of `encode` to 1.6e-5)."""
+    return (codes.astype(np.float32) - CODE_ZERO) / CODE_SCALE
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Degradation(_Frozen):
+    """How a low-resolution image was made from a high-resolution one (networks.md 8).
+
+    Args:
+        keep: Fraction of k-space kept, in (0, 1].
+        keep_by: ``area``: the box holds that fraction of k-space; ``axis``: of each axis.
+        lr: ``magnitude`` of the inverse FFT, or its ``real`` part.
+    """
+
+    keep: float = Field(0.25, gt=0, le=1)
+    keep_by: Literal["area", "axis"] = "area"
+    lr: Literal["magnitude", "real"] = "magnitude"
+
+
+class Parameters(_Frozen):
+    """Everything that decides what is in the shards, apart from the scans themselves.
+
+    Args:
+        degradation: The k-space truncation.
+        patch_size: Side of a training patch in pixels.
+        plane: Slice axis after reorientation to RAS+: ``auto`` is the axis of largest spacing.
+        min_signal: Training patches whose brightest HR pixel is below this fraction of the
+            volume's maximum are left out; 0 keeps every patch, as the paper does.
+    """
+
+    degradation: Degradation = Degradation()
+    patch_size: int = Field(64, ge=9)
+    plane: Literal["auto", "sagittal", "coronal", "axial"] = "auto"
+    min_signal: float = Field(0.0, ge=0, lt=1)
+
+
+class Shard(_Frozen):
+    """One TFRecord file: every record has the same ``height`` x ``width``.
+
+    Args:
+        file: Name inside the shard folder.
+        subject: Subject label; no subject is in two splits unless the split is slice-wise.
+        session: Session label, empty if there is none.
+        split: Which split the shard was prepared for.
+        kind: ``patches`` for training, or whole ``slices``.
+        records: Number of records.
+        height: Rows of one record's image, in pixels.
+        width: Columns of one record's image, in pixels.
+        slice_height: Rows of the slice the records come from.
+        slice_width: Columns of that slice.
+        slices: Number of distinct slices in the shard.
+        plane: The plane the slices lie in.
+        spacing: Row, column and slice spacing in mm.
+        scale: The intensity that became 1, in the scan's own units.
+        source: Name of the scan file.
+        source_sha256: SHA-256 of the scan file.
+        bytes: Size of the shard file.
+        sha256: SHA-256 of the shard file.
+    """
+
+    file: str
+    subject: str
+    session: str = ""
+    split: Split
+    kind: Kind
+    records: int = Field(ge=0)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    slice_height: int = Field(gt=0)
+    slice_width: int = Field(gt=0)
+    slices: int = Field(gt=0)
+    plane: Literal["sagittal", "coronal", "axial"]
+    spacing: tuple[float, float, float]
+    scale: float = Field(gt=0)
+    source: str
+    source_sha256: str
+    bytes: int = Field(ge=0)
+    sha256: str
+
+
+class Manifest(_Frozen):
+    """What a shard folder holds and how it was made."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    software: str
+    parameters: Parameters
+    split_by: Literal["subject", "slice"] = "subject"
+    shards: tuple[Shard, ...]
+
+    def of(self, split: Split) -> tuple[Shard, ...]:
+        """The shards prepared for one split, in manifest order."""
+        return tuple(shard for shard in self.shards if shard.split == split)
+
+    def subjects(self, split: Split) -> list[str]:
+        """The sorted subject labels of one split."""
+        return sorted({shard.subject for shard in self.of(split)})
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate the manifest of a shard folder.
+
+    Raises:
+        BadInputError: There is no manifest, or it is of another schema version.
+        CorruptArtefactError: The manifest cannot be understood.
+    """
+    path = Path(folder) / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInputError(
+            f"is not a folder of shards: it has no {MANIFEST_NAME}",
+            path=folder,
+            remedy="Make one with `srmri-tf prepare SCANS -o FOLDER`",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise CorruptArtefactError(f"is not UTF-8 text ({error})", path=path) from None
+    try:
+        raw = json.loads(text)
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if isinstance(version, int) and version != SCHEMA_VERSION:
+            raise BadInputError(
+                f"has schema version {version}, but this software reads {SCHEMA_VERSION}",
+                path=path,
+                remedy="Prepare the scans again with this version",
+            )
+        return Manifest.model_validate_json(text)
+    except (json.JSONDecodeError, ValidationError) as error:
+        first_line = str(error).replace("\n", "; ")[:300]
+        raise CorruptArtefactError(
+            f"is not a valid manifest ({first_line})",
+            path=path,
+            remedy="Prepare the scans again",
+        ) from None

@@ -1,0 +1,56 @@
+"""The `srmri-tf` command: one module per group of commands, nothing heavy imported before one runs."""
+
+import sys
+
+import click
+
+from data_prep.errors import ConfigError, SrmriError
+from srmri_tf import __version__
+from srmri_tf.cli import data, model
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="srmri-tf")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Super-resolution MRI with GAN-CPCE and GAN-CIRCLE.
+
+    prepare turns scans into shards, fit trains, evaluate measures, export ships the model.
+    """
+
+
+for command in (*data.COMMANDS, *model.COMMANDS):
+    cli.add_command(command)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; every error is a few lines on stderr and its own exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        cli.main(arguments, prog_name="srmri-tf", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(ConfigError.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        _report(error)
+        sys.exit(error.exit_code if isinstance(error, SrmriError) else 1)
+
+
+def _report(error: Exception) -> None:
+    if isinstance(error, SrmriError):
+        click.echo(f"srmri-tf: {error}", err=True)
+        return
+    click.echo(
+        f"srmri-tf: internal error: {type(error).__name__}: {error}\n"
+        "This is a fault in srmri-tf; `srmri-tf --debug ...` shows where.",
+        err=True,
+    )

@@ -1,0 +1,5 @@
+"""Commands about data: download, prepare, verify, inspect."""
+
+import click
+
+COMMANDS: tuple[click.Command, ...] = ()

@@ -1,0 +1,5 @@
+"""Commands about models: fit, evaluate, export, demo."""
+
+import click
+
+COMMANDS: tuple[click.Command, ...] = ()
