@@ -18,14 +18,14 @@ A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, an
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_prep.errors import BadInputError, CorruptArtefactError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
 CODE_ZERO = 8192
 CODE_SCALE = 32768
@@ -131,7 +131,7 @@ class Shard(_Frozen):
 class Manifest(_Frozen):
     """What a shard folder holds and how it was made."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     software: str
     parameters: Parameters
     split_by: Literal["subject", "slice"] = "subject"

@@ -1,4 +1,4 @@
-"""The `srmri-tf` command: one module per group of commands, nothing heavy imported before one runs."""
+"""The `srmri-tf` command: nothing heavy is imported before one runs."""
 
 import sys
 
