@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 
 _HINTS = {
     errno.ENOSPC: "the disk is full",
@@ -142,3 +142,28 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def refuse_foreign(folder: Path, marker: str, what: str) -> None:
+    """Refuse an output folder that already holds something else.
+
+    Args:
+        folder: The output folder; absent, empty or one of ours (it holds ``marker``) is fine.
+        marker: Name of the file that makes the folder ours.
+        what: What the folder should be, for the message: "a training run".
+
+    Raises:
+        ConfigError: The folder is a file, or holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError("is a file, not a folder", path=folder, remedy="Choose another -o")
+    if not folder.is_dir() or (folder / marker).exists():
+        return
+    # A dot file is ours: the lock, or what a killed write left behind.
+    if any(not child.name.startswith(".") for child in folder.iterdir()):
+        raise ConfigError(
+            f"already holds something that is not {what}",
+            path=folder,
+            remedy="Choose another folder for -o",
+        )

@@ -1,5 +1,116 @@
 """Commands about models: fit, evaluate, export, demo."""
 
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
 import click
 
-COMMANDS: tuple[click.Command, ...] = ()
+FOLDER = click.Path(path_type=Path)
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's start-up chatter off the terminal; call before the first import."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@click.group()
+def fit() -> None:
+    """Train a network on prepared shards, or go on training it."""
+
+
+@fit.command("cpce")
+@click.argument("shards", type=FOLDER)
+@click.option("-o", "--output", "run", type=FOLDER, required=True, help="The RUN folder.")
+@click.option(
+    "--recipe", help="A recipe's name or a TOML file; paper-cpce unless RUN already has settings."
+)
+@click.option("--epochs", type=int, help="Adversarial epochs; the rate's decay shrinks with them.")
+@click.option("--batch-size", type=int, help="Pairs per update, over all devices together.")
+@click.option("--seed", type=int, help="Decides weights, order and random numbers.")
+@click.option("--precision", help="float32, bfloat16 or auto.")
+@click.option("--vgg-weights", help="auto, imagenet or a file in Keras's layout.")
+@click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting: objective.l1=100."
+)
+def fit_cpce(
+    shards: Path, run: Path, recipe: str | None, devices: int | None, **given: Any
+) -> None:
+    """Train GAN-CPCE on SHARDS.
+
+    The same command goes on with a RUN that was interrupted. Progress, and after each epoch PSNR
+    and SSIM beside the low-resolution input's, go to stderr; log.csv in RUN has every term.
+    """
+    from srmri_tf.config import load_recipe
+
+    overrides = _overrides(given.pop("settings"))
+    overrides |= {key: value for key, value in given.items() if value is not None}
+    if "epochs" in overrides:
+        overrides["schedule.epochs"] = overrides.pop("epochs")
+    existing = run / "config.toml"
+    base = recipe or (str(existing) if existing.is_file() else "paper-cpce")
+    config = load_recipe(base, overrides)
+    quiet_tensorflow()
+    from srmri_tf.training import fit as train
+
+    result = train(config, shards, run, devices=devices)
+    click.echo(f"run: {result.folder}")
+
+
+@click.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
+@click.argument("shards", type=FOLDER)
+@click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
+def evaluate(runs: tuple[Path, ...], shards: Path, out: Path) -> None:
+    """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
+    quiet_tensorflow()
+    from srmri_tf.evaluate import evaluate as measure
+    from srmri_tf.evaluate import table
+
+    result = measure(runs, shards, out)
+    click.echo(table(result.rows))
+    if result.n_air:
+        click.echo(f"{result.n_air} air-only slices are left out")
+    click.echo(f"figure: {result.figure}")
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.option("-o", "--output", "out", type=FOLDER, required=True, help="The SavedModel's folder.")
+@click.option("--overwrite", is_flag=True, help="Replace a SavedModel that is already there.")
+def export(run: Path, out: Path, overwrite: bool) -> None:
+    """Write RUN's best generator as a SavedModel: input `lr`, output `sr`."""
+    quiet_tensorflow()
+    from srmri_tf.export import export as write
+
+    click.echo(f"SavedModel: {write(run, out, overwrite)}")
+
+
+@click.command()
+@click.option("-o", "--output", "out", type=FOLDER, required=True, help="Everything goes there.")
+@click.option("--vgg-weights", default="auto", help="auto, imagenet or a file in Keras's layout.")
+@click.option("--workers", type=click.IntRange(1), default=2, help="Processes that prepare.")
+def demo(out: Path, vgg_weights: str, workers: int) -> None:
+    """Download three real scans, train GAN-CPCE on two, test on the third, export it."""
+    quiet_tensorflow()
+    from srmri_tf.demo import demo as run_demo
+
+    run_demo(out, vgg_weights, workers)
+
+
+def _overrides(settings: tuple[str, ...]) -> dict[str, Any]:
+    overrides = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not (key and equals):
+            raise click.UsageError(f"--set takes KEY=VALUE, got {setting!r}")
+        try:
+            overrides[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[key] = text
+    return overrides
+
+
+COMMANDS: tuple[click.Command, ...] = (fit, evaluate, export, demo)

@@ -1,0 +1,74 @@
+"""Arrays and their story in one file that is either whole or absent.
+
+The file is a NumPy .npz: every member carries a CRC that is checked on reading, and reading it
+never executes anything. A member ``meta`` holds JSON.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.atomic import atomic_file
+from data_prep.errors import CorruptArtefactError
+
+_META = "meta"
+
+
+def save(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write arrays and JSON-ready ``meta`` beside ``path`` and rename.
+
+    Raises:
+        EnvironmentFault: The disk is full or the folder cannot be written; the old file stays.
+    """
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{_META: text}, **dict(arrays))
+
+
+def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what `save` wrote.
+
+    Raises:
+        CorruptArtefactError: The file is cut, changed or of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        meta = json.loads(bytes(arrays.pop(_META)))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CorruptArtefactError(
+            f"is not a whole checkpoint ({error})",
+            path=path,
+            remedy="Restore it from a copy, or train into a new folder",
+        ) from None
+    return arrays, meta
+
+
+def assign(path: Path, variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Give every variable its array; names and shapes must agree exactly.
+
+    Args:
+        path: Where the arrays came from, for the error.
+        variables: Keras variables by name.
+        arrays: Arrays by the same names.
+
+    Raises:
+        CorruptArtefactError: It is the checkpoint of another model.
+    """
+    expected = {name: tuple(v.shape) for name, v in variables.items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if expected != found:
+        odd = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise CorruptArtefactError(
+            f"holds the weights of another model: {odd[0]} has shape {found.get(odd[0])}, "
+            f"expected {expected.get(odd[0])}",
+            path=path,
+            remedy="Use the recipe it was trained with",
+        )
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

@@ -1,0 +1,193 @@
+"""Verified shards -> pairs for training and whole slices for measuring.
+
+The order of training pairs is a pure function of (seed, epoch), so a run that was interrupted sees
+what it would have seen.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
+from data_prep.shards import verify
+
+SHUFFLE_BUFFER = 8192
+_FEATURES = {
+    "lr": tf.io.FixedLenFeature([], tf.string),
+    "hr": tf.io.FixedLenFeature([], tf.string),
+    "slice": tf.io.FixedLenFeature([], tf.int64),
+    "row": tf.io.FixedLenFeature([], tf.int64),
+    "col": tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+@dataclass(frozen=True)
+class SlicePair:
+    """One slice as the network will see it, and the truth.
+
+    Args:
+        subject: Subject label.
+        session: Session label, empty if there is none.
+        index: Index of the slice in its volume.
+        lr: (H, W) float32, low resolution.
+        hr: (H, W) float32 in [0, 1].
+    """
+
+    subject: str
+    session: str
+    index: int
+    lr: np.ndarray
+    hr: np.ndarray
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A shard folder whose every byte has been checked against its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Shards":
+        """Check the folder and return it.
+
+        Raises:
+            BadInputError: The folder is not one of shards, or of another schema version.
+            CorruptArtefactError: A shard is missing, foreign, cut, or differs in a single bit.
+        """
+        return cls(Path(folder), verify(Path(folder)))
+
+    def training(self) -> tuple[Shard, ...]:
+        """The patch shards of the training split.
+
+        Raises:
+            BadInputError: There are none, or their patches differ in size.
+        """
+        shards = tuple(s for s in self.manifest.of("train") if s.records)
+        if not shards:
+            raise BadInputError(
+                "has no training patches",
+                path=self.folder,
+                remedy="Prepare with --val-fraction and --test-fraction that leave some subjects",
+            )
+        sizes = {(s.height, s.width) for s in shards}
+        if len(sizes) > 1:
+            raise BadInputError(f"mixes patches of sizes {sorted(sizes)}", path=self.folder)
+        return shards
+
+    def records(self) -> int:
+        """Number of training pairs."""
+        return sum(shard.records for shard in self.training())
+
+    def pairs(
+        self, batch: int, seed: int, epochs: range, replicas: int = 1
+    ) -> tuple[tf.data.Dataset, int]:
+        """Shuffled training pairs of several epochs, one after the other.
+
+        Args:
+            batch: Pairs per element, over all replicas together.
+            seed: With the epoch, decides the order.
+            epochs: The 0-based epochs to run through.
+            replicas: Devices that will share each batch.
+
+        Returns:
+            A dataset of ((B, h, w, 1), (B, h, w, 1)) float32 pairs (lr, hr), and its elements per
+            epoch. What does not fill a batch is left out until the next epoch's other order.
+
+        Raises:
+            ConfigError: The batch cannot be shared evenly, or is larger than the data.
+        """
+        if batch % replicas:
+            raise ConfigError(
+                f"a batch of {batch} pairs cannot be shared by {replicas} devices",
+                remedy=f"Choose a batch size that is a multiple of {replicas}",
+            )
+        shards = self.training()
+        steps = self.records() // batch
+        if steps == 0:
+            raise ConfigError(
+                f"one step takes {batch} pairs, but there are only {self.records()}",
+                path=self.folder,
+                remedy="Choose a smaller --batch-size or prepare more scans",
+            )
+        shape = (shards[0].height, shards[0].width)
+        files = [str(self.folder / shard.file) for shard in shards]
+        data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
+            lambda epoch: _one_epoch(files, batch, seed, epoch, shape)
+        )
+        options = tf.data.Options()
+        options.deterministic = True
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return data.with_options(options).prefetch(tf.data.AUTOTUNE), steps
+
+    def slices(self, split: Split) -> Iterator[SlicePair]:
+        """Whole slices of one split, in manifest order; patches are put together again."""
+        for shard in self.manifest.of(split):
+            yield from _slices(self.folder / shard.file, shard)
+
+    def some_slices(self, split: Split, at_most: int) -> list[SlicePair]:
+        """At most so many slices of a split, evenly spaced; 0 takes all."""
+        total = sum(shard.slices for shard in self.manifest.of(split))
+        wanted = set(range(total))
+        if at_most and at_most < total:
+            # The middle of each of `at_most` equal stretches: never the empty outermost slices.
+            wanted = {int((i + 0.5) * total / at_most) for i in range(at_most)}
+        return [pair for i, pair in enumerate(self.slices(split)) if i in wanted]
+
+
+def _one_epoch(
+    files: list[str], batch: int, seed: int, epoch: tf.Tensor, shape: tuple[int, int]
+) -> tf.data.Dataset:
+    state = tf.stack([tf.constant(seed, tf.int64), epoch])
+    order = tf.random.experimental.stateless_shuffle(tf.range(len(files)), state)
+    ordered = tf.gather(tf.constant(files), order)
+    return (
+        tf.data.Dataset.from_tensor_slices(ordered)
+        .interleave(
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
+            cycle_length=min(8, len(files)),
+            block_length=32,
+            num_parallel_calls=1,
+        )
+        .shuffle(SHUFFLE_BUFFER, seed=seed * 1_000_003 + epoch, reshuffle_each_iteration=False)
+        .batch(batch, drop_remainder=True)
+        # Parsing a whole batch at once is twice as fast as parsing records one by one.
+        .map(lambda records: _parse(records, shape), num_parallel_calls=tf.data.AUTOTUNE)
+    )
+
+
+def _parse(records: tf.Tensor, shape: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+    parsed = tf.io.parse_example(records, {name: _FEATURES[name] for name in ("lr", "hr")})
+    return _intensities(parsed["lr"], shape), _intensities(parsed["hr"], shape)
+
+
+def _intensities(images: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
+    codes = tf.reshape(tf.io.decode_raw(images, tf.uint16), [-1, *shape, 1])
+    return (tf.cast(codes, tf.float32) - CODE_ZERO) / CODE_SCALE
+
+
+def _slices(path: Path, shard: Shard) -> Iterator[SlicePair]:
+    shape = (shard.height, shard.width)
+    slice_shape = (shard.slice_height, shard.slice_width)
+    current = -1
+    lr = hr = np.zeros(slice_shape, np.float32)
+    for records in tf.data.TFRecordDataset(str(path)).batch(16):
+        parsed = tf.io.parse_example(records, _FEATURES)
+        lr_images, hr_images = (
+            _intensities(parsed[k], shape).numpy()[..., 0] for k in ("lr", "hr")
+        )
+        places = (parsed[k].numpy() for k in ("slice", "row", "col"))
+        for index, row, col, lr_image, hr_image in zip(*places, lr_images, hr_images, strict=True):
+            if index != current:
+                if current >= 0:
+                    yield SlicePair(shard.subject, shard.session, current, lr, hr)
+                current = int(index)
+                lr, hr = np.zeros(slice_shape, np.float32), np.zeros(slice_shape, np.float32)
+            window = np.s_[row : row + shape[0], col : col + shape[1]]
+            lr[window], hr[window] = lr_image, hr_image
+    if current >= 0:
+        yield SlicePair(shard.subject, shard.session, current, lr, hr)

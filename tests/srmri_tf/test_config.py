@@ -1,0 +1,98 @@
+"""Recipes, the schedule, and every way a setting can be wrong."""
+
+import pytest
+
+from data_prep.errors import ConfigError
+from srmri_tf.config import (
+    CpceConfig,
+    Schedule,
+    differences,
+    load_recipe,
+    parse,
+    recipe_names,
+    to_toml,
+)
+
+
+def test_the_papers_learning_rates():
+    rate = Schedule().rate
+    assert [rate(0), rate(49), rate(50)] == [1e-4, 1e-4, 1e-4]
+    assert rate(51) == pytest.approx(9.8e-5)
+    assert rate(75) == pytest.approx(5e-5)
+    assert rate(99) == pytest.approx(2e-6)
+
+
+def test_phases_follow_each_other_and_the_decay_counts_adversarial_epochs():
+    schedule = Schedule(epochs=4, warmup_epochs=2, critic_epochs=1, learning_rate=1.0)
+    assert [schedule.phase(e) for e in range(7)] == ["content"] * 2 + ["critic"] + [
+        "adversarial"
+    ] * 4
+    assert [schedule.rate(e) for e in range(7)] == [1e-3, 1e-3, 1.0, 1.0, 1.0, 1.0, 0.5]
+
+
+def test_the_paper_recipe_is_the_defaults():
+    assert differences(load_recipe("paper-cpce"), CpceConfig()) == []
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_survives_its_own_toml(name, tmp_path):
+    config = load_recipe(name)
+    path = tmp_path / "again.toml"
+    path.write_text(to_toml(config))
+    assert load_recipe(str(path)) == config
+
+
+def test_every_fault_is_listed_with_its_path_and_the_nearest_key(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        parse(
+            {"batchsize": 3, "objective": {"lambda_l1": 1, "n_critc": 2, "l1": -1}, "seed": "x"},
+            tmp_path / "r.toml",
+        )
+    message = str(caught.value)
+    assert "r.toml" in message
+    assert "batchsize: unknown key; did you mean batch_size?" in message
+    assert "objective.n_critc: unknown key; did you mean n_critic?" in message
+    assert "objective.lambda_l1: unknown key" in message
+    assert "objective.l1: " in message
+    assert "seed: " in message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"schedule.epochs": -1},
+        {"schedule.epochs": 0},
+        {"schedule.learning_rate": 0},
+        {"schedule.learning_rate": float("inf")},
+        {"schedule.learning_rate": float("nan")},
+        {"batch_size": 0},
+        {"precision": "half"},
+        {"objective.penalty_norm": "column"},
+        {"schedule": 3},
+    ],
+)
+def test_bad_ranges_are_refused(overrides):
+    with pytest.raises(ConfigError):
+        load_recipe("demo" if overrides != {"schedule.epochs": 0} else "paper-cpce", overrides)
+
+
+def test_unknown_recipe_names_the_known_ones():
+    with pytest.raises(ConfigError, match="paper-cpce"):
+        load_recipe("papercpce")
+
+
+def test_broken_toml_names_the_file(tmp_path):
+    (tmp_path / "bad.toml").write_text("a = = 1")
+    with pytest.raises(ConfigError, match=r"bad\.toml.*not valid TOML"):
+        load_recipe(str(tmp_path / "bad.toml"))
+
+
+def test_an_override_inside_a_plain_value_is_refused():
+    with pytest.raises(ConfigError, match="seed"):
+        load_recipe("demo", {"seed.deep": 1})
+
+
+def test_differences_name_path_and_both_values():
+    new = load_recipe("paper-cpce", {"objective.l1": 2.0})
+    assert differences(CpceConfig(), new) == ["objective.l1: 0.0 -> 2.0"]

@@ -1,0 +1,236 @@
+"""GAN-CPCE against the published shapes and counts, and its step against plain autodiff."""
+
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srmri_tf import losses
+from srmri_tf.config import CpceConfig, CpceObjective
+from srmri_tf.cpce import Cpce, CpceCritic, CpceGenerator, build
+
+RNG = np.random.default_rng(0)
+
+
+def generator(**kwargs):
+    network = CpceGenerator(**kwargs)
+    network.build((None, None, None, 1))
+    return network
+
+
+def critic(side=64):
+    network = CpceCritic()
+    network.build((None, side, side, 1))
+    return network
+
+
+def pairs(count, side=16):
+    lr, hr = RNG.random((2, count, side, side, 1), np.float32)
+    return lr, hr
+
+
+def test_parameter_counts_are_the_papers():
+    assert generator().count_params() == 62_016
+    assert critic().count_params() == 17_923_521
+
+
+def test_generator_layers_have_the_published_weights():
+    # 3x3 1->32, three 32->32; three transposed 32->32; three 1x1 64->32; the last to one channel.
+    shapes = sorted(tuple(w.shape) for w in generator().weights)
+    encoder = [(3, 3, 1, 32)] + [(3, 3, 32, 32)] * 3
+    decoder = [(3, 3, 32, 32)] * 3 + [(3, 3, 1, 32)]
+    assert shapes == sorted(encoder + decoder + [(1, 1, 64, 32)] * 3)
+
+
+def test_generator_layers_have_the_published_sizes():
+    network = generator()
+    x = tf.zeros([1, 64, 64, 1])
+    sides = []
+    for conv in network.encoder:
+        x = conv(x)
+        sides.append(x.shape[1])
+    for deconv in network.decoder:
+        x = deconv(x)
+        sides.append(x.shape[1])
+    sides.append(network.deconv8(x).shape[1])
+    assert sides == [62, 60, 58, 56, 58, 60, 62, 64]
+
+
+def test_critic_layers_have_the_published_sizes():
+    network = critic()
+    x = tf.zeros([1, 64, 64, 1])
+    shapes = []
+    for conv in network.convs:
+        x = conv(x)
+        shapes.append(tuple(x.shape[1:]))
+    assert shapes == [
+        (64, 64, 64),
+        (32, 32, 64),
+        (32, 32, 128),
+        (16, 16, 128),
+        (16, 16, 256),
+        (8, 8, 256),
+    ]
+    assert network.dense1.kernel.shape == (8 * 8 * 256, 1024)
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (33, 20), (64, 64)])
+def test_generator_keeps_any_size(height, width):
+    assert generator()(tf.zeros([2, height, width, 1])).shape == (2, height, width, 1)
+
+
+def test_skips_join_features_of_their_own_size_in_the_published_order():
+    # A network whose deconvolutions are silent passes on conv1 alone through squeeze7.
+    network = generator()
+    for deconv in network.decoder:
+        deconv.kernel.assign(tf.zeros_like(deconv.kernel))
+    x = RNG.random((1, 12, 12, 1), np.float32)
+    conv1 = tf.nn.relu(network.encoder[0](x))
+    silent = tf.concat([conv1, tf.zeros_like(conv1)], axis=-1)
+    expected = tf.nn.relu(network.deconv8(tf.nn.relu(network.squeeze[2](silent))))
+    np.testing.assert_allclose(network(x), expected, atol=1e-6)
+
+
+def test_shortcut_adds_the_input_before_the_last_relu():
+    network = generator(shortcut=True)
+    network.deconv8.kernel.assign(tf.zeros_like(network.deconv8.kernel))
+    x = RNG.standard_normal((1, 10, 10, 1)).astype(np.float32)
+    np.testing.assert_allclose(network(x), np.maximum(x, 0))
+
+
+@pytest.mark.parametrize("kind", [CpceGenerator, CpceCritic])
+def test_a_network_survives_its_own_config_and_a_file(kind, tmp_path):
+    network = kind(name="net")
+    network.build((None, 16, 16, 1))
+    x = RNG.random((2, 16, 16, 1), np.float32)
+    clone = kind.from_config(network.get_config())
+    clone.build((None, 16, 16, 1))
+    clone.set_weights(network.get_weights())
+    np.testing.assert_array_equal(clone(x), network(x))
+    network.save_weights(tmp_path / "net.weights.h5")
+    clone.load_weights(tmp_path / "net.weights.h5")
+    np.testing.assert_array_equal(clone(x), network(x))
+
+
+@pytest.mark.parametrize("kind", [CpceGenerator, CpceCritic])
+def test_mixed_precision_computes_in_half_and_answers_in_single(kind):
+    network = kind(dtype="mixed_bfloat16")
+    network.build((None, 16, 16, 1))
+    assert {w.dtype for w in network.weights} == {"float32"}
+    assert network(tf.ones([1, 16, 16, 1])).dtype == tf.float32
+
+
+def test_critic_step_is_the_gradient_of_equation_2():
+    lr, hr = pairs(4)
+    objective = CpceObjective(perceptual=0, n_critic=1)
+    model = Cpce(generator(shortcut=True), critic(16), None, objective, seed=3)
+    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1))
+    before = [w.numpy() for w in model.critic.trainable_variables]
+    alpha = tf.random.stateless_uniform([4, 1, 1, 1], [3, 0])
+    with tf.GradientTape() as tape:
+        fake = model.generator(lr)
+        expected = losses.wasserstein_critic(
+            model.critic(hr), model.critic(fake)
+        ) + 10 * losses.gradient_penalty(model.critic, hr, fake, alpha)
+    gradients = tape.gradient(expected, [w.value for w in model.critic.trainable_variables])
+    model.phase = "critic"
+    logs = model.train_step((tf.constant(lr), tf.constant(hr)))
+    assert float(logs["critic_loss"]) == pytest.approx(float(expected), rel=1e-4)
+    for old, gradient, new in zip(before, gradients, model.critic.trainable_variables, strict=True):
+        np.testing.assert_allclose(new, old - 0.1 * gradient.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_generator_step_is_the_gradient_of_the_weighted_terms():
+    lr, hr = pairs(2)
+
+    class Features(keras.Model):
+        def call(self, x, training=False):
+            return tf.nn.avg_pool2d(x, 4, 4, "VALID")
+
+    objective = CpceObjective(adversarial=0.5, perceptual=2.0, l1=3.0, l2=4.0, n_critic=1)
+    model = Cpce(generator(shortcut=True), critic(16), Features(), objective)
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.0))
+    before = [w.numpy() for w in model.generator.trainable_variables]
+    with tf.GradientTape() as tape:
+        sr = model.generator(lr)
+        pooled = [tf.nn.avg_pool2d(x, 4, 4, "VALID") for x in (sr, hr)]
+        expected = (
+            -0.5 * tf.reduce_mean(model.critic(sr))
+            + 2.0 * tf.reduce_mean((pooled[0] - pooled[1]) ** 2)
+            + 3.0 * tf.reduce_mean(tf.abs(sr - hr))
+            + 4.0 * tf.reduce_mean((sr - hr) ** 2)
+        )
+    gradients = tape.gradient(expected, [w.value for w in model.generator.trainable_variables])
+    logs = model.train_step((tf.constant(lr), tf.constant(hr)))
+    assert float(logs["generator_loss"]) == pytest.approx(float(expected), rel=1e-5)
+    for old, gradient, new in zip(
+        before, gradients, model.generator.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(new, old - 0.1 * gradient.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_each_critic_update_sees_its_own_pairs_and_the_generator_the_last_ones():
+    seen = []
+
+    class Spy(CpceGenerator):
+        def call(self, lr, training=False):
+            seen.append(lr.numpy()[:, 0, 0, 0].tolist())
+            return super().call(lr, training)
+
+    network = Spy(shortcut=True)
+    network.build((None, None, None, 1))
+    model = Cpce(network, critic(16), None, CpceObjective(perceptual=0, n_critic=3))
+    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
+    numbered = tf.tile(tf.range(6.0)[:, None, None, None], [1, 16, 16, 1])
+    model.train_step((numbered, numbered))
+    assert seen == [[0, 3], [1, 4], [2, 5], [2, 5]]
+
+
+def test_content_phase_leaves_the_critic_alone_and_lowers_l1():
+    lr, hr = pairs(8)
+    model = build(
+        CpceConfig(objective={"perceptual": 0}, generator={"shortcut": True}),
+        (16, 16),
+        None,
+        "float32",
+    )
+    model.phase = "content"
+    before = model.critic.get_weights()
+    first = float(model.train_step((tf.constant(lr), tf.constant(hr)))["l1"])
+    for _ in range(20):
+        last = float(model.train_step((tf.constant(lr), tf.constant(hr)))["l1"])
+    assert last < first
+    for old, new in zip(before, model.critic.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_plain_keras_fit_works():
+    lr, hr = pairs(12)
+    model = Cpce(
+        generator(shortcut=True), critic(16), None, CpceObjective(perceptual=0, n_critic=2)
+    )
+    model.compile(keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4))
+    data = tf.data.Dataset.from_tensor_slices((lr, hr)).batch(4, drop_remainder=True)
+    history = model.fit(data, epochs=2, verbose=0).history
+    assert len(history["critic_loss"]) == 2
+    assert int(model.critic_optimizer.iterations) == 12
+    assert int(model.generator_optimizer.iterations) == 6
+
+
+def test_a_perceptual_weight_needs_features():
+    with pytest.raises(ValueError, match="Received: None"):
+        Cpce(generator(), critic(16), None, CpceObjective())
+
+
+def test_the_state_names_every_variable_that_training_changes():
+    model = build(CpceConfig(objective={"perceptual": 0}), (16, 16), None, "float32")
+    counts = Counter(name.split("/")[0] for name in model.state())
+    # Adam: iterations, learning rate and two moments per weight.
+    assert counts == {
+        "generator": 11,
+        "critic": 16,
+        "generator_optimizer": 2 + 2 * 11,
+        "critic_optimizer": 2 + 2 * 16,
+    }
