@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data_prep.errors import BadInputError, CorruptArtefactError
 
@@ -31,6 +31,8 @@ CODE_ZERO = 8192
 CODE_SCALE = 32768
 
 Split = Literal["train", "val", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+Plane = Literal["sagittal", "coronal", "axial", "acquired"]
 Kind = Literal["patches", "slices"]
 
 
@@ -84,6 +86,47 @@ class Parameters(_Frozen):
     min_signal: float = Field(0.0, ge=0, lt=1)
 
 
+class SplitRule(_Frozen):
+    """How subjects (or slices) were dealt to the splits.
+
+    Args:
+        by: ``subject``: no subject is ever in two splits. ``slice``: slices are dealt one by one,
+            as the paper's 8,000 / 955; slices of one subject are then on both sides.
+        val_fraction: Fraction of the subjects (or slices) for validation.
+        test_fraction: Fraction for testing.
+        train_count: Exact number for training, the rest is left out; None takes all that remain.
+        val_count: Exact number for validation, instead of the fraction.
+        test_count: Exact number for testing, instead of the fraction.
+        folds: Number of cross-validation folds, 0 for none. With folds every subject is stored
+            as patches of split ``train``, and the reader picks the fold to test on.
+        seed: Seed of the order in which they are dealt.
+        file: Name of the TSV file that decided instead, empty if none did.
+    """
+
+    by: Literal["subject", "slice"] = "subject"
+    val_fraction: float = Field(0.1, ge=0, le=1)
+    test_fraction: float = Field(0.1, ge=0, le=1)
+    train_count: int | None = Field(None, ge=0)
+    val_count: int | None = Field(None, ge=0)
+    test_count: int | None = Field(None, ge=0)
+    folds: int = Field(0, ge=0)
+    seed: int = 0
+    file: str = ""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "SplitRule":
+        if self.val_fraction + self.test_fraction > 1 + 1e-9:
+            raise ValueError(
+                f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} "
+                "are more than 1 together"
+            )
+        if self.folds == 1:
+            raise ValueError("folds must be 0 for none, or at least 2")
+        if self.by == "slice" and (self.folds or self.file):
+            raise ValueError("a slice-wise split takes neither folds nor a table")
+        return self
+
+
 class Shard(_Frozen):
     """One TFRecord file: every record has the same ``height`` x ``width``.
 
@@ -92,6 +135,7 @@ class Shard(_Frozen):
         subject: Subject label; no subject is in two splits unless the split is slice-wise.
         session: Session label, empty if there is none.
         split: Which split the shard was prepared for.
+        fold: Cross-validation fold of the subject, None without folds.
         kind: ``patches`` for training, or whole ``slices``.
         records: Number of records.
         height: Rows of one record's image, in pixels.
@@ -99,7 +143,7 @@ class Shard(_Frozen):
         slice_height: Rows of the slice the records come from.
         slice_width: Columns of that slice.
         slices: Number of distinct slices in the shard.
-        plane: The plane the slices lie in.
+        plane: The plane the slices lie in; ``acquired`` where the file does not say.
         spacing: Row, column and slice spacing in mm.
         scale: The intensity that became 1, in the scan's own units.
         source: Name of the scan file.
@@ -108,10 +152,11 @@ class Shard(_Frozen):
         sha256: SHA-256 of the shard file.
     """
 
-    file: str
+    file: str = Field(pattern=r"^[A-Za-z0-9._+-]+$")
     subject: str
     session: str = ""
     split: Split
+    fold: int | None = Field(None, ge=0)
     kind: Kind
     records: int = Field(ge=0)
     height: int = Field(gt=0)
@@ -119,7 +164,7 @@ class Shard(_Frozen):
     slice_height: int = Field(gt=0)
     slice_width: int = Field(gt=0)
     slices: int = Field(gt=0)
-    plane: Literal["sagittal", "coronal", "axial"]
+    plane: Plane
     spacing: tuple[float, float, float]
     scale: float = Field(gt=0)
     source: str
@@ -134,8 +179,13 @@ class Manifest(_Frozen):
     schema_version: Literal[1] = 1
     software: str
     parameters: Parameters
-    split_by: Literal["subject", "slice"] = "subject"
+    split_rule: SplitRule = SplitRule()
     shards: tuple[Shard, ...]
+
+    @property
+    def split_by(self) -> Literal["subject", "slice"]:
+        """Whether whole subjects or single slices were dealt to the splits."""
+        return self.split_rule.by
 
     def of(self, split: Split) -> tuple[Shard, ...]:
         """The shards prepared for one split, in manifest order."""

@@ -1,0 +1,127 @@
+"""Low resolution as a scanner would make it: only the centre of k-space is kept.
+
+Everything here is a pure function over arrays ``(..., H, W)``: rows, then columns.
+"""
+
+import math
+
+import numpy as np
+import scipy.fft
+
+from data_prep.schema import Degradation
+
+
+def kept_box(shape: tuple[int, int], degradation: Degradation) -> tuple[slice, slice]:
+    """The rows and columns of a centred k-space that are kept; DC is at index n // 2.
+
+    By area each axis keeps the fraction ``sqrt(keep)``, by axis it keeps ``keep``. The width is
+    the nearest whole number; between two equally near ones it is the odd one, which lies
+    symmetrically around DC.
+
+    Args:
+        shape: Rows and columns of the matrix.
+        degradation: How much is kept.
+
+    Source: networks.md 8; the paper keeps the central 25 % of k-space, [64, 192) of 256.
+    """
+    fraction = math.sqrt(degradation.keep) if degradation.keep_by == "area" else degradation.keep
+    return _centred(shape[0], fraction), _centred(shape[1], fraction)
+
+
+def zero_filled(images: np.ndarray, degradation: Degradation) -> np.ndarray:
+    """Make low-resolution images: FFT, keep the central box, zero the rest, inverse FFT.
+
+    Only the kept part of the spectrum is ever computed: the rows' transform is that of real
+    numbers, and columns outside the box are dropped before the second axis is transformed.
+
+    Args:
+        images: ``(..., H, W)`` real, in any scale.
+        degradation: How much is kept, and whether the magnitude or the real part is returned.
+
+    Returns:
+        ``(..., H, W)`` float32 at the same matrix and in the same scale.
+    """
+    images = np.asarray(images, np.float32)
+    height, width = images.shape[-2:]
+    rows, columns = kept_box((height, width), degradation)
+    below, above = width // 2 - columns.start, columns.stop - width // 2
+    half = scipy.fft.rfft(images, axis=-1)  # frequencies 0, 1, ... of each row
+    kept = np.empty((*images.shape[:-1], below + above), np.complex64)
+    kept[..., below:] = half[..., :above]
+    # A row of real numbers has a Hermitian spectrum: F(-k) is the conjugate of F(k).
+    np.conjugate(half[..., below:0:-1], out=kept[..., :below])
+    kept = scipy.fft.fft(kept, axis=-2, overwrite_x=True)
+    spectrum = np.zeros((*images.shape[:-1], below + above), np.complex64)
+    for there in _unshifted(rows, height):
+        spectrum[..., there, :] = kept[..., there, :]
+    spectrum = scipy.fft.ifft(spectrum, axis=-2, overwrite_x=True)
+    filled = np.zeros(images.shape, np.complex64)
+    filled[..., :above] = spectrum[..., below:]
+    filled[..., width - below :] = spectrum[..., :below]
+    return _real_image(scipy.fft.ifft(filled, axis=-1, overwrite_x=True), degradation)
+
+
+def reconstruct(kspace: np.ndarray) -> np.ndarray:
+    """Magnitude images of measured, centred k-space (orthonormal inverse FFT).
+
+    Args:
+        kspace: ``(..., H, W)`` complex, DC at (H // 2, W // 2).
+
+    Returns:
+        ``(..., H, W)`` float32.
+    """
+    return magnitude(_centred_inverse(kspace))
+
+
+def reconstruct_kept(kspace: np.ndarray, degradation: Degradation) -> np.ndarray:
+    """What the scanner would have given had it measured only the central box.
+
+    Args:
+        kspace: ``(..., H, W)`` complex, DC at (H // 2, W // 2).
+        degradation: How much is kept, and whether the magnitude or the real part is returned.
+
+    Returns:
+        ``(..., H, W)`` float32 in the scale of `reconstruct`.
+    """
+    rows, columns = kept_box((kspace.shape[-2], kspace.shape[-1]), degradation)
+    kept = np.zeros(kspace.shape, np.complex64)
+    kept[..., rows, columns] = kspace[..., rows, columns]
+    return _real_image(_centred_inverse(kept), degradation)
+
+
+def magnitude(images: np.ndarray) -> np.ndarray:
+    """Absolute value, float32.
+
+    Not ``np.abs``: its vector code differs between processors in the last bit, and shards are
+    to be the same bytes everywhere.
+    """
+    squares = images.real * images.real
+    squares += images.imag * images.imag
+    return np.sqrt(squares, out=squares)
+
+
+def _real_image(images: np.ndarray, degradation: Degradation) -> np.ndarray:
+    return magnitude(images) if degradation.lr == "magnitude" else np.ascontiguousarray(images.real)
+
+
+def _centred(size: int, fraction: float) -> slice:
+    wide = fraction * size
+    low = math.floor(wide)
+    odd = low if low % 2 else low + 1
+    kept = odd if abs(wide - low - 0.5) < 1e-9 else round(wide)
+    kept = min(max(kept, 1), size)
+    start = size // 2 - kept // 2
+    return slice(start, start + kept)
+
+
+def _unshifted(kept: slice, size: int) -> tuple[slice, slice]:
+    """The same frequencies where the FFT puts them: from DC upwards, then the negative ones."""
+    below, above = size // 2 - kept.start, kept.stop - size // 2
+    return slice(0, above), slice(size - below, size)
+
+
+def _centred_inverse(kspace: np.ndarray) -> np.ndarray:
+    axes = (-2, -1)
+    shifted = scipy.fft.ifftshift(np.asarray(kspace, np.complex64), axes=axes)
+    images = scipy.fft.ifft2(shifted, axes=axes, norm="ortho", overwrite_x=True)
+    return scipy.fft.fftshift(images, axes=axes)

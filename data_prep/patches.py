@@ -1,0 +1,76 @@
+"""Cut slices into square patches and put them together again."""
+
+from itertools import product
+
+import numpy as np
+
+from data_prep.errors import BadInputError
+
+
+def origins(shape: tuple[int, int], size: int) -> np.ndarray:
+    """First row and column of every tile, in reading order.
+
+    Tiles lie side by side; where they do not fill the matrix, the last row and column of tiles
+    is aligned to the edge and overlaps its neighbour, so nothing is lost.
+
+    Args:
+        shape: Rows and columns of the slice.
+        size: Side of a tile in pixels.
+
+    Returns:
+        ``(N, 2)`` int64.
+
+    Raises:
+        BadInputError: The slice is smaller than one tile.
+    """
+    if min(shape) < size:
+        raise BadInputError(
+            f"a slice of {shape[0]} x {shape[1]} pixels is smaller than one patch of "
+            f"{size} x {size}",
+            remedy="Give a smaller --patch-size",
+        )
+    starts = [_starts(length, size) for length in shape]
+    return np.array(list(product(*starts)), np.int64)
+
+
+def tile(images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut images into tiles.
+
+    Args:
+        images: ``(..., H, W)`` of any dtype.
+        size: Side of a tile in pixels.
+
+    Returns:
+        The tiles ``(..., N, size, size)``, and their origins ``(N, 2)`` as (row, column).
+
+    Raises:
+        BadInputError: The images are smaller than one tile.
+    """
+    where = origins((images.shape[-2], images.shape[-1]), size)
+    cut = [images[..., row : row + size, col : col + size] for row, col in where]
+    return np.stack(cut, axis=-3), where
+
+
+def stitch(tiles: np.ndarray, where: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Put tiles together again: the inverse of `tile`.
+
+    Args:
+        tiles: ``(..., N, size, size)``.
+        where: ``(N, 2)`` origins as (row, column).
+        shape: Rows and columns of the whole.
+
+    Returns:
+        ``(..., H, W)`` of the tiles' dtype; zero where no tile lies.
+    """
+    size = tiles.shape[-1]
+    whole = np.zeros((*tiles.shape[:-3], *shape), tiles.dtype)
+    for index, (row, col) in enumerate(where):
+        whole[..., row : row + size, col : col + size] = tiles[..., index, :, :]
+    return whole
+
+
+def _starts(length: int, size: int) -> list[int]:
+    starts = list(range(0, length - size + 1, size))
+    if starts[-1] + size < length:
+        starts.append(length - size)
+    return starts

@@ -1,0 +1,179 @@
+"""The state of a folder of shards: foreign, interrupted, or complete.
+
+An interrupted folder holds ``.progress``: the plan it was started with, and one note for each
+finished shard. The note is written after the shard is safe on disk, so what is noted is there.
+"""
+
+import shutil
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from data_prep import splits
+from data_prep.atomic import disk_errors, write_text
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.plan import Item, Plan, scan_differences, setting_differences
+from data_prep.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
+from data_prep.shards import SUFFIX
+
+PROGRESS = ".progress"
+_PLAN = "plan.json"
+_ELSEWHERE = "Choose another folder, or delete this one"
+
+
+class _Note(BaseModel):
+    """A finished shard, and the item and scan file it was made from."""
+
+    shard: Shard
+    item: Item
+    scan_bytes: int
+    scan_mtime_ns: int
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Make sure that a folder is absent, empty, or one of ours.
+
+    Raises:
+        ConfigError: It holds something else, or is a file.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError("is a file, not a folder", path=folder, remedy=_ELSEWHERE)
+    names = {path.name for path in folder.iterdir() if not _is_scratch(path)}
+    if names and not names & {MANIFEST_NAME, PROGRESS}:
+        raise ConfigError(
+            f"already holds something else, such as {min(names)}", path=folder, remedy=_ELSEWHERE
+        )
+
+
+def already_complete(plan: Plan, folder: Path) -> Manifest | None:
+    """The manifest of a folder that holds just what the plan would make; None if unfinished.
+
+    Raises:
+        ConfigError: The folder is complete, but was made with other parameters or scans.
+        CorruptArtefactError: It is complete, but a shard is gone.
+    """
+    if not (folder / MANIFEST_NAME).exists():
+        return None
+    manifest = read_manifest(folder)
+    differences = setting_differences(manifest, plan) or scan_differences(manifest, plan)
+    if differences:
+        raise _different(folder, differences)
+    for shard in manifest.shards:
+        path = folder / shard.file
+        if not path.exists() or path.stat().st_size != shard.bytes:
+            raise CorruptArtefactError(
+                "is missing or was changed", path=path, remedy="Prepare into a new folder"
+            )
+    return manifest
+
+
+def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
+    """Note the plan in the folder, and find out which of its shards are finished.
+
+    Leftovers of a killed run, and shards the plan does not want, are removed.
+
+    Raises:
+        ConfigError: The folder holds an interrupted run with other parameters.
+    """
+    notes = folder / PROGRESS
+    before = _read_plan(notes / _PLAN)
+    if before is not None and (differences := setting_differences(before, plan)):
+        raise _different(folder, differences)
+    done = {}
+    for item in plan.items:
+        note = _read_note(_note_path(folder, item.file))
+        if note is not None and _still_true(note, item, folder):
+            done[item.file] = note.shard
+    with disk_errors(folder):
+        for path in (*folder.glob(".tmp-*"), *notes.glob(".tmp-*")):
+            path.unlink(missing_ok=True)
+        for path in folder.glob(f"*{SUFFIX}"):
+            if path.name not in done:
+                path.unlink()
+    write_text(notes / _PLAN, plan.model_dump_json(indent=1) + "\n")
+    return done
+
+
+def note(folder: Path, shard: Shard, item: Item) -> None:
+    """Write down that a shard is finished."""
+    size, mtime = _stamp(item.scan)
+    entry = _Note(shard=shard, item=item, scan_bytes=size, scan_mtime_ns=mtime)
+    write_text(_note_path(folder, shard.file), entry.model_dump_json(indent=1) + "\n")
+
+
+def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
+    """Write the split table and then, last of all, the manifest."""
+    manifest = Manifest(
+        software=plan.software,
+        parameters=plan.parameters,
+        split_rule=plan.split_rule,
+        shards=tuple(done[item.file] for item in plan.items),
+    )
+    write_text(folder / splits.SPLIT_NAME, splits.write_tsv(plan.places()))
+    write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
+    return manifest
+
+
+def tidy(folder: Path, existed: bool) -> None:
+    """After a run: drop the notes of a complete folder, and an empty folder we made."""
+    notes = folder / PROGRESS
+    complete = (folder / MANIFEST_NAME).exists()
+    if complete or not any(path.name != _PLAN for path in notes.glob("*")):
+        shutil.rmtree(notes, ignore_errors=True)
+    if not existed and all(_is_scratch(path) for path in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_scratch(path: Path) -> bool:
+    return path.name == ".lock" or path.name.startswith(".tmp-")
+
+
+def _note_path(folder: Path, file: str) -> Path:
+    return folder / PROGRESS / f"{file}.json"
+
+
+def _read_plan(path: Path) -> Plan | None:
+    try:
+        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValidationError, UnicodeDecodeError):
+        raise CorruptArtefactError(
+            "is not the plan of an interrupted run", path=path, remedy="Delete the folder"
+        ) from None
+
+
+def _read_note(path: Path) -> _Note | None:
+    """A note that cannot be read is as good as none: its scan is done again."""
+    try:
+        return _Note.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError, UnicodeDecodeError):
+        return None
+
+
+def _still_true(note: _Note, item: Item, folder: Path) -> bool:
+    """Whether the note is about this item, its scan is unchanged and its shard is there."""
+    try:
+        return (
+            note.item == item
+            and _stamp(item.scan) == (note.scan_bytes, note.scan_mtime_ns)
+            and (folder / item.file).stat().st_size == note.shard.bytes
+        )
+    except OSError:
+        return False
+
+
+def _stamp(scan: Path) -> tuple[int, int]:
+    try:
+        state = scan.stat()
+    except OSError as error:
+        raise BadInputError(f"has gone away ({error.strerror})", path=scan) from None
+    return state.st_size, state.st_mtime_ns
+
+
+def _different(folder: Path, differences: list[str]) -> ConfigError:
+    lines = "".join(f"\n  {line}" for line in differences[:20])
+    more = f"\n  and {len(differences) - 20} more" if len(differences) > 20 else ""
+    return ConfigError(f"was prepared differently:{lines}{more}\n", path=folder, remedy=_ELSEWHERE)

@@ -1,0 +1,173 @@
+"""Shards on disk: one TFRecord file per scan and split, and the check of a whole folder."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_prep import tfrecord
+from data_prep.atomic import atomic_file
+from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.pairs import SlicePairs
+from data_prep.patches import origins, tile
+from data_prep.schema import Manifest, Shard, encode, read_manifest
+from data_prep.tfrecord import Record
+
+SUFFIX = ".tfrecord"
+CHUNK = 8  # slices transformed at a time: the working set stays in the processor's cache
+_AGAIN = "Prepare the scans again into a new folder"
+
+
+class Written(NamedTuple):
+    """What was written to a shard file."""
+
+    records: int
+    bytes: int
+    sha256: str
+
+
+def write(path: Path, chunks: Iterable[list[Record]]) -> Written:
+    """Write records to a shard, which appears whole or not at all.
+
+    Args:
+        path: The shard file.
+        chunks: Records in order, some at a time; what is in memory is one chunk.
+
+    Raises:
+        EnvironmentFault: The disk is full or the folder cannot be written.
+    """
+    digest, size, count = hashlib.sha256(), 0, 0
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        for records in chunks:
+            block = b"".join([tfrecord.frame(tfrecord.example(record)) for record in records])
+            file.write(block)
+            digest.update(block)
+            size += len(block)
+            count += len(records)
+    return Written(count, size, digest.hexdigest())
+
+
+def slice_records(pairs: SlicePairs, indices: np.ndarray) -> Iterator[list[Record]]:
+    """Whole slices as records, for validation and test."""
+    for low, high, chosen in _encoded(pairs, indices):
+        yield [
+            Record(low[n].tobytes(), high[n].tobytes(), int(index), 0, 0)
+            for n, index in enumerate(chosen)
+        ]
+
+
+def patch_records(
+    pairs: SlicePairs, indices: np.ndarray, size: int, min_signal: float = 0.0
+) -> Iterator[list[Record]]:
+    """Patches as records, for training; dark ones are left out where ``min_signal`` asks for it.
+
+    Raises:
+        BadInputError: The slices are smaller than one patch.
+    """
+    where = origins((pairs.images.shape[1], pairs.images.shape[2]), size)
+    floor = encode(np.array(min_signal))
+    for low, high, chosen in _encoded(pairs, indices):
+        low_tiles, _ = tile(low, size)
+        high_tiles, _ = tile(high, size)
+        bright = high_tiles.max(axis=(-2, -1)) >= floor
+        yield [
+            Record(low_tiles[n, m].tobytes(), high_tiles[n, m].tobytes(), int(index), row, col)
+            for n, index in enumerate(chosen)
+            for m, (row, col) in enumerate(where.tolist())
+            if bright[n, m]
+        ]
+
+
+def records(path: Path) -> Iterator[Record]:
+    """The records of a shard file, each checked against its checksum; needs no TensorFlow.
+
+    Raises:
+        CorruptArtefactError: The file is missing or damaged.
+    """
+    try:
+        for payload in tfrecord.payloads(Path(path).read_bytes()):
+            yield tfrecord.parse(payload)
+    except OSError as error:
+        raise CorruptArtefactError(f"cannot be read: {error.strerror}", path=path) from None
+    except CorruptArtefactError as error:
+        raise CorruptArtefactError(error.fault, path=path, remedy=_AGAIN) from None
+
+
+def pixels(data: bytes, shard: Shard) -> np.ndarray:
+    """One record's codes as ``(height, width)`` uint16."""
+    return np.frombuffer(data, "<u2").reshape(shard.height, shard.width)
+
+
+def verify(folder: Path) -> Manifest:
+    """Check every shard of a folder against its manifest: size, checksum, nothing else there.
+
+    Raises:
+        BadInputError: The folder has no manifest, or lists no shard.
+        CorruptArtefactError: A shard is missing, changed, extra or listed twice; all are named.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if not manifest.shards:
+        raise BadInputError("lists no shard", path=folder, remedy="Prepare at least one scan")
+    faults = [*_layout_faults(folder, manifest)]
+    for shard in manifest.shards:
+        fault = _fault(folder / shard.file, shard)
+        if fault:
+            faults.append((shard.file, fault))
+    if len(faults) == 1:
+        name, fault = faults[0]
+        raise CorruptArtefactError(fault, path=folder / name, remedy=_AGAIN)
+    if faults:
+        lines = "".join(f"\n  {name}: {fault}" for name, fault in faults)
+        raise CorruptArtefactError(f"{len(faults)} faults:{lines}\n", path=folder, remedy=_AGAIN)
+    return manifest
+
+
+def _encoded(
+    pairs: SlicePairs, indices: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """LR codes, HR codes and slice indices, a few slices at a time."""
+    for start in range(0, len(indices), CHUNK):
+        chosen = indices[start : start + CHUNK]
+        low, high = pairs.at(chosen)
+        yield encode(low), encode(high), chosen
+
+
+def _layout_faults(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Shards listed twice or not at all, and subjects on both sides of a split."""
+    listed = [shard.file for shard in manifest.shards]
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        yield name, "is listed more than once"
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        if path.name not in listed:
+            yield path.name, "is not in the manifest"
+    if manifest.split_by == "subject":
+        seen: dict[str, set] = {}
+        for shard in manifest.shards:
+            seen.setdefault(shard.subject, set()).add((shard.split, shard.fold))
+        for subject in sorted(seen):
+            if len(seen[subject]) > 1:
+                yield "manifest.json", f"puts subject {subject} in more than one split"
+
+
+def _fault(path: Path, shard: Shard) -> str:
+    """What is wrong with one shard file, or an empty string."""
+    try:
+        size = path.stat().st_size
+        if size == shard.bytes:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == shard.sha256:
+                    return ""
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    try:
+        count = sum(1 for _ in records(path))
+    except CorruptArtefactError as error:
+        return error.fault
+    if count != shard.records:
+        return f"holds {count} records, expected {shard.records}"
+    return f"holds {size} bytes other than the {shard.bytes} that were written"

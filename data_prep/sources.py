@@ -1,0 +1,163 @@
+"""Where scans come from: finding them is separate from reading them, so a plan is cheap.
+
+A scan's subject, session, modality and site are read from its name; `data_prep.names` has the
+rules. Reading turns every source into one `Volume` in RAS+.
+"""
+
+import glob
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from data_prep import names, nifti
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.planes import to_ras
+
+
+@dataclass(frozen=True, order=True)
+class Scan:
+    """A scan that was found but not read.
+
+    Args:
+        subject: Subject label, never empty.
+        session: Session label, empty if the name has none.
+        path: The file.
+        modality: As in the file's name, upper case without BIDS' trailing w; empty if unknown.
+        site: IXI's site, empty if unknown.
+    """
+
+    subject: str
+    session: str
+    path: Path
+    modality: str = ""
+    site: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """One scan in memory.
+
+    Args:
+        voxels: ``(X, Y, Z)`` float32 in RAS+, in the scan's own intensity units.
+        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
+        header: The NIfTI header of the file, None for other formats.
+        subject: Subject label.
+        session: Session label, empty if there is none.
+        modality: Modality label, empty if unknown.
+        path: The file.
+        sha256: Checksum of the file.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    header: nib.Nifti1Header | None
+    subject: str
+    session: str
+    modality: str
+    path: Path
+    sha256: str
+
+
+def find(
+    sources: Sequence[Path], *, modality: str = "", site: str = "", pattern: str = ""
+) -> list[Scan]:
+    """Find the scans in files, folders and glob patterns; none of them is opened.
+
+    Args:
+        sources: Files, folders (searched whole) and patterns such as ``data/*-T2.nii.gz``.
+        modality: Keep only this modality (``T2`` and BIDS' ``T2w`` are the same).
+        site: Keep only this IXI site, such as ``Guys``.
+        pattern: Regular expression with the group ``subject`` and perhaps ``session``,
+            ``modality`` and ``site``, matched against file names; empty for the known schemes.
+
+    Returns:
+        The scans sorted by subject, session and path; the same file given twice counts once.
+
+    Raises:
+        BadInputError: A source does not exist, or nothing is found.
+        ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
+    """
+    unique = {path.resolve(): path for source in sources for path in _files(Path(source))}
+    reader = names.pattern_reader(pattern) if pattern else names.read_name
+    scans = [Scan(path=path, **reader(path)) for path in unique.values()]
+    scans = _chosen(scans, "modality", modality, sources)
+    scans = _chosen(scans, "site", site, sources)
+    found = sorted({scan.modality for scan in scans if scan.modality})
+    if len(found) > 1:
+        raise ConfigError(
+            f"the scans are of several modalities: {', '.join(found)}",
+            remedy="Choose one with --modality",
+        )
+    return sorted(scans)
+
+
+def read(scan: Scan) -> Volume:
+    """Read one scan, checked, and turn it to RAS+.
+
+    Raises:
+        BadInputError: The file is missing, damaged or unsuitable.
+    """
+    image = nifti.read(scan.path)
+    voxels, affine = to_ras(image.voxels, image.affine, scan.path)
+    return Volume(
+        voxels=voxels,
+        affine=affine,
+        header=image.header,
+        subject=scan.subject,
+        session=scan.session,
+        modality=scan.modality,
+        path=scan.path,
+        sha256=image.sha256,
+    )
+
+
+def is_scan(path: Path) -> bool:
+    """Whether a file's name is that of a scan this package reads."""
+    return nifti.is_nifti(path) and not path.name.startswith(".")
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_dir():
+        return _in_folder(source)
+    if source.exists():
+        return [source]
+    if glob.has_magic(str(source)):
+        matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207  # ** and absolute patterns
+        if not matches:
+            raise BadInputError("matches no file", path=source, remedy="Check the pattern")
+        return [file for match in matches for file in _files(match)]
+    raise BadInputError("does not exist", path=source, remedy="Check the path")
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    files = [path for path in sorted(folder.rglob("*")) if is_scan(path) and path.is_file()]
+    if not files:
+        raise BadInputError(
+            "holds no scan (.nii, .nii.gz)",
+            path=folder,
+            remedy="Give a folder of NIfTI files; dcm2niix converts DICOM",
+        )
+    return files
+
+
+def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) -> list[Scan]:
+    """The scans whose modality or site is the one asked for; all of them if none is."""
+    if not value:
+        return scans
+    wanted = names.normal_modality(value) if field == "modality" else value
+    kept = [scan for scan in scans if getattr(scan, field).lower() == wanted.lower()]
+    if not kept:
+        found = _listed({getattr(scan, field) or "unnamed" for scan in scans})
+        raise BadInputError(
+            f"no scan of {field} {value}: the {len(scans)} found are of {found}",
+            path=sources[0] if len(sources) == 1 else None,
+            remedy=f"Check --{field}",
+        )
+    return kept
+
+
+def _listed(labels: Iterable[str]) -> str:
+    return ", ".join(sorted(labels))

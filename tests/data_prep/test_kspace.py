@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_prep.kspace import kept_box, magnitude, reconstruct, reconstruct_kept, zero_filled
+from data_prep.schema import Degradation
+
+HALF = Degradation()
+
+
+def reference(image: np.ndarray, degradation: Degradation) -> np.ndarray:
+    """The definition, in double precision: FFT, mask, inverse FFT."""
+    rows, columns = kept_box(image.shape, degradation)
+    spectrum = np.fft.fftshift(np.fft.fft2(image.astype(np.float64)))
+    mask = np.zeros(image.shape)
+    mask[rows, columns] = 1
+    filled = np.fft.ifft2(np.fft.ifftshift(spectrum * mask))
+    return np.abs(filled) if degradation.lr == "magnitude" else filled.real
+
+
+@pytest.mark.parametrize(
+    ("size", "degradation", "window"),
+    [
+        (256, Degradation(keep=0.25, keep_by="area"), (64, 192)),
+        (256, Degradation(keep=0.25, keep_by="axis"), (96, 160)),
+        (64, HALF, (16, 48)),
+        (320, HALF, (80, 240)),
+        (255, HALF, (64, 191)),  # DC at 127: 63 on either side
+        (5, HALF, (1, 4)),  # 2.5 is as near to 2 as to 3: the odd one is symmetric around 2
+        (3, HALF, (1, 2)),
+        (2, HALF, (1, 2)),  # DC alone
+        (1, HALF, (0, 1)),
+        (10, Degradation(keep=0.5, keep_by="axis"), (3, 8)),  # 5 around DC at 5
+        (10, Degradation(keep=0.01, keep_by="axis"), (5, 6)),
+        (7, Degradation(keep=1), (0, 7)),
+        (8, Degradation(keep=1), (0, 8)),
+    ],
+)
+def test_the_kept_box_by_hand(size, degradation, window):
+    rows, columns = kept_box((size, size), degradation)
+    assert (rows.start, rows.stop) == window
+    assert columns == rows
+
+
+def test_a_quarter_by_area_of_the_papers_matrix_is_a_quarter():
+    rows, columns = kept_box((256, 256), HALF)
+    assert (rows.stop - rows.start) * (columns.stop - columns.start) / 256**2 == 0.25
+    rows, columns = kept_box((256, 256), Degradation(keep_by="axis"))
+    assert (rows.stop - rows.start) * (columns.stop - columns.start) / 256**2 == 0.0625
+
+
+@given(size=st.integers(1, 600), keep=st.floats(0.001, 1), by=st.sampled_from(["area", "axis"]))
+def test_the_box_holds_dc_and_is_as_centred_as_can_be(size, keep, by):
+    kept, _ = kept_box((size, size), Degradation(keep=keep, keep_by=by))
+    below, above = size // 2 - kept.start, kept.stop - 1 - size // 2
+    assert 0 <= kept.start < kept.stop <= size
+    assert below >= 0
+    assert above >= 0
+    assert below - above in (0, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    keep=st.floats(0.01, 1),
+    by=st.sampled_from(["area", "axis"]),
+    lr=st.sampled_from(["magnitude", "real"]),
+    seed=st.integers(0, 99),
+)
+def test_zero_filling_is_the_masked_fft(height, width, keep, by, lr, seed):
+    degradation = Degradation(keep=keep, keep_by=by, lr=lr)
+    image = np.random.default_rng(seed).random((height, width))
+    result = zero_filled(image, degradation)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, reference(image, degradation), atol=3e-6)
+
+
+def test_a_stack_is_degraded_slice_by_slice():
+    images = np.random.default_rng(1).random((2, 3, 17, 22)).astype(np.float32)
+    result = zero_filled(images, HALF)
+    assert result.shape == images.shape
+    for i, j in np.ndindex(2, 3):
+        np.testing.assert_allclose(result[i, j], reference(images[i, j], HALF), atol=2e-6)
+
+
+def test_views_are_accepted_and_left_alone():
+    volume = np.random.default_rng(2).random((9, 16, 12)).astype(np.float32)
+    before = volume.copy()
+    view = volume.transpose(2, 0, 1)[:, ::-1, ::-1]
+    np.testing.assert_array_equal(zero_filled(view, HALF), zero_filled(view.copy(), HALF))
+    np.testing.assert_array_equal(volume, before)
+
+
+def test_a_wave_inside_the_box_stays_and_one_outside_goes():
+    # By hand: on 16 points the kept frequencies are -4 .. 3, so cos(2 pi 3 x / 16) passes
+    # whole and cos(2 pi 6 x / 16) leaves only the mean.
+    x = np.arange(16)
+    inside = 2 + np.cos(2 * np.pi * 3 * x / 16)[None, :] * np.ones((16, 1))
+    outside = 2 + np.cos(2 * np.pi * 6 * x / 16)[None, :] * np.ones((16, 1))
+    np.testing.assert_allclose(zero_filled(inside, HALF), inside, atol=1e-5)
+    np.testing.assert_allclose(zero_filled(outside, HALF), 2 * np.ones((16, 16)), atol=1e-5)
+
+
+def test_the_edge_frequency_is_kept_on_one_side_only():
+    # cos at frequency 4 is half e(+4) and half e(-4); only -4 is kept, so the image is
+    # 2 + e(-4)/2: its real part is 2 + cos/2, its magnitude sqrt((2 + cos/2)^2 + (sin/2)^2).
+    phase = 2 * np.pi * 4 * np.arange(16) / 16
+    image = np.tile(2 + np.cos(phase), (16, 1))
+    real = zero_filled(image, Degradation(lr="real"))
+    np.testing.assert_allclose(real[0], 2 + np.cos(phase) / 2, atol=1e-5)
+    expected = np.hypot(2 + np.cos(phase) / 2, np.sin(phase) / 2)
+    np.testing.assert_allclose(zero_filled(image, HALF)[0], expected, atol=1e-5)
+
+
+def test_keeping_everything_changes_nothing():
+    image = np.random.default_rng(3).random((15, 18)).astype(np.float32)
+    np.testing.assert_allclose(zero_filled(image, Degradation(keep=1)), image, atol=1e-6)
+
+
+def test_magnitude():
+    np.testing.assert_array_equal(magnitude(np.array([3 + 4j, -2, 1j], np.complex64)), [5, 2, 1])
+
+
+@pytest.mark.parametrize("shape", [(16, 12), (15, 11)])
+def test_measured_kspace_gives_the_image_it_was_made_from(shape):
+    image = np.random.default_rng(4).random((2, *shape))
+    axes = (-2, -1)
+    kspace = np.fft.fftshift(
+        np.fft.fft2(np.fft.ifftshift(image, axes=axes), norm="ortho"), axes=axes
+    )
+    np.testing.assert_allclose(reconstruct(kspace), image, atol=1e-5)
+    np.testing.assert_allclose(reconstruct_kept(kspace, HALF), zero_filled(image, HALF), atol=1e-5)
+    real = Degradation(lr="real")
+    np.testing.assert_allclose(reconstruct_kept(kspace, real), zero_filled(image, real), atol=1e-5)
