@@ -15,7 +15,8 @@ from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
 from data_prep.shards import verify
 
-SHUFFLE_BUFFER = 8192
+SHUFFLE_WINDOW = 8192
+_MANY = 1 << 32  # more windows than an epoch can have
 _FEATURES = {
     "lr": tf.io.FixedLenFeature([], tf.string),
     "hr": tf.io.FixedLenFeature([], tf.string),
@@ -142,18 +143,26 @@ class Shards:
 def _one_epoch(
     files: list[str], batch: int, seed: int, epoch: tf.Tensor, shape: tuple[int, int]
 ) -> tf.data.Dataset:
-    state = tf.stack([tf.constant(seed, tf.int64), epoch])
+    state = tf.stack([tf.constant(seed, tf.int64), epoch * _MANY])
     order = tf.random.experimental.stateless_shuffle(tf.range(len(files)), state)
-    ordered = tf.gather(tf.constant(files), order)
     return (
-        tf.data.Dataset.from_tensor_slices(ordered)
+        tf.data.Dataset.from_tensor_slices(tf.gather(tf.constant(files), order))
         .interleave(
             lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
-            cycle_length=min(8, len(files)),
-            block_length=32,
+            cycle_length=min(16, len(files)),
+            block_length=16,
             num_parallel_calls=1,
         )
-        .shuffle(SHUFFLE_BUFFER, seed=seed * 1_000_003 + epoch, reshuffle_each_iteration=False)
+        # Dataset.shuffle takes no seed that varies with the epoch; a stateless shuffle of windows
+        # does, and leaves no state that a checkpoint would have to carry.
+        .batch(SHUFFLE_WINDOW)
+        .enumerate(start=1)
+        .map(
+            lambda window, records: tf.random.experimental.stateless_shuffle(
+                records, state + tf.stack([tf.constant(0, tf.int64), window])
+            )
+        )
+        .unbatch()
         .batch(batch, drop_remainder=True)
         # Parsing a whole batch at once is twice as fast as parsing records one by one.
         .map(lambda records: _parse(records, shape), num_parallel_calls=tf.data.AUTOTUNE)

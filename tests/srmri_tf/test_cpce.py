@@ -234,3 +234,20 @@ def test_the_state_names_every_variable_that_training_changes():
         "generator_optimizer": 2 + 2 * 11,
         "critic_optimizer": 2 + 2 * 16,
     }
+
+
+def test_one_and_two_devices_take_the_same_steps():
+    lr, hr = pairs(12)
+    weights = []
+    for count in (1, 2):
+        devices = [d.name for d in tf.config.list_logical_devices("CPU")[:count]]
+        keras.utils.set_random_seed(0)
+        with tf.distribute.MirroredStrategy(devices).scope():
+            objective = CpceObjective(perceptual=0, l1=1.0, n_critic=2)
+            model = Cpce(generator(shortcut=True), critic(16), None, objective, seed=4)
+            model.compile(keras.optimizers.SGD(1e-2), keras.optimizers.SGD(1e-3))
+        data = tf.data.Dataset.from_tensor_slices((lr, hr)).batch(4, drop_remainder=True)
+        model.fit(data, epochs=2, shuffle=False, verbose=0)
+        weights.append(model.generator.get_weights() + model.critic.get_weights())
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)

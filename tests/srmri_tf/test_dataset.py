@@ -1,0 +1,122 @@
+"""What comes out of shards, in which order, and what is refused."""
+
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from srmri_tf.dataset import Shards
+
+from .conftest import PATCH, SIDE, image_pair
+
+
+def epochs_of(folder, batch, seed, epochs, **kwargs):
+    data, steps = Shards.open(folder).pairs(batch, seed, epochs, **kwargs)
+    batches = [(lr.numpy(), hr.numpy()) for lr, hr in data]
+    assert len(batches) == steps * len(epochs)
+    return [batches[i : i + steps] for i in range(0, len(batches), steps)]
+
+
+def contents(epoch):
+    """The HR patches of an epoch as a sorted list, whatever their order."""
+    return sorted(patch.tobytes() for _, hr in epoch for patch in hr)
+
+
+def test_one_epoch_holds_every_pair_once_and_pixels_are_exact(shards):
+    (epoch,) = epochs_of(shards, 8, 0, range(1))
+    expected = []
+    for subject in ("s1", "s2"):
+        for index in range(4):
+            _, hr = image_pair(subject, index)
+            expected += [
+                np.ascontiguousarray(hr[r : r + PATCH, c : c + PATCH]).tobytes()
+                for r in (0, PATCH)
+                for c in (0, PATCH)
+            ]
+    assert contents(epoch) == sorted(expected)
+    lr, hr = epoch[0]
+    assert lr.shape == hr.shape == (8, PATCH, PATCH, 1)
+    assert lr.dtype == hr.dtype == np.float32
+
+
+def test_lr_and_hr_stay_together(shards):
+    partner = {}
+    for subject in ("s1", "s2"):
+        for index in range(4):
+            lr, hr = image_pair(subject, index)
+            for r in (0, PATCH):
+                for c in (0, PATCH):
+                    window = np.s_[r : r + PATCH, c : c + PATCH]
+                    partner[np.ascontiguousarray(hr[window]).tobytes()] = lr[window]
+    for lr, hr in epochs_of(shards, 8, 1, range(1))[0]:
+        for one_lr, one_hr in zip(lr, hr, strict=True):
+            np.testing.assert_array_equal(one_lr[..., 0], partner[one_hr.tobytes()])
+
+
+def test_order_is_a_function_of_seed_and_epoch(shards):
+    def order(seed, epochs):
+        return [b"".join(hr.tobytes() for _, hr in e) for e in epochs_of(shards, 8, seed, epochs)]
+
+    whole = order(5, range(4))
+    assert len(set(whole)) == 4
+    assert order(5, range(2, 4)) == whole[2:]
+    assert order(6, range(1)) != whole[:1]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(shards):
+    with pytest.raises(ConfigError, match="multiple of 3"):
+        Shards.open(shards).pairs(8, 0, range(1), replicas=3)
+
+
+def test_a_batch_larger_than_the_data_is_refused(shards):
+    with pytest.raises(ConfigError, match="only 32"):
+        Shards.open(shards).pairs(64, 0, range(1))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_whole_slices_come_back_from_patches_and_slices_alike(shards, split):
+    found = list(Shards.open(shards).slices(split))
+    subjects = {"train": ("s1", "s2"), "test": ("s4", "s5")}[split]
+    assert [(p.subject, p.index) for p in found] == [(s, i) for s in subjects for i in range(4)]
+    for pair in found:
+        lr, hr = image_pair(pair.subject, pair.index)
+        np.testing.assert_array_equal(pair.lr, lr)
+        np.testing.assert_array_equal(pair.hr, hr)
+        assert pair.hr.shape == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize(("at_most", "expected"), [(0, 8), (100, 8), (4, 4), (1, 1)])
+def test_some_slices_are_evenly_spaced(shards, at_most, expected):
+    pairs = Shards.open(shards).some_slices("test", at_most)
+    assert len(pairs) == expected
+    if at_most == 4:
+        assert [(p.subject, p.index) for p in pairs] == [
+            ("s4", 1),
+            ("s4", 3),
+            ("s5", 1),
+            ("s5", 3),
+        ]
+
+
+def test_folders_without_training_patches_are_refused(shard_maker, tmp_path):
+    folder = shard_maker(tmp_path / "x", {"a": "test"})
+    with pytest.raises(BadInputError, match="no training patches"):
+        Shards.open(folder).training()
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(BadInputError, match=r"manifest\.json"):
+        Shards.open(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
+def test_damaged_shards_are_refused_by_name(shard_maker, tmp_path, damage):
+    folder = shard_maker(tmp_path / "x", {"a": "train", "b": "test"})
+    path = folder / "b.tfrecord"
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    path.write_bytes(content[: len(content) // 4 * (3 if damage == "cut" else 4)])
+    if damage == "delete":
+        path.unlink()
+    with pytest.raises(CorruptArtefactError, match=r"b\.tfrecord"):
+        Shards.open(folder)

@@ -1,0 +1,211 @@
+"""The engine: learning, resuming to the bit, sharing a batch, guards and refusals."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, DivergedError
+from srmri_tf import checkpoint, training
+from srmri_tf.callbacks import Guard
+from srmri_tf.config import CpceConfig, load_recipe
+from srmri_tf.training import fit, phases
+
+QUICK = {
+    "model": "cpce",
+    "batch_size": 4,
+    "generator": {"shortcut": True},
+    "objective": {"perceptual": 0, "n_critic": 2, "l1": 1.0},
+    "schedule": {"epochs": 2, "warmup_epochs": 1, "critic_epochs": 1},
+}
+QUIET = Console(file=io.StringIO())
+
+
+def quick(**changes):
+    return CpceConfig.model_validate({**QUICK, **changes})
+
+
+def train(config, shards, run, **kwargs):
+    return fit(config, shards, run, devices=kwargs.pop("devices", 1), console=QUIET, **kwargs)
+
+
+def final_arrays(run):
+    return checkpoint.load(run.checkpoint_file)[0]
+
+
+@pytest.fixture(scope="module")
+def finished(shards, tmp_path_factory):
+    return train(quick(), shards, tmp_path_factory.mktemp("runs") / "undisturbed")
+
+
+def test_a_run_holds_what_it_should(finished, shards):
+    names = {p.name for p in finished.folder.iterdir() if p.name != ".lock"}
+    assert names == {"config.toml", "run.json", "log.csv", "checkpoint.npz", "best.npz"}
+    assert load_recipe(str(finished.config_file)) == quick()
+    facts = json.loads(finished.facts_file.read_text())
+    assert facts["subjects"]["train"] == ["s1", "s2"]
+    assert facts["vgg"] == "not used"
+    assert facts["software"]["tensorflow"] == tf.__version__
+
+
+def test_the_log_has_every_epoch_with_the_low_resolution_row(finished):
+    rows = list(csv.DictReader(finished.log_file.open()))
+    assert [r["phase"] for r in rows] == ["content", "critic", "adversarial", "adversarial"]
+    assert [int(r["steps"]) for r in rows] == [8, 4, 4, 4]
+    assert {r["validated_on"] for r in rows} == {"val"}
+    assert len({r["lr_psnr"] for r in rows}) == 1
+    assert rows[0]["critic_loss"] == ""
+    for column in ("critic_loss", "generator_loss", "wasserstein", "gradient_penalty", "psnr"):
+        assert np.isfinite(float(rows[-1][column]))
+
+
+def test_only_the_last_phase_competes_for_the_best(finished):
+    _, meta = checkpoint.load(finished.best_file)
+    rows = checkpoint.load(finished.checkpoint_file)[1]["history"]
+    assert meta["epoch"] == max(rows[2:], key=lambda r: r["psnr"])["epoch"]
+
+
+def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path, monkeypatch):
+    class KilledError(Exception):
+        pass
+
+    saved = checkpoint.save
+    for kill_at in (1, 3):
+
+        def save(path, arrays, meta, kill_at=kill_at):
+            if path.name == "checkpoint.npz" and len(meta["history"]) == kill_at + 1:
+                raise KilledError
+            saved(path, arrays, meta)
+
+        run = tmp_path / str(kill_at)
+        monkeypatch.setattr(checkpoint, "save", save)
+        with pytest.raises(KilledError):
+            train(quick(), shards, run)
+        monkeypatch.setattr(checkpoint, "save", saved)
+        resumed = train(quick(), shards, run)
+        expected, found = final_arrays(finished), final_arrays(resumed)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_finished_run_says_so_and_changes_nothing(finished, shards):
+    before = finished.checkpoint_file.stat().st_mtime_ns
+    console = Console(file=io.StringIO())
+    fit(quick(), shards, finished.folder, devices=1, console=console)
+    assert "finished" in console.file.getvalue()
+    assert finished.checkpoint_file.stat().st_mtime_ns == before
+
+
+def test_one_and_two_devices_see_the_same_run(finished, shards, tmp_path):
+    # Weights are compared under plain SGD in test_cpce: Adam's first steps turn rounding into
+    # signs. The terms of every epoch must agree all the same.
+    two = train(quick(), shards, tmp_path / "two", devices=2)
+    assert json.loads(two.facts_file.read_text())["replicas"] == 2
+    rows = [checkpoint.load(r.checkpoint_file)[1]["history"] for r in (finished, two)]
+    for one, other in zip(*rows, strict=True):
+        for term in ("critic_loss", "generator_loss", "gradient_penalty", "l1", "psnr", "ssim"):
+            if term in one:
+                assert other[term] == pytest.approx(one[term], rel=1e-3, abs=1e-4), term
+
+
+def test_the_warm_up_learns(finished):
+    rows = checkpoint.load(finished.checkpoint_file)[1]["history"]
+    longer = rows[0]["psnr"]
+    assert longer > 0
+    assert rows[0]["l1"] < 0.3
+
+
+def test_changed_settings_are_refused_with_the_difference(finished, shards):
+    with pytest.raises(ConfigError, match="seed: 0 -> 5"):
+        train(quick(seed=5), shards, finished.folder)
+
+
+def test_other_data_is_refused_for_a_run(finished, shard_maker, tmp_path):
+    other = shard_maker(tmp_path / "other", {"a": "train", "b": "train", "c": "val"})
+    with pytest.raises(ConfigError, match="data_sha256"):
+        train(quick(), other, finished.folder)
+
+
+def test_a_folder_with_something_else_is_refused_and_left_alone(shards, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ConfigError, match="not a training run"):
+        train(quick(), shards, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_nothing_is_written_when_the_shards_are_bad(tmp_path):
+    with pytest.raises(BadInputError):
+        train(quick(), tmp_path / "absent", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_does_not_divide_is_refused_before_anything_is_written(shards, tmp_path):
+    with pytest.raises(ConfigError, match="2 devices"):
+        train(quick(batch_size=5), shards, tmp_path / "run", devices=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_checkpoint_of_another_model_is_refused(finished, shards, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for path in finished.folder.iterdir():
+        (run / path.name).write_bytes(path.read_bytes())
+    checkpoint.save(run / "checkpoint.npz", {"generator/000": np.zeros(3)}, {"history": []})
+    with pytest.raises(CorruptArtefactError, match="another model"):
+        train(quick(), shards, run)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_guard_names_the_term(value):
+    with pytest.raises(DivergedError, match=r"gradient_penalty is (nan|inf) at step 3") as caught:
+        Guard().on_train_batch_end(2, {"critic_loss": 1.0, "gradient_penalty": value})
+    assert caught.value.exit_code == 6
+
+
+def test_the_guard_sees_a_dead_generator():
+    with pytest.raises(DivergedError, match="died"):
+        Guard().on_train_batch_end(0, {"sr_max": 0.0})
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(shards, tmp_path):
+    explosive = {**QUICK["schedule"], "critic_epochs": 0, "learning_rate": 1e30}
+    with pytest.raises(DivergedError):
+        train(quick(schedule=explosive), shards, tmp_path / "run")
+    _, meta = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
+    assert [row["phase"] for row in meta["history"]] == ["content"]
+
+
+def test_dead_initial_weights_are_drawn_again(shards, tmp_path, monkeypatch):
+    build = training.cpce.build
+
+    def dead(*args):
+        model = build(*args)
+        model.generator.set_weights([-np.abs(w) for w in model.generator.get_weights()])
+        return model
+
+    monkeypatch.setattr(training.cpce, "build", dead)
+    console = Console(file=io.StringIO())
+    config = quick(generator={"shortcut": False}, schedule={"epochs": 0, "warmup_epochs": 1})
+    run = fit(config, shards, tmp_path / "run", devices=1, console=console)
+    assert "drawing again" in console.file.getvalue()
+    assert checkpoint.load(run.checkpoint_file)[1]["history"][0]["sr_max"] > 0
+
+
+def test_phases_from_any_epoch_on():
+    config = quick()
+    assert list(phases(config, 0)) == [
+        ("content", range(1)),
+        ("critic", range(1, 2)),
+        ("adversarial", range(2, 4)),
+    ]
+    assert list(phases(config, 3)) == [("adversarial", range(3, 4))]
+    assert list(phases(config, 4)) == []
+
+
+def test_auto_precision_is_one_of_the_two():
+    assert training.resolve_precision("auto") in ("float32", "bfloat16")
+    assert training.resolve_precision("float32") == "float32"
