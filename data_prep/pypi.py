@@ -126,7 +126,7 @@ def hold(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         EnvironmentFault: The other process does not end, or the cache cannot be written.
     """
     give_up = time.monotonic() + seconds
-    folder = path.with_name(f".{path.name}.lock")
+    folder = path.parent / ".locks" / path.name
     with contextlib.ExitStack() as stack:
         while True:
             try:
