@@ -29,9 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line; every error is a few lines on stderr and its own exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        cli.main(arguments, prog_name="srmri-tf", standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        sys.exit(cli.main(arguments, prog_name="srmri-tf", standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(ConfigError.exit_code)

@@ -11,8 +11,22 @@ FOLDER = click.Path(path_type=Path)
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up chatter off the terminal; call before the first import."""
+    """Import TensorFlow with its start-up chatter kept off the terminal.
+
+    The chatter is written by C++ to file descriptor 2 whatever the log level, so that is where it
+    is dropped; errors are Python exceptions and still show.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+        os.close(nowhere)
 
 
 @click.group()

@@ -1,0 +1,117 @@
+"""The command line: exit codes, messages, and a help that is quick."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from data_prep.errors import CorruptArtefactError
+from srmri_tf import __version__
+from srmri_tf.cli import cli, main
+from srmri_tf.cli.model import _overrides
+
+HEAVY = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "pydantic", "matplotlib")
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(a) for a in arguments])
+    return stopped.value.code or 0
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys; sys.argv = ['srmri-tf', '--help']\n"
+        "from srmri_tf.cli import main\n"
+        "try: main()\n"
+        f"finally: print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert out.stdout.splitlines()[-1] == "[]"
+    for command in ("download", "prepare", "fit", "evaluate", "export", "demo"):
+        assert command in out.stdout
+
+
+def test_every_command_has_help(capsys):
+    def walk(command, path):
+        if isinstance(command, click.Group):
+            for name, child in command.commands.items():
+                walk(child, [*path, name])
+        assert run(*path, "--help") == 0, path
+        assert "Usage: srmri-tf" in capsys.readouterr().out
+
+    walk(cli, [])
+
+
+def test_version(capsys):
+    assert run("--version") == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["fit", "cpce", "absent", "-o", "run"], 3, "absent: is not a folder of shards"),
+        (["fit", "cpce", "absent", "-o", "run", "--epochs", "0"], 2, "no epochs"),
+        (["fit", "cpce", "absent", "-o", "run", "--precision", "half"], 2, "precision"),
+        (
+            ["fit", "cpce", "absent", "-o", "run", "--set", "objective.l3=1"],
+            2,
+            "objective.l3: unknown",
+        ),
+        (["fit", "cpce", "absent", "-o", "run", "--set", "nonsense"], 2, "KEY=VALUE"),
+        (["fit", "cpce", "absent", "-o", "run", "--recipe", "absent.toml"], 2, "paper-cpce"),
+        (["fit", "cpce", "absent"], 2, "Missing option"),
+        (["evaluate", "absent", "absent", "-o", "out"], 3, "absent: is not a training run"),
+        (["export", "absent", "-o", "out"], 3, "absent: is not a training run"),
+        (["sharpen"], 2, "No such command"),
+    ],
+)
+def test_wrong_usage_is_one_message_its_code_and_nothing_written(
+    arguments, code, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_internal_fault_says_so_and_debug_shows_it(monkeypatch, capsys):
+    def broken(*args):
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("srmri_tf.config.load_recipe", broken)
+    assert run("fit", "cpce", "x", "-o", "y") == 1
+    assert "internal error: RuntimeError: boom" in capsys.readouterr().err
+    with pytest.raises(RuntimeError):
+        main(["--debug", "fit", "cpce", "x", "-o", "y"])
+
+
+def test_an_interrupt_is_130(monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("srmri_tf.config.load_recipe", interrupted)
+    assert run("fit", "cpce", "x", "-o", "y") == 130
+
+
+def test_settings_are_toml_values():
+    assert _overrides(("a.b=1.5", "c=true", 'd="x"', "e=plain")) == {
+        "a.b": 1.5,
+        "c": True,
+        "d": "x",
+        "e": "plain",
+    }
+
+
+def test_errors_survive_the_way_between_processes():
+    import pickle
+
+    error = CorruptArtefactError("is cut", path="a.tfrecord", remedy="Prepare again")
+    assert str(pickle.loads(pickle.dumps(error))) == "a.tfrecord: is cut. Prepare again."
