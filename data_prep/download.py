@@ -1,7 +1,6 @@
-"""Scans from the internet: the three-subject sample, and the IXI archive.
+"""The sample: three real scans for a first try.
 
-Both are downloaded resumably, checked, and unpacked by name; running the same command again is
-instant when everything is there, and repairs what is not.
+Running the same command again is instant when everything is there, and repairs what is not.
 """
 
 from pathlib import Path

@@ -22,7 +22,7 @@ from data_prep import atomic
 from data_prep.errors import CorruptArtefactError, EnvironmentFault
 from data_prep.net import Reporter, cause, has_digest, new_session, shown
 
-CHUNK = 1 << 18
+CHUNK = 1 << 16
 ATTEMPTS = 5
 TIMEOUT = (10.0, 60.0)
 
@@ -94,7 +94,8 @@ def fetch(
             # An attempt that moved forward does not count: a long download may be cut often.
             failures = 0 if transfer.have() > before else failures + 1
             fault = str(reason)
-        if failures >= attempts:
+        # Nothing at all so far means no network rather than a bad one: do not keep anyone waiting.
+        if failures >= (attempts if transfer.have() else min(attempts, 2)):
             raise EnvironmentFault(
                 f"{shown(url)} cannot be downloaded: {fault}",
                 remedy="Check the network; the same command continues where this one stopped",

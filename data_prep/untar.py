@@ -13,6 +13,7 @@ from typing import IO
 
 from data_prep import atomic
 from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.net import Reporter
 
 CHUNK = 1 << 20
 
@@ -21,7 +22,7 @@ def extract(
     archive: Path,
     folder: Path,
     choose: Callable[[str], str | None],
-    report: Callable[[str], None] | None = None,
+    report: Reporter | None = None,
 ) -> list[Path]:
     """Write the chosen regular files of an archive into ``folder``; a second call is quick.
 
@@ -29,7 +30,7 @@ def extract(
         archive: A tar file, compressed or not.
         folder: Where the files go. A file that is already there with the same bytes is kept.
         choose: Maps a member's name to the file name it gets, or to None to leave it out.
-        report: Told the name of each file that is in place.
+        report: Told how far in the archive it is.
 
     Returns:
         The paths of the chosen files, in archive order.
@@ -53,7 +54,8 @@ def extract(
                 _write(stream, member.size, target)
                 written.append(target)
                 if report is not None:
-                    report(name)
+                    done = member.offset_data + member.size
+                    report(f"unpacking {archive.name}", done, archive.stat().st_size)
     return written
 
 

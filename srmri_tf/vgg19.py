@@ -22,7 +22,7 @@ import numpy as np
 from data_prep import untar
 from data_prep.errors import EnvironmentFault, SrmriError
 from data_prep.fetch import Expected, fetch
-from data_prep.net import Reporter, has_digest
+from data_prep.net import Reporter, file_sha256, has_digest
 from data_prep.pypi import Sdist, cache_folder, fetch_sdist, hold
 from srmri_tf.torch_pickle import read_state_dict
 from srmri_tf.vgg19_file import (
@@ -30,7 +30,6 @@ from srmri_tf.vgg19_file import (
     Arrays,
     content_sha256,
     corrupt,
-    file_sha256,
     read_weights,
     write_weights,
 )

@@ -117,12 +117,6 @@ def _shape_of(item: object) -> dict[tuple[int, ...], h5py.Dataset]:
     return {item.shape: item} if isinstance(item, h5py.Dataset) else {}
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def corrupt(path: Path, fault: str) -> CorruptArtefactError:
     """The error for a file that is not these weights."""
     return CorruptArtefactError(
