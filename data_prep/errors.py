@@ -10,7 +10,8 @@ class SrmriError(Exception):
     """Base of every error this package raises on purpose.
 
     Args:
-        fault: What is wrong and what was expected, as a clause without a full stop.
+        fault: What is wrong and what was expected, as a clause without a full stop; a
+            listing ends with a line break.
         path: The file or folder at fault, if there is one.
         remedy: What the user can do about it, as a sentence without a full stop.
     """
@@ -25,8 +26,10 @@ class SrmriError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.path}: " if self.path is not None else ""
-        what_to_do = f". {self.remedy}" if self.remedy else ""
-        return f"{where}{self.fault}{what_to_do}."
+        # A fault that lists many things ends with a line break: the remedy gets a line of its own.
+        fault = self.fault if self.fault.endswith("\n") else f"{self.fault}. "
+        remedy = f"{self.remedy}." if self.remedy else ""
+        return f"{where}{fault}{remedy}".rstrip()
 
     def __reduce__(self) -> tuple:
         # Keyword-only arguments do not survive Exception's own pickling between processes.

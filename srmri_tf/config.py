@@ -36,6 +36,7 @@ class Schedule(_Section):
         warmup_epochs: Epochs of generator training on mean L1 alone, before anything else.
         warmup_learning_rate: The rate of those.
         critic_epochs: Epochs of critic training alone, after the warm-up.
+        steps_per_epoch: End an epoch after so many steps; 0 is one pass over the data.
     """
 
     epochs: int = Field(100, ge=0)
@@ -44,6 +45,7 @@ class Schedule(_Section):
     warmup_epochs: int = Field(0, ge=0)
     warmup_learning_rate: Positive = 1e-3
     critic_epochs: int = Field(0, ge=0)
+    steps_per_epoch: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _some_epochs(self) -> "Schedule":

@@ -85,7 +85,7 @@ class Shards:
         return sum(shard.records for shard in self.training())
 
     def pairs(
-        self, batch: int, seed: int, epochs: range, replicas: int = 1
+        self, batch: int, seed: int, epochs: range, *, max_steps: int = 0, replicas: int = 1
     ) -> tuple[tf.data.Dataset, int]:
         """Shuffled training pairs of several epochs, one after the other.
 
@@ -93,6 +93,7 @@ class Shards:
             batch: Pairs per element, over all replicas together.
             seed: With the epoch, decides the order.
             epochs: The 0-based epochs to run through.
+            max_steps: At most so many batches of each epoch; 0 takes all.
             replicas: Devices that will share each batch.
 
         Returns:
@@ -115,10 +116,11 @@ class Shards:
                 path=self.folder,
                 remedy="Choose a smaller --batch-size or prepare more scans",
             )
+        steps = min(steps, max_steps or steps)
         shape = (shards[0].height, shards[0].width)
         files = [str(self.folder / shard.file) for shard in shards]
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
-            lambda epoch: _one_epoch(files, batch, seed, epoch, shape)
+            lambda epoch: _one_epoch(files, batch, seed, epoch, shape).take(steps)
         )
         options = tf.data.Options()
         options.deterministic = True

@@ -127,7 +127,13 @@ def _train(
     replicas = model.distribute_strategy.num_replicas_in_sync
     for phase, epochs in phases(config, len(bookkeeper.history)):
         batch = config.batch_size * config.batches_per_step(phase)
-        data, steps = shards.pairs(batch, config.seed, epochs, replicas)
+        data, steps = shards.pairs(
+            batch,
+            config.seed,
+            epochs,
+            max_steps=config.schedule.steps_per_epoch,
+            replicas=replicas,
+        )
         model.phase = phase
         model.train_function = None  # trace again: another phase is another graph
         model.fit(
@@ -181,7 +187,8 @@ def _check_batches(config: CpceConfig, shards: Shards, replicas: int) -> None:
             remedy=f"Choose a --batch-size that is a multiple of {replicas}",
         )
     for phase, _ in phases(config, 0):
-        shards.pairs(config.batch_size * config.batches_per_step(phase), 0, range(1), replicas)
+        batch = config.batch_size * config.batches_per_step(phase)
+        shards.pairs(batch, 0, range(1), replicas=replicas)
 
 
 def _open_run(run: Run, config: CpceConfig, facts: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ import sys
 import click
 import pytest
 
-from data_prep.errors import CorruptArtefactError
 from srmri_tf import __version__
 from srmri_tf.cli import cli, main
 from srmri_tf.cli.model import _overrides
@@ -108,10 +107,3 @@ def test_settings_are_toml_values():
         "d": "x",
         "e": "plain",
     }
-
-
-def test_errors_survive_the_way_between_processes():
-    import pickle
-
-    error = CorruptArtefactError("is cut", path="a.tfrecord", remedy="Prepare again")
-    assert str(pickle.loads(pickle.dumps(error))) == "a.tfrecord: is cut. Prepare again."

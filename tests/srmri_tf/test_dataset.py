@@ -38,6 +38,14 @@ def test_one_epoch_holds_every_pair_once_and_pixels_are_exact(shards):
     assert lr.dtype == hr.dtype == np.float32
 
 
+def test_an_epoch_can_end_early_and_the_next_has_its_own_order(shards):
+    whole = epochs_of(shards, 8, 3, range(2))
+    short = epochs_of(shards, 8, 3, range(2), max_steps=1)
+    for early, full in zip(short, whole, strict=True):
+        assert len(early) == 1
+        np.testing.assert_array_equal(early[0][1], full[0][1])
+
+
 def test_lr_and_hr_stay_together(shards):
     partner = {}
     for subject in ("s1", "s2"):
