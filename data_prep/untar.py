@@ -42,6 +42,7 @@ def extract(
         EnvironmentFault: The disk is full.
     """
     written = []
+    length = archive.stat().st_size if archive.exists() else 0
     with _open(archive) as tar:
         for member in tar:
             name = choose(member.name)
@@ -54,8 +55,9 @@ def extract(
                 _write(stream, member.size, target)
                 written.append(target)
                 if report is not None:
-                    done = member.offset_data + member.size
-                    report(f"unpacking {archive.name}", done, archive.stat().st_size)
+                    report(f"unpacking {archive.name}", member.offset_data + member.size, length)
+    if report is not None:
+        report(f"unpacking {archive.name}", length, length)
     return written
 
 
