@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 
 from data_prep.errors import ConfigError, CorruptArtefactError
-from srmri_tf.vgg19 import VggWeights
-from srmri_tf.vgg19_file import LAYERS, read_weights
+from srmri_tf.vgg19 import VggWeights, load
+from srmri_tf.vgg19_file import LAYERS
 
 #: Mean blue, green and red of ImageNet, which the network was trained without.
 BGR_MEAN = (103.939, 116.779, 123.68)
@@ -87,7 +87,7 @@ def build_features(
 
 def _set_and_verify(vgg: keras.Model, weights: VggWeights) -> None:
     """Give every convolution its weights, and read them back: never random ones."""
-    arrays = read_weights(weights.path)
+    arrays = load(weights)
     for layer in vgg.layers:
         if not layer.weights:
             continue

@@ -110,6 +110,21 @@ def resolve(choice: str = "auto", *, report: Reporter | None = None) -> VggWeigh
             ) from second
 
 
+def load(weights: VggWeights) -> Arrays:
+    """Read the weights that `resolve` found.
+
+    Raises:
+        CorruptArtefactError: The file is no longer the one that was found.
+    """
+    arrays = read_weights(weights.path)
+    rescaled = weights.kind == "rescaled"
+    if (content_sha256(arrays) if rescaled else file_sha256(weights.path)) != (
+        NST_CONTENT if rescaled else weights.sha256
+    ):
+        raise corrupt(weights.path, "has changed since it was checked")
+    return arrays
+
+
 def _imagenet(report: Reporter | None) -> VggWeights:
     home = os.environ.get("KERAS_HOME", "") or "~/.keras"
     path = Path(home).expanduser() / "models" / IMAGENET_FILE
