@@ -31,7 +31,7 @@ def convert(job: Job) -> Shard:
         EnvironmentFault: The shard cannot be written.
     """
     item, parameters = job.item, job.parameters
-    volume = read(Scan(subject=item.subject, session=item.session, path=item.scan))
+    volume = read(Scan(subject=item.subject, session=item.session, path=item.scan), parameters)
     pairs = slice_pairs(volume, parameters)
     count, height, width = pairs.images.shape
     indices = np.arange(count) if item.indices is None else np.asarray(item.indices, np.int64)

@@ -7,7 +7,8 @@ import numpy as np
 
 from data_prep import planes
 from data_prep.errors import BadInputError
-from data_prep.kspace import zero_filled
+from data_prep.fastmri import crop
+from data_prep.kspace import reconstruct_kept, zero_filled
 from data_prep.schema import Degradation, Parameters, Plane
 from data_prep.sources import Volume
 
@@ -24,6 +25,7 @@ class SlicePairs:
         degradation: How low resolution is made.
         plane: The plane the slices lie in.
         spacing: Row, column and slice spacing in mm.
+        kspace: ``(S, Hk, Wk)`` the measurement to degrade; None to degrade the images.
     """
 
     images: np.ndarray
@@ -31,6 +33,7 @@ class SlicePairs:
     degradation: Degradation
     plane: Plane
     spacing: tuple[float, float, float]
+    kspace: np.ndarray | None = None
 
     def at(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Low- and high-resolution slices.
@@ -45,24 +48,43 @@ class SlicePairs:
         """
         high = self.images[indices] / np.float32(self.scale)
         np.maximum(high, 0, out=high)
-        return zero_filled(high, self.degradation), high
+        if self.kspace is None:
+            return zero_filled(high, self.degradation), high
+        low = reconstruct_kept(self.kspace[indices], self.degradation)
+        return crop(low, (high.shape[-2], high.shape[-1])) / np.float32(self.scale), high
 
 
 def slice_pairs(volume: Volume, parameters: Parameters) -> SlicePairs:
     """Cut a volume into slices.
 
     Raises:
-        BadInputError: The volume is constant, dark, or not a magnitude image.
+        BadInputError: The volume is constant, dark, not a magnitude image, or has slices of its
+            own and another plane is asked for.
     """
     plane = parameters.plane
-    if plane == "auto":
+    if not volume.anatomical:
+        if plane not in ("auto", "axial"):
+            raise BadInputError(
+                f"cannot be cut into {plane} slices: it holds slices as they were acquired",
+                path=volume.path,
+                remedy="Leave --plane at auto",
+            )
+        plane = "axial"
+        if volume.kspace is not None and parameters.degradation.lr == "real":
+            raise BadInputError(
+                "has measured k-space, whose image has a phase: its real part is no image",
+                path=volume.path,
+                remedy="Give --lr magnitude, or --fastmri rss",
+            )
+    elif plane == "auto":
         plane = planes.choose_plane(volume.affine)
     return SlicePairs(
         images=planes.slices(volume.voxels, plane),
         scale=intensity_scale(volume.voxels, volume.path),
         degradation=parameters.degradation,
-        plane=plane,
+        plane=plane if volume.anatomical else "acquired",
         spacing=planes.spacing(volume.affine, plane),
+        kspace=volume.kspace,
     )
 
 

@@ -11,13 +11,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from data_prep import nifti, resume, sources
+from data_prep import resume, sources
 from data_prep.atomic import lock
 from data_prep.convert import Job, convert
 from data_prep.errors import BadInputError, EnvironmentFault
@@ -104,7 +103,7 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     faults = []
     for scan in scans:
         try:
-            nifti.read_shape(scan.path)
+            sources.check(scan, config.parameters)
         except BadInputError as error:
             faults.append(error)
     _raise_all(faults)
@@ -158,7 +157,7 @@ def _through(executor: Executor, jobs: list[Job]) -> Generator[tuple[Job, Outcom
     try:
         for future in as_completed(futures):
             yield futures[future], future.result()
-    except BrokenProcessPool:
+    except BrokenExecutor:
         raise EnvironmentFault(
             "a worker process died, perhaps for want of memory",
             remedy="Run the same command again with fewer --workers; what is finished is kept",

@@ -1,20 +1,22 @@
-"""What is to be made of which scan, decided before any scan is read.
+"""What is to be made of which scan, decided before a voxel is read.
 
-A plan is a pure function of the scans' names and the configuration. Two plans that differ would
+A plan is a pure function of the scans' names (and matrices, where slices are dealt) and the
+configuration. Two plans that differ would
 make different shards, so the differences are what a refused second run prints.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from data_prep import splits
-from data_prep.errors import BadInputError
-from data_prep.schema import Manifest, Parameters, Shard, Split, SplitRule
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.schema import SPLITS, Manifest, Parameters, Shard, Split, SplitRule
 from data_prep.shards import SUFFIX
-from data_prep.sources import Scan
+from data_prep.sources import Scan, slice_count
 from data_prep.splits import Place
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -59,9 +61,16 @@ class Plan(BaseModel):
     split_rule: SplitRule
     items: tuple[Item, ...]
 
-    def places(self) -> dict[str, Place]:
-        """Where every subject is, for the split table."""
-        return {item.subject: Place(item.split, item.fold) for item in self.items}
+    def table(self) -> str:
+        """The split table: a line for each subject, or for each slice if they were dealt."""
+        if self.split_rule.by == "slice":
+            lines = [
+                f"{item.scan.name}\t{index}\t{item.split}\n"
+                for item in self.items
+                for index in item.indices or ()
+            ]
+            return "scan\tslice\tsplit\n" + "".join(lines)
+        return splits.write_tsv({item.subject: Place(item.split, item.fold) for item in self.items})
 
 
 def make_plan(
@@ -72,31 +81,25 @@ def make_plan(
     software: str,
     table: Path | None = None,
 ) -> Plan:
-    """Deal the scans' subjects to splits and name their shards.
+    """Deal the scans' subjects, or their slices, to splits and name the shards.
 
     Raises:
         BadInputError: The split table cannot be used, or no scan is left.
-        ConfigError: More subjects are asked for than there are.
+        ConfigError: More subjects are asked for than there are, or the rules contradict.
     """
-    subjects = [scan.subject for scan in scans]
-    if table is None:
-        places = splits.assign(subjects, rule)
+    named = list(_named(scans))
+    if rule.by == "slice":
+        items = list(_slice_items(named, parameters, rule))
     else:
-        places = splits.lookup(subjects, splits.read_tsv(table), table)
-    items = []
-    for name, scan in _named(scans):
-        if scan.subject in places:
-            split, fold = places[scan.subject]
-            items.append(
-                Item(
-                    file=f"{name}{SUFFIX}",
-                    scan=scan.path,
-                    subject=scan.subject,
-                    session=scan.session,
-                    split=split,
-                    fold=fold,
-                )
-            )
+        places = _subject_places([scan.subject for scan in scans], rule, table)
+        folds = {place.fold for place in places.values() if place.fold is not None}
+        rule = rule.model_copy(update={"folds": max(folds, default=-1) + 1})
+        items = list(_subject_items(named, places))
+    if rule.folds and parameters.min_signal:
+        raise ConfigError(
+            "min_signal would leave holes in the slices that each fold is tested on",
+            remedy="Use folds or --min-signal, not both",
+        )
     if not items:
         raise BadInputError("no scan is left to prepare", remedy="Check the counts")
     return Plan(software=software, parameters=parameters, split_rule=rule, items=tuple(items))
@@ -119,6 +122,48 @@ def scan_differences(manifest: Manifest, plan: Plan) -> list[str]:
     return [f"- {line}" for line in sorted(before - after)] + [
         f"+ {line}" for line in sorted(after - before)
     ]
+
+
+def _subject_places(
+    subjects: Sequence[str], rule: SplitRule, table: Path | None
+) -> dict[str, Place]:
+    if table is None:
+        return splits.assign(subjects, rule)
+    return splits.lookup(subjects, splits.read_tsv(table), table)
+
+
+def _subject_items(
+    named: Sequence[tuple[str, Scan]], places: Mapping[str, Place]
+) -> Iterator[Item]:
+    for name, scan in named:
+        if scan.subject in places:
+            split, fold = places[scan.subject]
+            yield _item(f"{name}{SUFFIX}", scan, split=split, fold=fold)
+
+
+def _slice_items(
+    named: Sequence[tuple[str, Scan]], parameters: Parameters, rule: SplitRule
+) -> Iterator[Item]:
+    """Up to three shards a scan: its slices are dealt one by one, as the paper's seem to be."""
+    counts = {name: slice_count(scan, parameters) for name, scan in named}
+    labels = [f"{name}:{index}" for name, count in counts.items() for index in range(count)]
+    places = splits.assign(labels, rule)
+    for name, scan in named:
+        dealt = [places.get(f"{name}:{index}") for index in range(counts[name])]
+        for split in SPLITS:
+            indices = tuple(i for i, place in enumerate(dealt) if place and place.split == split)
+            if indices:
+                yield _item(f"{name}-{split}{SUFFIX}", scan, split=split, indices=indices)
+
+
+def _item(file: str, scan: Scan, **fields: Any) -> Item:
+    return Item(
+        file=file,
+        scan=scan.path.absolute(),
+        subject=scan.subject,
+        session=scan.session,
+        **fields,
+    )
 
 
 def _describe(shard: Shard) -> str:

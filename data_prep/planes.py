@@ -89,6 +89,23 @@ def slices(voxels: np.ndarray, plane: AnatomicalPlane) -> np.ndarray:
     return voxels.transpose(_LAYOUT[plane])[:, ::-1, ::-1]
 
 
+def as_volume(
+    images: np.ndarray, sizes: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse of axial `slices`, for files that hold slices and no orientation.
+
+    Args:
+        images: ``(S, H, W)``.
+        sizes: Row, column and slice spacing in mm.
+
+    Returns:
+        ``(W, H, S)`` voxels, a view, and the affine of their spacing.
+    """
+    row, column, thickness = sizes
+    voxels = images[:, ::-1, ::-1].transpose(_LAYOUT["axial"])
+    return voxels, np.diag([column, row, thickness, 1.0])
+
+
 def spacing(affine: np.ndarray, plane: AnatomicalPlane) -> tuple[float, float, float]:
     """Row, column and slice spacing in mm, to a hundredth of a micrometre.
 

@@ -111,7 +111,7 @@ def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
         split_rule=plan.split_rule,
         shards=tuple(done[item.file] for item in plan.items),
     )
-    write_text(folder / splits.SPLIT_NAME, splits.write_tsv(plan.places()))
+    write_text(folder / splits.SPLIT_NAME, plan.table())
     write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
     return manifest
 

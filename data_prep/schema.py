@@ -76,6 +76,8 @@ class Parameters(_Frozen):
         degradation: The k-space truncation.
         patch_size: Side of a training patch in pixels.
         plane: Slice axis after reorientation to RAS+: ``auto`` is the axis of largest spacing.
+        fastmri: What of single-coil fastMRI files is used: the measured ``kspace``, in which
+            the degradation then acts, or the root-sum-of-squares images, ``rss``.
         min_signal: Training patches whose brightest HR pixel is below this fraction of the
             volume's maximum are left out; 0 keeps every patch, as the paper does.
     """
@@ -83,6 +85,7 @@ class Parameters(_Frozen):
     degradation: Degradation = Degradation()
     patch_size: int = Field(64, ge=9)
     plane: Literal["auto", "sagittal", "coronal", "axial"] = "auto"
+    fastmri: Literal["kspace", "rss"] = "kspace"
     min_signal: float = Field(0.0, ge=0, lt=1)
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from data_prep import names, nifti
+from data_prep import fastmri, names, nifti
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.planes import to_ras
+from data_prep.planes import as_volume, choose_plane, slices, to_ras
+from data_prep.schema import Parameters
 
 
 @dataclass(frozen=True, order=True)
@@ -49,6 +50,9 @@ class Volume:
         modality: Modality label, empty if unknown.
         path: The file.
         sha256: Checksum of the file.
+        kspace: ``(S, Hk, Wk)`` complex64, the measurement behind the voxels, where there is one.
+        anatomical: Whether the file says how the patient lay; if not, the voxels are placed so
+            that axial slices are the acquired ones.
     """
 
     voxels: np.ndarray
@@ -59,15 +63,18 @@ class Volume:
     modality: str
     path: Path
     sha256: str
+    kspace: np.ndarray | None = None
+    anatomical: bool = True
 
 
 def find(
     sources: Sequence[Path], *, modality: str = "", site: str = "", pattern: str = ""
 ) -> list[Scan]:
-    """Find the scans in files, folders and glob patterns; none of them is opened.
+    """Find the scans in files, folders and glob patterns, without reading a voxel.
 
     Args:
-        sources: Files, folders (searched whole) and patterns such as ``data/*-T2.nii.gz``.
+        sources: Files, folders (searched whole; of a BIDS data set, its anat folders) and
+            patterns such as ``data/*-T2.nii.gz``.
         modality: Keep only this modality (``T2`` and BIDS' ``T2w`` are the same).
         site: Keep only this IXI site, such as ``Guys``.
         pattern: Regular expression with the group ``subject`` and perhaps ``session``,
@@ -81,8 +88,7 @@ def find(
         ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
     """
     unique = {path.resolve(): path for source in sources for path in _files(Path(source))}
-    reader = names.pattern_reader(pattern) if pattern else names.read_name
-    scans = [Scan(path=path, **reader(path)) for path in unique.values()]
+    scans = [Scan(path=path, **_labels(path, pattern)) for path in unique.values()]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
     found = sorted({scan.modality for scan in scans if scan.modality})
@@ -94,12 +100,40 @@ def find(
     return sorted(scans)
 
 
-def read(scan: Scan) -> Volume:
+def check(scan: Scan, parameters: Parameters) -> None:
+    """Look at a scan's header alone, which is cheap and finds most faults.
+
+    Raises:
+        BadInputError: The file is missing or its header is that of no usable scan.
+    """
+    if fastmri.is_fastmri(scan.path):
+        fastmri.read_shape(scan.path, parameters.fastmri)
+    else:
+        nifti.read_geometry(scan.path)
+
+
+def slice_count(scan: Scan, parameters: Parameters) -> int:
+    """How many slices a scan will give; reads its header alone.
+
+    Raises:
+        BadInputError: The file is missing or its header is that of no usable scan.
+    """
+    if fastmri.is_fastmri(scan.path):
+        return fastmri.read_shape(scan.path, parameters.fastmri)[0]
+    shape, affine = nifti.read_geometry(scan.path)
+    turned, affine = to_ras(np.broadcast_to(np.int8(0), shape), affine, scan.path)
+    plane = choose_plane(affine) if parameters.plane == "auto" else parameters.plane
+    return slices(turned, plane).shape[0]
+
+
+def read(scan: Scan, parameters: Parameters) -> Volume:
     """Read one scan, checked, and turn it to RAS+.
 
     Raises:
         BadInputError: The file is missing, damaged or unsuitable.
     """
+    if fastmri.is_fastmri(scan.path):
+        return _read_fastmri(scan, parameters)
     image = nifti.read(scan.path)
     voxels, affine = to_ras(image.voxels, image.affine, scan.path)
     return Volume(
@@ -116,7 +150,8 @@ def read(scan: Scan) -> Volume:
 
 def is_scan(path: Path) -> bool:
     """Whether a file's name is that of a scan this package reads."""
-    return nifti.is_nifti(path) and not path.name.startswith(".")
+    known = nifti.is_nifti(path) or fastmri.is_fastmri(path)
+    return known and not path.name.startswith(".")
 
 
 def _files(source: Path) -> list[Path]:
@@ -133,14 +168,48 @@ def _files(source: Path) -> list[Path]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    files = [path for path in sorted(folder.rglob("*")) if is_scan(path) and path.is_file()]
+    """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives."""
+    bids = (folder / "dataset_description.json").exists() or any(folder.glob("sub-*/**/anat"))
+    patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*") if bids else ("**/*",)
+    candidates = sorted(path for pattern in patterns for path in folder.glob(pattern))
+    files = [path for path in candidates if is_scan(path) and path.is_file()]
     if not files:
+        kind = "anatomical BIDS scan" if bids else "scan"
         raise BadInputError(
-            "holds no scan (.nii, .nii.gz)",
+            f"holds no {kind} (.nii, .nii.gz, .h5)",
             path=folder,
-            remedy="Give a folder of NIfTI files; dcm2niix converts DICOM",
+            remedy="Give a folder of NIfTI or fastMRI files; dcm2niix converts DICOM",
         )
     return files
+
+
+def _labels(path: Path, pattern: str) -> names.Labels:
+    """What a scan's name says, and for fastMRI the patient and acquisition its file names."""
+    labels = names.pattern_reader(pattern)(path) if pattern else names.read_name(path)
+    if not pattern and fastmri.is_fastmri(path):
+        patient, acquisition = fastmri.read_labels(path)
+        # Several files may be of one patient, so the file becomes the session.
+        labels["session"] = labels["subject"] if patient else labels["session"]
+        labels["subject"] = patient or labels["subject"]
+        labels["modality"] = acquisition
+    return labels
+
+
+def _read_fastmri(scan: Scan, parameters: Parameters) -> Volume:
+    image = fastmri.read(scan.path, parameters.fastmri)
+    voxels, affine = as_volume(image.images, image.spacing)
+    return Volume(
+        voxels=voxels,
+        affine=affine,
+        header=None,
+        subject=scan.subject,
+        session=scan.session,
+        modality=scan.modality,
+        path=scan.path,
+        sha256=image.sha256,
+        kspace=image.kspace,
+        anatomical=False,
+    )
 
 
 def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) -> list[Scan]:

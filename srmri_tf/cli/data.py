@@ -1,7 +1,8 @@
 """Commands about data: prepare, verify, inspect."""
 
+import contextlib
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,61 +12,107 @@ if TYPE_CHECKING:
     from data_prep.pipeline import PrepareConfig
     from data_prep.schema import Manifest
 
-_FOLDER = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path)
+_LEAK = (
+    "Note: slices were dealt one by one, so slices of one subject are in training and in test, and "
+    "figures measured on them are too good."
+)
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=_FOLDER, metavar="SOURCE...")
-@click.option("-o", "--output", required=True, type=_FOLDER, help="Folder of shards to make.")
-@click.option("--val-fraction", type=float, help="Share of subjects for validation  [0.1].")
-@click.option("--test-fraction", type=float, help="Share of subjects for test  [0.1].")
-@click.option("--split", "split_table", type=_FOLDER, help="Table (TSV): subject, split.")
+@click.argument("sources", nargs=-1, required=True, type=_PATH, metavar="SOURCE...")
+@click.option("-o", "--output", required=True, type=_PATH, help="Folder of shards to make.")
+@click.option("--val-fraction", type=float, help="Share of subjects for validation.  [0.1]")
+@click.option("--test-fraction", type=float, help="Share of subjects for test.  [0.1]")
+@click.option("--val-count", type=int, help="Number of subjects for validation instead.")
+@click.option("--test-count", type=int, help="Number of subjects for test instead.")
+@click.option("--train-count", type=int, help="Number for training; the rest is left out.")
+@click.option("--split", "split_table", type=_PATH, help="Table (TSV): subject, split[, fold].")
+@click.option("--folds", type=int, help="Deal subjects to so many cross-validation folds.")
+@click.option("--slice-wise", is_flag=True, help="Deal slices, not subjects: leaks, as the paper.")
 @click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--patch-size", default=64, show_default=True, help="Side of a training patch.")
 @click.option("--min-signal", default=0.0, help="Leave out training patches darker than this.")
-@click.option(
-    "--plane",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "axial", "coronal", "sagittal"]),
-    help="How to slice; auto: across the largest spacing.",
-)
+@click.option("--plane", default="auto", show_default=True, help="axial, coronal, sagittal, auto.")
 @click.option("--keep", default=0.25, show_default=True, help="Fraction of k-space kept.")
-@click.option(
-    "--keep-by",
-    default="area",
-    show_default=True,
-    type=click.Choice(["area", "axis"]),
-    help="Whether that is of the area, or of each axis.",
-)
-@click.option(
-    "--lr",
-    default="magnitude",
-    show_default=True,
-    type=click.Choice(["magnitude", "real"]),
-    help="What of the inverse FFT is the low-resolution image.",
-)
+@click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")
+@click.option("--lr", default="magnitude", show_default=True, help="magnitude or real part.")
+@click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
-def prepare(sources: tuple[Path, ...], output: Path, workers: int, **options: Any) -> None:
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
+@click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
+def prepare(
+    sources: tuple[Path, ...], output: Path, workers: int, dask: str | None, **options: Any
+) -> None:
     """Turn scans into shards of low- and high-resolution pairs.
 
-    SOURCE is a NIfTI file, a folder or a quoted pattern. Subjects are dealt to training,
-    validation and test; no subject is ever in two of them. An interrupted run is continued by
-    the same command.
+    SOURCE is a NIfTI or fastMRI file, a folder, a BIDS data set or a quoted pattern. Subjects are
+    dealt to training, validation and test; no subject is ever in two of them. An interrupted run
+    is continued by the same command.
     """
+    from data_prep.cluster import dask_executor
     from data_prep.pipeline import prepare as run
 
     config = _prepare_config(options)
-    with _progress_bar("preparing") as advance:
-        manifest = run(sources, output, config, workers=workers, progress=advance)
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(dask_executor(dask)) if dask else None
+        advance = stack.enter_context(_progress_bar("preparing"))
+        manifest = run(
+            sources, output, config, workers=workers, executor=executor, progress=advance
+        )
     click.echo(_summary(manifest))
+    if manifest.split_by == "slice":
+        click.echo(_LEAK, err=True)
     click.echo(f"Shards: {output}")
 
 
-COMMANDS: tuple[click.Command, ...] = (prepare,)
+@click.command()
+@click.argument("shards", type=_PATH)
+def verify(shards: Path) -> None:
+    """Check every shard of a folder against its manifest, byte by byte."""
+    from data_prep.shards import verify as run
+
+    manifest = run(shards)
+    click.echo(_summary(manifest))
+    click.echo(f"{shards}: {len(manifest.shards)} shards are as they were written.")
+
+
+@click.command()
+@click.argument("shards", type=_PATH)
+@click.option("-o", "--output", type=_PATH, help="The picture.  [SHARDS-contact-sheet.png]")
+@click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
+def inspect(shards: Path, output: Path | None, scans: int) -> None:
+    """Show what a network will see: splits, the input's own quality, a contact sheet."""
+    from data_prep import inspection
+    from data_prep.shards import verify as check
+    from srmri_tf import metrics
+
+    manifest = check(shards)
+    picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
+    inspection.contact_sheet(shards, manifest, picture, scans)
+    with _progress_bar("measuring") as advance:
+        rows = inspection.baselines(
+            shards,
+            manifest,
+            {"psnr": metrics.psnr, "ssim": metrics.ssim},
+            metrics.is_air,
+            advance,
+        )
+    click.echo(_summary(manifest))
+    if manifest.split_by == "slice":
+        click.echo(_LEAK, err=True)
+    click.echo("\nLow-resolution input against the truth (range 1, slices with tissue):")
+    click.echo(f"{'split':<6}{'subjects':>9}{'slices':>8}{'PSNR dB':>9}{'SSIM':>8}")
+    for row in rows:
+        psnr, ssim = row.means.get("psnr", math.nan), row.means.get("ssim", math.nan)
+        click.echo(f"{row.split:<6}{row.subjects:>9}{row.slices:>8}{psnr:>9.2f}{ssim:>8.4f}")
+    click.echo("\n" + _parameters(manifest))
+    click.echo(f"Contact sheet: {picture}")
+
+
+COMMANDS: tuple[click.Command, ...] = (prepare, verify, inspect)
 
 
 def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
@@ -75,27 +122,48 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
     from data_prep.errors import ConfigError
     from data_prep.pipeline import PrepareConfig
 
-    val, test = options["val_fraction"], options["test_fraction"]
-    if val is None:
-        val = min(0.1, max(0.0, 1 - (0.1 if test is None else test)))
-    if test is None:
-        test = min(0.1, max(0.0, 1 - val))
+    def chosen(*names: str) -> dict[str, Any]:
+        return {name: options[name] for name in names}
+
     try:
         return PrepareConfig.model_validate(
             {
                 "parameters": {
-                    "degradation": {key: options[key] for key in ("keep", "keep_by", "lr")},
-                    **{key: options[key] for key in ("patch_size", "plane", "min_signal")},
+                    "degradation": chosen("keep", "keep_by", "lr"),
+                    **chosen("patch_size", "plane", "fastmri", "min_signal"),
                 },
-                "split_rule": {"val_fraction": val, "test_fraction": test, "seed": options["seed"]},
-                **{
-                    key: options[key]
-                    for key in ("split_table", "modality", "site", "subject_pattern")
-                },
+                "split_rule": _split_rule(options),
+                **chosen("split_table", "modality", "site", "subject_pattern"),
             }
         )
     except ValidationError as error:
         raise ConfigError(_faults(error)) from None
+
+
+def _split_rule(options: dict[str, Any]) -> dict[str, Any]:
+    """The rule, with fractions of zero where something else decides."""
+    from data_prep.errors import ConfigError
+
+    amounts = [
+        f"{split}_{kind}" for kind in ("fraction", "count") for split in ("val", "test", "train")
+    ]
+    given = [name for name in amounts if options.get(name) is not None]
+    deciders = [name for name in ("split_table", "folds", "slice_wise") if options[name]]
+    exclusive = [name for name in deciders if name != "slice_wise"]
+    if len(deciders) > 1 or (exclusive and given):
+        clash = ", ".join("--" + name.replace("_", "-") for name in deciders + given)
+        raise ConfigError(
+            f"these options contradict each other: {clash.replace('--split-table', '--split')}",
+            remedy="Choose one way to split",
+        )
+    rule = {name: options[name] for name in given}
+    default = 0.0 if exclusive else 0.1
+    for name, other in (("val", "test"), ("test", "val")):
+        left = 1 - rule.get(f"{other}_fraction", 0.0)
+        fallback = 0.0 if f"{name}_count" in rule else max(0.0, min(default, left))
+        rule.setdefault(f"{name}_fraction", fallback)
+    rule["by"] = "slice" if options["slice_wise"] else "subject"
+    return rule | {"folds": options["folds"] or 0, "seed": options["seed"]}
 
 
 def _faults(error: Any) -> str:
@@ -108,7 +176,7 @@ def _faults(error: Any) -> str:
     return "; ".join(lines)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _progress_bar(verb: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on stderr; silent where stderr is not a terminal."""
     from rich.console import Console
@@ -150,3 +218,15 @@ def _summary(manifest: "Manifest") -> str:
             f"{sum(shard.bytes for shard in shards) / 1e6:>9.1f}"
         )
     return "\n".join(lines)
+
+
+def _parameters(manifest: "Manifest") -> str:
+    """How the shards were made, in a line."""
+    parameters = manifest.parameters
+    made = parameters.degradation
+    planes = ", ".join(sorted({shard.plane for shard in manifest.shards}))
+    folds = f"; {manifest.split_rule.folds} folds" if manifest.split_rule.folds else ""
+    return (
+        f"Low resolution: {made.keep:g} of k-space by {made.keep_by}, {made.lr}; "
+        f"{planes} slices; patches of {parameters.patch_size}{folds}"
+    )

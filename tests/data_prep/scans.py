@@ -30,7 +30,9 @@ def save(path: Path, voxels=None, *, spacing=(1.0, 1.0, 3.0), matrix=None, dtype
     """Write a NIfTI file with nibabel, by default a phantom."""
     voxels = phantom() if voxels is None else voxels
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(voxels, affine(spacing) if matrix is None else matrix)
+    image = nib.Nifti1Image(
+        voxels, affine(spacing) if matrix is None else matrix, dtype=voxels.dtype
+    )
     if dtype is not None:
         image.set_data_dtype(dtype)
     nib.save(image, path)

@@ -1,6 +1,9 @@
+import contextlib
 import hashlib
 import json
 import random
+import subprocess
+import sys
 import time
 
 import pytest
@@ -174,3 +177,35 @@ def test_digests_by_length(tmp_path):
 
 def test_secrets_are_not_shown():
     assert shown("https://user:pass@host:1/simple/?token=x#y") == "https://host:1/simple/"
+
+
+def test_killed_at_any_moment(site, tmp_path):
+    """Kill the downloading process again and again; the file is whole or not there."""
+
+    def trickle(handler, data):
+        first = int(handler.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        handler.send_response(206 if first else 200)
+        handler.send_header("ETag", site.etag)
+        handler.send_header("Content-Length", str(len(data) - first))
+        handler.send_header("Content-Range", f"bytes {first}-{len(data) - 1}/{len(data)}")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for start in range(first, len(data), CHUNK):
+                handler.wfile.write(data[start : start + CHUNK])
+                time.sleep(0.01)
+
+    site.faults = [trickle] * 50
+    code = "import sys; from pathlib import Path; from data_prep.fetch import fetch; "
+    code += "print(flush=True); fetch(sys.argv[1], Path(sys.argv[2]))"
+    rng = random.Random(2)
+    kills = 0
+    while not (tmp_path / "f").exists():
+        command = [sys.executable, "-c", code, f"{site.url}/f", str(tmp_path / "f")]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(rng.uniform(0, 0.12) if kills < 6 else 5)
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+    assert kills >= 2
+    assert (tmp_path / "f").read_bytes() == DATA

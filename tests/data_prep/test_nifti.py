@@ -1,0 +1,155 @@
+import gzip
+import resource
+import time
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep import nifti
+from data_prep.errors import BadInputError
+from data_prep.pairs import slice_pairs
+from data_prep.schema import Parameters
+from data_prep.sources import Scan
+from data_prep.sources import read as read_volume
+from tests.data_prep.malformed import CASES
+from tests.data_prep.scans import affine, edit, phantom, save
+
+
+def test_there_are_at_least_forty_malformed_volumes():
+    assert len(CASES) >= 40
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_malformed_volume_is_one_error_that_names_file_and_fault(name, tmp_path):
+    make, fault = CASES[name]
+    path = make(tmp_path)
+    started = time.perf_counter()
+    with pytest.raises(BadInputError) as caught:
+        slice_pairs(read_volume(Scan("s", "", path), Parameters()), Parameters())
+    assert time.perf_counter() - started < 2
+    assert fault in caught.value.fault
+    assert caught.value.path == path
+    assert caught.value.remedy
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["bomb", "bomb_behind_an_innocent_header", "absurd_shape"])
+def test_absurd_sizes_are_refused_before_memory_is_taken(name, tmp_path):
+    path = CASES[name][0](tmp_path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadInputError):
+        nifti.read(path)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 32 << 10  # in units of 1 KiB
+
+
+def test_a_folder_or_a_locked_file_is_an_error_too(tmp_path):
+    folder = tmp_path / "scan.nii"
+    folder.mkdir()
+    with pytest.raises(BadInputError, match="cannot be read: Is a directory"):
+        nifti.read(folder)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "i8", "f4", "f8"])
+def test_voxels_are_those_nibabel_reads(tmp_path, suffix, dtype):
+    voxels = phantom() if dtype[0] == "f" else (phantom() / 4).astype(dtype)
+    path = save(tmp_path / f"scan{suffix}", voxels.astype(dtype))
+    image = nifti.read(path)
+    assert image.voxels.dtype == np.float32
+    np.testing.assert_array_equal(image.voxels, nib.load(path).get_fdata(dtype=np.float32))
+    np.testing.assert_array_equal(image.affine, nib.load(path).affine)
+
+
+def test_scaled_integers_and_other_byte_orders(tmp_path):
+    path = save(tmp_path / "scan.nii.gz", phantom(), dtype=np.int16)  # nibabel chooses a slope
+    np.testing.assert_allclose(
+        nifti.read(path).voxels, nib.load(path).get_fdata(), rtol=1e-6, atol=1e-4
+    )
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    image = nib.Nifti1Image((phantom() / 2).astype(np.int16), affine(), header)
+    nib.save(image, tmp_path / "big.nii")
+    assert (tmp_path / "big.nii").read_bytes()[:4] == b"\x00\x00\x01\x5c"
+    np.testing.assert_array_equal(nifti.read(tmp_path / "big.nii").voxels, image.get_fdata())
+
+
+def test_nifti2_and_a_trailing_axis_of_one(tmp_path):
+    nib.save(nib.Nifti2Image(phantom()[..., None], affine()), tmp_path / "two.nii.gz")
+    image = nifti.read(tmp_path / "two.nii.gz")
+    np.testing.assert_array_equal(image.voxels, phantom())
+
+
+def test_a_slope_of_zero_or_nan_means_none(tmp_path):
+    for slope in (0, np.nan):
+        path = edit(save(tmp_path / "scan.nii"), scl_slope=slope, scl_inter=5)
+        np.testing.assert_array_equal(nifti.read(path).voxels, phantom())
+
+
+def test_several_gzip_members_and_padding_are_harmless(tmp_path):
+    raw = save(tmp_path / "scan.nii").read_bytes()
+    path = tmp_path / "members.nii.gz"
+    path.write_bytes(gzip.compress(raw[:1000]) + gzip.compress(raw[1000:] + bytes(100)) + bytes(64))
+    np.testing.assert_array_equal(nifti.read(path).voxels, phantom())
+
+
+def test_micrometres_and_metres_become_millimetres(tmp_path):
+    for units, factor in ((3, 0.001), (1, 1000.0), (2, 1.0), (0, 1.0)):
+        path = edit(save(tmp_path / "scan.nii"), xyzt_units=units)
+        np.testing.assert_allclose(np.diag(nifti.read(path).affine)[:3], np.r_[1, 1, 3] * factor)
+
+
+def test_the_header_alone_gives_the_geometry(tmp_path):
+    path = save(tmp_path / "scan.nii.gz")
+    shape, matrix = nifti.read_geometry(path)
+    assert shape == (24, 20, 12)
+    np.testing.assert_array_equal(matrix, affine())
+
+
+@pytest.mark.parametrize(
+    "name", ["missing", "text", "series", "rgb", "nan_voxel_size", "bomb", "flat_affine"]
+)
+def test_the_header_alone_finds_most_faults(name, tmp_path):
+    make, fault = CASES[name]
+    with pytest.raises(BadInputError, match=fault):
+        nifti.read_geometry(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("a.nii.gz", "a"), ("a.b.nii", "a.b"), ("A.NII.GZ", "A"), ("file1.h5", "file1")],
+)
+def test_stem(tmp_path, name, stem):
+    assert nifti.stem(tmp_path / name) == stem
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32, np.float64])
+def test_writing_keeps_the_header(tmp_path, suffix, dtype):
+    voxels = (phantom() / 4).astype(dtype)
+    image = nib.Nifti1Image(voxels, affine())
+    image.set_sform(affine(), code=4)
+    image.set_qform(affine(), code=1)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["descrip"] = b"scanner says hello"
+    nib.save(image, tmp_path / f"in{suffix}")
+    source = nifti.read(tmp_path / f"in{suffix}")
+    nifti.write(tmp_path / f"out{suffix}", source.voxels * 1.1, source.header)
+    back = nib.load(tmp_path / f"out{suffix}")
+    assert back.get_data_dtype() == np.dtype(dtype)
+    assert (back.header["sform_code"], back.header["qform_code"]) == (4, 1)
+    assert back.header.get_xyzt_units() == ("mm", "sec")
+    assert back.header["descrip"] == b"scanner says hello"
+    np.testing.assert_array_equal(back.affine, affine())
+    expected = source.voxels.astype(np.float64) * np.float32(1.1)
+    if np.issubdtype(dtype, np.integer):
+        expected = np.clip(np.rint(source.voxels * np.float32(1.1)), 0, np.iinfo(dtype).max)
+    np.testing.assert_allclose(back.get_fdata(), expected, rtol=1e-6)
+
+
+def test_writing_keeps_slope_and_intercept(tmp_path):
+    path = edit(save(tmp_path / "in.nii", phantom().astype(np.int16)), scl_slope=0.5, scl_inter=-10)
+    source = nifti.read(path)
+    nifti.write(tmp_path / "out.nii", source.voxels, source.header)
+    assert (tmp_path / "out.nii").read_bytes() == path.read_bytes()

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.schema import Parameters
+from data_prep.sources import Scan, check, find, read, slice_count
+from tests.data_prep.scans import affine, phantom, save
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def found(*sources, **options) -> list[str]:
+    return [scan.path.name for scan in find(sources, **options)]
+
+
+def test_folders_files_and_patterns(tmp_path):
+    touch(tmp_path, "b.nii.gz", "deep/er/a.nii", "notes.txt", ".hidden.nii", "d.nii.txt")
+    touch(tmp_path / "x", "one.nii", "two.nii.gz", "three.txt")
+    assert found(tmp_path / "x") == ["one.nii", "two.nii.gz"]
+    assert found(tmp_path / "x" / "*.gz") == ["two.nii.gz"]
+    assert found(tmp_path / "**" / "a.nii") == ["a.nii"]
+    assert found(tmp_path / "x" / "one.nii", tmp_path / "x") == ["one.nii", "two.nii.gz"]
+
+
+def test_ixi_by_site_and_modality(tmp_path):
+    touch(
+        tmp_path,
+        "IXI012-HH-1211-T2.nii.gz",
+        "IXI002-Guys-0828-T2.nii.gz",
+        "IXI002-Guys-0828-T1.nii.gz",
+        "IXI050-Guys-0711-T2.nii.gz",
+    )
+    assert found(tmp_path, modality="T2", site="Guys") == [
+        "IXI002-Guys-0828-T2.nii.gz",
+        "IXI050-Guys-0711-T2.nii.gz",
+    ]
+    assert found(tmp_path, modality="t2w", site="hh") == ["IXI012-HH-1211-T2.nii.gz"]
+    with pytest.raises(ConfigError, match=r"several modalities: T1, T2.*--modality"):
+        found(tmp_path)
+    with pytest.raises(BadInputError, match="no scan of modality PD: the 4 found are of T1, T2"):
+        found(tmp_path, modality="PD")
+    with pytest.raises(BadInputError, match="no scan of site IOP: the 3 found are of Guys, HH"):
+        found(tmp_path, modality="T2", site="IOP")
+
+
+def test_bids(tmp_path):
+    touch(
+        tmp_path,
+        "dataset_description.json",
+        "sub-01/ses-1/anat/sub-01_ses-1_T2w.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-2_T2w.nii.gz",
+        "sub-02/anat/sub-02_T2w.nii.gz",
+        "sub-02/anat/sub-02_T1w.nii.gz",
+        "sub-02/func/sub-02_task-rest_bold.nii.gz",
+        "derivatives/x/sub-02/anat/sub-02_T2w.nii.gz",
+        "sourcedata/sub-03/anat/sub-03_T2w.nii.gz",
+    )
+    scans = find([tmp_path], modality="T2w")
+    assert [(scan.subject, scan.session) for scan in scans] == [
+        ("sub-01", "ses-1"),
+        ("sub-01", "ses-2"),
+        ("sub-02", ""),
+    ]
+    assert len(find([tmp_path], modality="T1")) == 1
+
+
+def test_a_bids_folder_without_its_description_is_known_too(tmp_path):
+    touch(tmp_path, "sub-01/anat/sub-01_T2w.nii.gz", "derivatives/mask.nii.gz")
+    assert found(tmp_path) == ["sub-01_T2w.nii.gz"]
+
+
+def test_sources_without_scans(tmp_path):
+    with pytest.raises(BadInputError, match="does not exist"):
+        find([tmp_path / "none"])
+    with pytest.raises(BadInputError, match="matches no file"):
+        find([tmp_path / "*.nii"])
+    with pytest.raises(BadInputError, match="holds no scan"):
+        find([tmp_path])
+    touch(tmp_path, "dataset_description.json")
+    with pytest.raises(BadInputError, match="holds no anatomical BIDS scan"):
+        find([tmp_path])
+
+
+def test_a_volume_carries_what_is_known(tmp_path):
+    turned = np.diag([-1.0, -1.0, 3.0, 1.0])
+    path = save(tmp_path / "sub-1_ses-2_T2w.nii.gz", matrix=turned)
+    (scan,) = find([path])
+    volume = read(scan, Parameters())
+    np.testing.assert_array_equal(volume.voxels, phantom()[::-1, ::-1])
+    np.testing.assert_allclose(np.diag(volume.affine), [1, 1, 3, 1])
+    assert (volume.subject, volume.session, volume.modality) == ("sub-1", "ses-2", "T2")
+    assert volume.header is not None
+    assert len(volume.sha256) == 64
+
+
+def test_the_header_alone_tells_the_number_of_slices(tmp_path):
+    path = save(tmp_path / "a.nii.gz", matrix=affine((1, 1, 3)))
+    scan = Scan("a", "", path)
+    check(scan, Parameters())
+    assert slice_count(scan, Parameters()) == 12
+    assert slice_count(scan, Parameters(plane="sagittal")) == 24
+    turned = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
+    assert slice_count(Scan("b", "", save(tmp_path / "b.nii", matrix=turned)), Parameters()) == 12
