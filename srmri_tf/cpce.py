@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from srmri_tf import losses
+from srmri_tf.adam import FusedAdam
 from srmri_tf.blocks import replica_uniform, scaled_gradients
 from srmri_tf.config import CpceConfig, CpceObjective, Phase
 
@@ -279,5 +280,5 @@ def build(
     )
     rates = {"beta_1": config.optimizer.beta_1, "beta_2": config.optimizer.beta_2}
     first = config.schedule.rate(0)
-    model.compile(keras.optimizers.Adam(first, **rates), keras.optimizers.Adam(first, **rates))
+    model.compile(FusedAdam(first, **rates), FusedAdam(first, **rates))
     return model

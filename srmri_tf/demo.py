@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from data_prep import download
+from data_prep.net import progress_bar
 from data_prep.pipeline import PrepareConfig, prepare
 from data_prep.schema import Parameters, SplitRule
 from srmri_tf.config import load_recipe
@@ -30,7 +31,8 @@ def demo(out: Path, vgg_weights: str = "auto", workers: int = 2) -> None:
     started = time.monotonic()
     out = Path(out)
     _step(1, "three defaced IXI T1 scans")
-    scans = download.sample(out / "scans")
+    with progress_bar() as report:
+        scans = download.sample(out / "scans", report=report)
     _step(2, "shards: central 25 % of k-space against the full scan")
     shards = out / "shards"
     config = PrepareConfig(

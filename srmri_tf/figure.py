@@ -31,6 +31,8 @@ class Example:
 def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:
     """First row and column of the square in which low resolution lost the most.
 
+    Only the middle half of the head is searched: what lies at its rim is skin and neck.
+
     Args:
         lr: (H, W) low-resolution slice.
         hr: (H, W) truth.
@@ -41,8 +43,19 @@ def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:
     boxes = (
         total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
     )
-    row, col = np.unravel_index(np.argmax(boxes), boxes.shape)
+    inside = np.zeros_like(boxes, bool)
+    inside[tuple(_middle_half(hr, axis, side) for axis in (0, 1))] = True
+    row, col = np.unravel_index(np.argmax(np.where(inside, boxes, -1)), boxes.shape)
     return int(row), int(col)
+
+
+def _middle_half(hr: np.ndarray, axis: int, side: int) -> slice:
+    """Starts along an axis of the boxes that are centred in the middle half of the tissue."""
+    (tissue,) = np.nonzero((hr > metrics.AIR_LEVEL).any(axis=1 - axis))
+    first, last = (tissue[0], tissue[-1]) if len(tissue) else (0, hr.shape[axis] - 1)
+    quarter = (last - first) // 4
+    start = min(max(first + quarter - side // 2, 0), hr.shape[axis] - side)
+    return slice(start, max(last - quarter - side // 2, start) + 1)
 
 
 def comparison(example: Example, path: Path) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from data_prep.atomic import lock, refuse_foreign, write_text
 from data_prep.errors import ConfigError, DivergedError, EnvironmentFault
+from data_prep.net import progress_bar
 from data_prep.schema import MANIFEST_NAME
 from srmri_tf import __version__, checkpoint, cpce
 from srmri_tf.callbacks import Bar, Bookkeeper, Guard, Row
@@ -63,7 +64,8 @@ def fit(
     shards = Shards.open(shards_folder)
     strategy = local_strategy(devices)
     _check_batches(config, shards, strategy.num_replicas_in_sync)
-    vgg = resolve(config.vgg_weights) if config.objective.perceptual else None
+    with progress_bar() as report:
+        vgg = resolve(config.vgg_weights, report=report) if config.objective.perceptual else None
     with lock(run.folder):
         _open_run(run, config, _facts(shards, vgg, strategy))
         with strategy.scope():
@@ -241,14 +243,15 @@ def _announce(
     done: int,
 ) -> None:
     manifest = shards.manifest
-    where = "validation" if validator.split == "val" else "TRAINING (there are no validation)"
+    where = "validation" if validator.split == "val" else "TRAINING"
     lines = [
         f"{len(manifest.subjects('train'))} training subjects, {shards.records()} pairs; "
-        f"{len(validator.pairs)} slices of {where} subjects are measured after each epoch",
+        f"{len(validator.pairs)} slices of {where} subjects are measured after each epoch"
+        f"{'' if validator.split == 'val' else ': there are no validation subjects'}",
         f"{strategy.num_replicas_in_sync} device(s), {config.precision}",
         f"VGG-19: {vgg.description}" if vgg else "no perceptual term",
     ]
     if done:
         lines.append(f"going on after epoch {done}")
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
