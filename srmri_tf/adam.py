@@ -22,19 +22,21 @@ class FusedAdam(keras.optimizers.Adam):
             super().update_step(gradient, variable, learning_rate)
             return
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations.value + 1, tf.float32)
-        beta_1, beta_2 = (tf.constant(b, tf.float32) for b in (self.beta_1, self.beta_2))
+        # The kernel trusts its caller: one type throughout, or it aborts the process.
+        kind = variable.dtype
+        step = tf.cast(self.iterations.value + 1, kind)
+        beta_1, beta_2 = (tf.constant(beta, kind) for beta in (self.beta_1, self.beta_2))
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
             m=_handle(self._momentums[index]),
             v=_handle(self._velocities[index]),
             beta1_power=beta_1**step,
             beta2_power=beta_2**step,
-            lr=tf.cast(learning_rate, tf.float32),
+            lr=tf.cast(learning_rate, kind),
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=self.epsilon,
-            grad=tf.cast(gradient, tf.float32),
+            epsilon=tf.constant(self.epsilon, kind),
+            grad=tf.cast(gradient, kind),
         )
 
 
