@@ -4,6 +4,7 @@ An interrupted folder holds ``.progress``: the plan it was started with, and one
 finished shard. The note is written after the shard is safe on disk, so what is noted is there.
 """
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -57,7 +58,11 @@ def already_complete(plan: Plan, folder: Path) -> Manifest | None:
     if not (folder / MANIFEST_NAME).exists():
         return None
     manifest = read_manifest(folder)
-    differences = setting_differences(manifest, plan) or scan_differences(manifest, plan)
+    differences = (
+        setting_differences(manifest, plan)
+        or scan_differences(manifest, plan)
+        or _content_differences(manifest, plan)
+    )
     if differences:
         raise _different(folder, differences)
     for shard in manifest.shards:
@@ -171,6 +176,17 @@ def _stamp(scan: Path) -> tuple[int, int]:
     except OSError as error:
         raise BadInputError(f"has gone away ({error.strerror})", path=scan) from None
     return state.st_size, state.st_mtime_ns
+
+
+def _content_differences(manifest: Manifest, plan: Plan) -> list[str]:
+    """Scans whose file is not the one the shard was made from."""
+    scans = {item.file: item.scan for item in plan.items}
+    lines = []
+    for shard in manifest.shards:
+        with scans[shard.file].open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != shard.source_sha256:
+                lines.append(f"{shard.source}: its content has changed")
+    return lines
 
 
 def _different(folder: Path, differences: list[str]) -> ConfigError:

@@ -170,4 +170,4 @@ def _fault(path: Path, shard: Shard) -> str:
         return error.fault
     if count != shard.records:
         return f"holds {count} records, expected {shard.records}"
-    return f"holds {size} bytes other than the {shard.bytes} that were written"
+    return f"was changed: its {count} records are not those that were written"

@@ -1,0 +1,187 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from data_prep import shards, tfrecord
+from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.kspace import zero_filled
+from data_prep.pairs import SlicePairs
+from data_prep.pipeline import PrepareConfig, prepare
+from data_prep.schema import Degradation, Parameters, SplitRule, decode, encode, read_manifest
+from tests.data_prep.scans import save
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two small scans: one prepared for training, one for test."""
+    for name in ("a", "b"):
+        save(tmp_path / "scans" / f"{name}.nii.gz")
+    config = PrepareConfig(
+        parameters=Parameters(patch_size=10),
+        split_rule=SplitRule(val_fraction=0, test_fraction=0.5),
+    )
+    prepare([tmp_path / "scans"], tmp_path / "shards", config)
+    return tmp_path / "shards"
+
+
+def of_kind(folder, kind):
+    manifest = read_manifest(folder)
+    (shard,) = [shard for shard in manifest.shards if shard.kind == kind]
+    return folder / shard.file, shard
+
+
+def pairs(images) -> SlicePairs:
+    return SlicePairs(images, 1.0, Degradation(), "axial", (1.0, 1.0, 3.0))
+
+
+def test_codes_are_exact_at_zero_and_one_and_saturate():
+    np.testing.assert_array_equal(
+        encode(np.array([0, 1, -0.25, 1.75, -9, 9])), [8192, 40960, 0, 65535, 0, 65535]
+    )
+    values = np.linspace(-0.25, 1.7499, 1000)
+    np.testing.assert_allclose(decode(encode(values)), values, atol=1.6e-5)
+
+
+def test_slices_are_stored_with_their_partners(tmp_path):
+    images = np.random.default_rng(0).random((11, 12, 9)).astype(np.float32)
+    written = shards.write(
+        tmp_path / "a.tfrecord", shards.slice_records(pairs(images), np.arange(11))
+    )
+    records = list(shards.records(tmp_path / "a.tfrecord"))
+    assert written.records == len(records) == 11
+    content = (tmp_path / "a.tfrecord").read_bytes()
+    assert (written.bytes, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert [(record.slice, record.row, record.col) for record in records] == [
+        (index, 0, 0) for index in range(11)
+    ]
+    high = np.frombuffer(records[10].hr, "<u2").reshape(12, 9)
+    low = np.frombuffer(records[10].lr, "<u2").reshape(12, 9)
+    np.testing.assert_array_equal(high, encode(images[10]))
+    np.testing.assert_array_equal(low, encode(zero_filled(images[10], Degradation())))
+
+
+def test_patches_are_cut_after_degrading(tmp_path):
+    images = np.random.default_rng(0).random((2, 12, 9)).astype(np.float32)
+    chunks = shards.patch_records(pairs(images), np.array([1]), 5)
+    records = [record for chunk in chunks for record in chunk]
+    assert [(r.slice, r.row, r.col) for r in records] == [
+        (1, row, col) for row in (0, 5, 7) for col in (0, 4)
+    ]
+    low = encode(zero_filled(images[1], Degradation()))
+    np.testing.assert_array_equal(np.frombuffer(records[3].lr, "<u2").reshape(5, 5), low[5:10, 4:9])
+
+
+def test_dark_patches_are_left_out_where_asked():
+    images = np.zeros((1, 4, 4), np.float32)
+    images[0, :2, :2], images[0, 2:, 2:] = 1.0, 0.1
+
+    def kept(floor):
+        chunks = shards.patch_records(pairs(images), np.arange(1), 2, floor)
+        return [(record.row, record.col) for chunk in chunks for record in chunk]
+
+    assert kept(0) == [(0, 0), (0, 2), (2, 0), (2, 2)]
+    assert kept(0.05) == [(0, 0), (2, 2)]
+    assert kept(0.5) == [(0, 0)]
+
+
+def test_an_untouched_folder_is_sound(folder):
+    manifest = shards.verify(folder)
+    assert sum(shard.records for shard in manifest.shards) == 12 * 2 * 3 + 12
+
+
+def fault_of(folder) -> CorruptArtefactError:
+    with pytest.raises(CorruptArtefactError) as caught:
+        shards.verify(folder)
+    return caught.value
+
+
+def test_any_flipped_byte_is_found_and_the_shard_named(folder):
+    path, _ = of_kind(folder, "patches")
+    content = path.read_bytes()
+    for index in np.random.default_rng(0).integers(0, len(content), 25):
+        flipped = bytearray(content)
+        flipped[index] ^= 1
+        path.write_bytes(bytes(flipped))
+        error = fault_of(folder)
+        assert error.path == path
+        assert "damaged record at byte" in error.fault
+    path.write_bytes(content)
+    shards.verify(folder)
+
+
+def parts(path) -> list[bytes]:
+    return [tfrecord.frame(payload) for payload in tfrecord.payloads(path.read_bytes())]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda r: r[:-1], "holds 71 records, expected 72"),  # cut at a record boundary
+        (lambda r: r[:30] + r[31:], "holds 71 records"),  # one deleted
+        (lambda r: [*r, r[0]], "holds 73 records"),  # one repeated
+        (lambda r: [*r[:5], r[4], *r[6:]], "was changed"),  # one replaced by its neighbour
+        (lambda r: r[::-1], "was changed"),
+        (lambda r: [], "holds 0 records"),
+        (lambda r: [*r[:-1], r[-1][:-7]], "damaged record"),
+    ],
+)
+def test_cut_deleted_repeated_and_shuffled_records_are_found(folder, change, fault):
+    path, _ = of_kind(folder, "patches")
+    path.write_bytes(b"".join(change(parts(path))))
+    error = fault_of(folder)
+    assert error.path == path
+    assert fault in error.fault
+
+
+def test_a_foreign_shard_is_found(folder):
+    path, _ = of_kind(folder, "patches")
+    other, _ = of_kind(folder, "slices")
+    path.write_bytes(other.read_bytes())
+    assert "holds 12 records, expected 72" in fault_of(folder).fault
+    path.write_bytes(b"something else")
+    assert "damaged record" in fault_of(folder).fault
+
+
+def test_missing_and_extra_shards_are_found_together(folder):
+    path, _ = of_kind(folder, "patches")
+    path.rename(path.with_name("c.tfrecord"))
+    message = str(fault_of(folder))
+    assert f"{path.name}: is missing" in message
+    assert "c.tfrecord: is not in the manifest" in message
+
+
+def rewrite(folder, change):
+    manifest = read_manifest(folder)
+    changed = manifest.model_copy(update={"shards": change(manifest.shards)})
+    (folder / "manifest.json").write_text(changed.model_dump_json())
+
+
+def test_a_shard_listed_twice_is_found(folder):
+    rewrite(folder, lambda listed: (*listed, listed[0]))
+    assert "is listed more than once" in fault_of(folder).fault
+
+
+def test_a_subject_on_both_sides_is_found(folder):
+    rewrite(folder, lambda listed: tuple(s.model_copy(update={"subject": "x"}) for s in listed))
+    assert "puts subject x in more than one split" in fault_of(folder).fault
+
+
+def test_folders_that_are_none_of_ours(folder, tmp_path):
+    with pytest.raises(BadInputError, match="is not a folder of shards"):
+        shards.verify(tmp_path)
+    rewrite(folder, lambda listed: ())
+    with pytest.raises(BadInputError, match="lists no shard"):
+        shards.verify(folder)
+
+
+@pytest.mark.parametrize("name", ["../a.tfrecord", "/etc/passwd", "a/b", ""])
+def test_a_manifest_cannot_point_outside_its_folder(folder, name):
+    rewrite(folder, lambda listed: tuple(s.model_copy(update={"file": name}) for s in listed))
+    with pytest.raises(CorruptArtefactError, match="not a valid manifest"):
+        shards.verify(folder)
+
+
+def test_a_missing_shard_cannot_be_read(tmp_path):
+    with pytest.raises(CorruptArtefactError, match="cannot be read"):
+        list(shards.records(tmp_path / "none.tfrecord"))
