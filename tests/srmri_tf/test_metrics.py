@@ -1,12 +1,62 @@
-"""Metrics against scikit-image and hand-worked numbers."""
+"""Metrics against scikit-image, NumPy's FFT and hand-worked numbers."""
 
 import numpy as np
 import pytest
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import (
+    normalized_root_mse,
+    peak_signal_noise_ratio,
+    structural_similarity,
+)
 
+from data_prep.kspace import kept_box, zero_filled
+from data_prep.schema import Degradation
 from srmri_tf import metrics
 
 RNG = np.random.default_rng(0)
+GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+
+
+def smooth(shape):
+    """A bright disc with a gradient, in black: what a slice of a head looks like from afar."""
+    rows, cols = np.mgrid[: shape[0], : shape[1]] / (np.array(shape)[:, None, None] - 1) - 0.5
+    return np.where(rows**2 + cols**2 < 0.16, 0.6 + 0.4 * rows + 0.3 * cols, 0).astype(np.float32)
+
+
+def pairs():
+    """Images that try float32: noise, flat areas, offsets, negative values, odd shapes."""
+    disc = smooth((64, 51))
+    noise = RNG.standard_normal(disc.shape)
+    yield "noisy", (disc + 0.05 * noise).astype(np.float32), disc
+    yield "equal", disc, disc
+    yield "flat", np.full_like(disc, 0.91), np.full_like(disc, 0.9)
+    yield "far apart", 1 - disc, disc
+    yield "black", np.zeros_like(disc), disc
+    yield "dim", 0.01 * (disc + 0.05 * noise).astype(np.float32), 0.01 * disc
+    yield "ringing", zero_filled(disc, Degradation()) - np.float32(0.1), disc
+    yield "smallest", disc[:11, :11] + np.float32(0.1), disc[:11, :11]
+    yield "just over a block", (disc + 0.1 * noise).astype(np.float32)[:28, :27], disc[:28, :27]
+
+
+@pytest.mark.parametrize(("image", "truth"), [p[1:] for p in pairs()], ids=[p[0] for p in pairs()])
+@pytest.mark.parametrize("data_range", [1.0, 0.7])
+def test_every_figure_is_scikit_images(image, truth, data_range):
+    x, y = image.astype(np.float64), truth.astype(np.float64)
+    ours = metrics.ssim(image, truth, data_range)
+    theirs = structural_similarity(x, y, data_range=data_range, **GAUSSIAN)
+    assert ours == pytest.approx(theirs, abs=1e-6)
+    ours = metrics.ssim(image, truth, data_range, metrics.UNIFORM)
+    assert ours == pytest.approx(structural_similarity(x, y, data_range=data_range), abs=1e-6)
+    with np.errstate(divide="ignore"):
+        theirs = peak_signal_noise_ratio(y, x, data_range=data_range)
+    assert metrics.psnr(image, truth, data_range) == pytest.approx(theirs, abs=1e-6)
+    assert metrics.nrmse(image, truth) == pytest.approx(normalized_root_mse(y, x), abs=1e-6)
+
+
+def test_several_images_at_once_score_as_alone():
+    truth = smooth((40, 37))
+    images = np.stack([truth + np.float32(0.1) * k for k in range(3)])
+    alone = [metrics.ssim(image, truth) for image in images]
+    np.testing.assert_allclose(metrics.ssims(images, truth), alone, atol=1e-12)
 
 
 def test_psnr_by_hand():
@@ -16,16 +66,37 @@ def test_psnr_by_hand():
     assert metrics.psnr(truth, truth) == float("inf")
 
 
-def test_psnr_and_ssim_are_scikit_images():
-    truth = RNG.random((40, 37)).astype(np.float32)
-    image = np.clip(truth + 0.05 * RNG.standard_normal(truth.shape), 0, 1).astype(np.float32)
-    assert metrics.psnr(image, truth) == pytest.approx(
-        peak_signal_noise_ratio(truth, image, data_range=1), abs=1e-5
-    )
-    expected = structural_similarity(
-        image, truth, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-    )
-    assert metrics.ssim(image, truth) == pytest.approx(expected, abs=1e-6)
+def test_nrmse_by_hand():
+    assert metrics.nrmse(np.array([[3.0, 1.0]]), np.array([[3.0, 4.0]])) == pytest.approx(3 / 5)
+
+
+def test_ssim_refuses_an_image_smaller_than_its_window():
+    with pytest.raises(ValueError, match="at least 11"):
+        metrics.ssim(np.zeros((10, 40)), np.zeros((10, 40)))
+    with pytest.raises(ValueError, match=r"\(12, 12\)"):
+        metrics.ssim(np.zeros((12, 13)), np.zeros((12, 12)))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (15, 16), (16, 15), (9, 13)])
+@pytest.mark.parametrize("keep", [0.25, 0.4])
+def test_detail_is_the_power_outside_the_box(shape, keep):
+    degradation = Degradation(keep=keep)
+    images = RNG.random((2, *shape)).astype(np.float32)
+    spectra = np.fft.fftshift(np.fft.fft2(images), axes=(1, 2))
+    spectra[(slice(None), *kept_box(shape, degradation))] = 0
+    expected = (np.abs(spectra) ** 2).sum(axis=(1, 2))
+    np.testing.assert_allclose(metrics.detail_power(images, degradation), expected, rtol=1e-5)
+
+
+def test_spectral_ratio_is_one_for_the_truth_and_none_for_its_low_resolution():
+    truth = RNG.random((32, 32)).astype(np.float32)
+    lr = zero_filled(truth, Degradation(lr="real"))
+    assert metrics.spectral_ratio(truth, truth, Degradation()) == 1
+    # The Nyquist row and column of the even box have no mirror in it, so the real part leaks.
+    assert metrics.spectral_ratio(lr, truth, Degradation()) < 0.05
+    half = (truth + lr) / 2
+    assert metrics.spectral_ratio(half, truth, Degradation()) == pytest.approx(0.25, abs=0.05)
+    assert np.isnan(metrics.spectral_ratio(truth, np.ones_like(truth), Degradation()))
 
 
 def test_air_is_a_slice_without_tissue():
