@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
@@ -39,8 +39,13 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is fsynced and becomes ``path``.
+
+    Args:
+        path: The file to make or to replace.
+        sync: Without, a killed process still leaves no half-written file, but a power cut may:
+            call `sync_to_disk` before anything relies on it.
 
     Raises:
         EnvironmentFault: The disk is full or the folder cannot be written.
@@ -55,16 +60,30 @@ def atomic_file(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o666 & ~_umask())
-            _fsync(temporary)
+            if sync:
+                _fsync(temporary)
             temporary.replace(path)
-            _fsync(path.parent)
+            if sync:
+                _fsync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def sync_to_disk(folder: Path, names: Iterable[str]) -> None:
+    """Wait until files of a folder, and the folder's list of them, are safe on the disk.
+
+    Raises:
+        EnvironmentFault: The disk is full or the files have gone away.
+    """
+    with disk_errors(folder):
+        for name in names:
+            _fsync(folder / name)
+        _fsync(folder)
+
+
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a whole UTF-8 text file, or leave the old one."""
-    with atomic_file(path) as temporary:
+    with atomic_file(path, sync=sync) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -159,6 +159,8 @@ def _scaled(stored: np.ndarray, header: nib.Nifti1Header, path: Path) -> np.ndar
             voxels *= np.float32(slope)
         if inter != 0:
             voxels += np.float32(inter)
+    if stored.dtype.kind in "iu" and _stays_finite(stored.dtype, slope, inter):
+        return voxels
     # A NaN or an infinity anywhere shows in the extremes: two quick passes instead of a mask.
     if not (np.isfinite(voxels.min()) and np.isfinite(voxels.max())):
         bad = int(np.count_nonzero(~np.isfinite(voxels)))
@@ -168,3 +170,10 @@ def _scaled(stored: np.ndarray, header: nib.Nifti1Header, path: Path) -> np.ndar
             remedy="Repair them first, for instance with `fslmaths SCAN -nan OUT`",
         )
     return voxels
+
+
+def _stays_finite(dtype: np.dtype, slope: float, inter: float) -> bool:
+    """Whether no value of an integer type can overflow float32 when it is scaled."""
+    limits = np.iinfo(dtype)
+    largest = max(abs(limits.min), limits.max) * abs(slope) + abs(inter)
+    return largest < float(np.finfo(np.float32).max)

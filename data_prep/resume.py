@@ -1,7 +1,8 @@
 """The state of a folder of shards: foreign, interrupted, or complete.
 
 An interrupted folder holds ``.progress``: the plan it was started with, and one note for each
-finished shard. The note is written after the shard is safe on disk, so what is noted is there.
+finished shard. After a power cut the disk may hold a note and not its shard, so shards are
+compared with their notes before they are kept, and are all on the disk before the manifest is.
 """
 
 import hashlib
@@ -10,12 +11,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from data_prep import splits
-from data_prep.atomic import disk_errors, write_text
+from data_prep import shards, splits
+from data_prep.atomic import disk_errors, sync_to_disk, write_text
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.plan import Item, Plan, scan_differences, setting_differences
 from data_prep.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
-from data_prep.shards import SUFFIX
 
 PROGRESS = ".progress"
 _PLAN = "plan.json"
@@ -94,7 +94,7 @@ def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
     with disk_errors(folder):
         for path in (*folder.glob(".tmp-*"), *notes.glob(".tmp-*")):
             path.unlink(missing_ok=True)
-        for path in folder.glob(f"*{SUFFIX}"):
+        for path in folder.glob(f"*{shards.SUFFIX}"):
             if path.name not in done:
                 path.unlink()
     write_text(notes / _PLAN, plan.model_dump_json(indent=1) + "\n")
@@ -105,7 +105,7 @@ def note(folder: Path, shard: Shard, item: Item) -> None:
     """Write down that a shard is finished."""
     size, mtime = _stamp(item.scan)
     entry = _Note(shard=shard, item=item, scan_bytes=size, scan_mtime_ns=mtime)
-    write_text(_note_path(folder, shard.file), entry.model_dump_json(indent=1) + "\n")
+    write_text(_note_path(folder, shard.file), entry.model_dump_json(indent=1) + "\n", sync=False)
 
 
 def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
@@ -116,6 +116,7 @@ def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
         split_rule=plan.split_rule,
         shards=tuple(done[item.file] for item in plan.items),
     )
+    sync_to_disk(folder, done)
     write_text(folder / splits.SPLIT_NAME, plan.table())
     write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
     return manifest
@@ -164,7 +165,7 @@ def _still_true(note: _Note, item: Item, folder: Path) -> bool:
         return (
             note.item == item
             and _stamp(item.scan) == (note.scan_bytes, note.scan_mtime_ns)
-            and (folder / item.file).stat().st_size == note.shard.bytes
+            and shards.is_intact(folder / item.file, note.shard)
         )
     except OSError:
         return False

@@ -42,8 +42,10 @@ def encode(intensities: np.ndarray) -> np.ndarray:
     Args:
         intensities: Any shape, float, nominally in [0, 1].
     """
-    codes = np.rint(np.asarray(intensities, np.float32) * CODE_SCALE) + CODE_ZERO
-    return np.clip(codes, 0, 65535).astype("<u2")
+    codes = np.asarray(intensities, np.float32) * np.float32(CODE_SCALE)
+    codes = np.rint(codes, out=np.asarray(codes))
+    codes += CODE_ZERO
+    return np.clip(codes, 0, 65535, out=codes).astype("<u2")
 
 
 def decode(codes: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from data_prep.schema import Manifest, Shard, encode, read_manifest
 from data_prep.tfrecord import Record
 
 SUFFIX = ".tfrecord"
-CHUNK = 8  # slices transformed at a time: the working set stays in the processor's cache
+CHUNK = 4  # slices transformed at a time: the working set stays in the processor's cache
+_BUFFER = 1 << 20
 _AGAIN = "Prepare the scans again into a new folder"
 
 
@@ -31,6 +32,8 @@ class Written(NamedTuple):
 def write(path: Path, chunks: Iterable[list[Record]]) -> Written:
     """Write records to a shard, which appears whole or not at all.
 
+    It is left to the system when the bytes reach the disk: waiting here would idle the processor.
+
     Args:
         path: The shard file.
         chunks: Records in order, some at a time; what is in memory is one chunk.
@@ -39,12 +42,13 @@ def write(path: Path, chunks: Iterable[list[Record]]) -> Written:
         EnvironmentFault: The disk is full or the folder cannot be written.
     """
     digest, size, count = hashlib.sha256(), 0, 0
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_file(path, sync=False) as temporary, temporary.open("wb", _BUFFER) as file:
         for records in chunks:
-            block = b"".join([tfrecord.frame(tfrecord.example(record)) for record in records])
-            file.write(block)
-            digest.update(block)
-            size += len(block)
+            for record in records:
+                framed = tfrecord.frame(tfrecord.example(record))
+                file.write(framed)
+                digest.update(framed)
+                size += len(framed)
             count += len(records)
     return Written(count, size, digest.hexdigest())
 
@@ -71,7 +75,9 @@ def patch_records(
     for low, high, chosen in _encoded(pairs, indices):
         low_tiles, _ = tile(low, size)
         high_tiles, _ = tile(high, size)
-        bright = high_tiles.max(axis=(-2, -1)) >= floor
+        bright = np.ones(high_tiles.shape[:2], bool)
+        if min_signal:
+            bright = high_tiles.max(axis=(-2, -1)) >= floor
         yield [
             Record(low_tiles[n, m].tobytes(), high_tiles[n, m].tobytes(), int(index), row, col)
             for n, index in enumerate(chosen)
@@ -125,6 +131,18 @@ def verify(folder: Path) -> Manifest:
     return manifest
 
 
+def is_intact(path: Path, shard: Shard) -> bool:
+    """Whether a file is the one that was written, by size and checksum.
+
+    Raises:
+        OSError: The file is missing or cannot be read.
+    """
+    if path.stat().st_size != shard.bytes:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == shard.sha256
+
+
 def _encoded(
     pairs: SlicePairs, indices: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -155,11 +173,8 @@ def _layout_faults(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]
 def _fault(path: Path, shard: Shard) -> str:
     """What is wrong with one shard file, or an empty string."""
     try:
-        size = path.stat().st_size
-        if size == shard.bytes:
-            with path.open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() == shard.sha256:
-                    return ""
+        if is_intact(path, shard):
+            return ""
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

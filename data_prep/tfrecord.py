@@ -7,6 +7,7 @@ worker process that imports TensorFlow needs three seconds and 500 MB before its
 
 import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import google_crc32c
@@ -32,22 +33,21 @@ class Record(NamedTuple):
 
 def frame(payload: bytes) -> bytes:
     """One TFRecord: length, its checksum, payload, its checksum."""
-    length = _LENGTH.pack(len(payload))
-    return b"".join((length, _masked_crc(length), payload, _masked_crc(payload)))
+    return b"".join((_frame_head(len(payload)), payload, _masked_crc(payload)))
 
 
 def example(record: Record) -> bytes:
     """Serialise a record as a ``tf.train.Example``, features in alphabetical order."""
-    features = b"".join(
-        (
-            _entry(b"col", _integer(record.col)),
-            _entry(b"hr", _blob(record.hr)),
-            _entry(b"lr", _blob(record.lr)),
-            _entry(b"row", _integer(record.row)),
-            _entry(b"slice", _integer(record.slice)),
-        )
+    parts = (
+        _integer_entry(b"col", record.col),
+        _blob_head(b"hr", len(record.hr)),
+        record.hr,
+        _blob_head(b"lr", len(record.lr)),
+        record.lr,
+        _integer_entry(b"row", record.row),
+        _integer_entry(b"slice", record.slice),
     )
-    return _field(1, features)
+    return b"".join((_head(1, sum(map(len, parts))), *parts))
 
 
 def payloads(data: bytes | memoryview) -> Iterator[bytes]:
@@ -100,6 +100,36 @@ def _masked_crc(data: bytes) -> bytes:
     return _CRC.pack((((crc >> 15) | (crc << 17)) + _MASK_DELTA) & _WHOLE)
 
 
+@lru_cache
+def _frame_head(length: int) -> bytes:
+    packed = _LENGTH.pack(length)
+    return packed + _masked_crc(packed)
+
+
+@lru_cache
+def _integer_entry(name: bytes, value: int) -> bytes:
+    """A whole map entry: the same few numbers come again and again."""
+    return _field(1, _field(1, name) + _field(2, _field(3, _field(1, _varint(value)))))
+
+
+@lru_cache
+def _blob_head(name: bytes, length: int) -> bytes:
+    """All of a map entry but the bytes themselves, which are its end."""
+    head = _head(1, length)  # BytesList.value
+    head = _head(1, len(head) + length) + head  # Feature.bytes_list
+    head = _field(1, name) + _head(2, len(head) + length) + head  # key, value
+    return _head(1, len(head) + length) + head  # Features.feature
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _head(number, len(content)) + content
+
+
+@lru_cache
+def _head(number: int, length: int) -> bytes:
+    return _varint(number << 3 | _BYTES) + _varint(length)
+
+
 def _varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
@@ -107,22 +137,6 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return b"".join((_varint(number << 3 | _BYTES), _varint(len(content)), content))
-
-
-def _entry(name: bytes, feature: bytes) -> bytes:
-    return _field(1, _field(1, name) + _field(2, feature))
-
-
-def _blob(data: bytes) -> bytes:
-    return _field(1, _field(1, data))
-
-
-def _integer(value: int) -> bytes:
-    return _field(3, _field(1, _varint(value)))
 
 
 def _varint_at(data: bytes, start: int) -> tuple[int, int]:

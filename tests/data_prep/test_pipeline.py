@@ -451,3 +451,13 @@ def test_the_plan_of_an_interrupted_run_must_be_readable(scans, tmp_path, monkey
 def test_the_manifest_survives_reading(scans, tmp_path):
     manifest = prepare([scans], tmp_path / "out", CONFIG)
     assert read_manifest(tmp_path / "out") == manifest
+
+
+def test_a_shard_that_a_power_cut_spoiled_is_made_again(scans, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    first, second = interrupted(scans, out, monkeypatch, 2)
+    (out / first).write_bytes(bytes((out / first).stat().st_size))
+    kept = (out / second).stat().st_mtime_ns
+    prepare([scans], out, CONFIG)
+    assert (out / second).stat().st_mtime_ns == kept
+    verify(out)

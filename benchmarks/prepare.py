@@ -1,0 +1,173 @@
+"""How fast is `prepare`? Against a straightforward loop, and against the least that must be done.
+
+    python benchmarks/prepare.py SCAN... [--volumes 24] [--workers 2]
+
+All ways get the same copies of the given scans, from the page cache, and write to the same disk:
+
+- straightforward: nibabel, numpy.fft, one tf.train.Example per patch, TFRecordWriter;
+- floor: decompress with isal and write as many bytes as prepare does, no more;
+- prepare: the real thing, process start-up included.
+
+Only the time of the loop itself is counted for the first two, not their imports.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.pipeline import PrepareConfig, prepare
+from data_prep.schema import SplitRule
+
+PATCH = 64
+ALL_TRAIN = PrepareConfig(split_rule=SplitRule(val_fraction=0, test_fraction=0))
+
+
+def straightforward(scan: Path, out: Path) -> None:
+    import nibabel as nib
+    import tensorflow as tf
+
+    volume = nib.load(scan).get_fdata()
+    sizes = nib.load(scan).header.get_zooms()
+    volume = np.moveaxis(volume, int(np.argmax(sizes)), 0)
+    volume = volume / volume.max()
+    with tf.io.TFRecordWriter(str(out)) as writer:
+        for index, high in enumerate(volume):
+            rows, columns = high.shape
+            spectrum = np.fft.fftshift(np.fft.fft2(high))
+            mask = np.zeros_like(high)
+            mask[
+                rows // 2 - rows // 4 : rows // 2 + rows // 4,
+                columns // 2 - columns // 4 : columns // 2 + columns // 4,
+            ] = 1
+            low = np.abs(np.fft.ifft2(np.fft.ifftshift(spectrum * mask)))
+            for row in [*range(0, rows - PATCH, PATCH), rows - PATCH]:
+                for col in [*range(0, columns - PATCH, PATCH), columns - PATCH]:
+                    patch = np.s_[row : row + PATCH, col : col + PATCH]
+                    writer.write(_example(low[patch], high[patch], index, row, col))
+
+
+def _example(low: np.ndarray, high: np.ndarray, index: int, row: int, col: int) -> bytes:
+    import tensorflow as tf
+
+    def pixels(values: np.ndarray) -> tf.train.Feature:
+        codes = (values * 32768 + 8192).round().clip(0, 65535).astype(np.uint16)
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[codes.tobytes()]))
+
+    def number(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    feature = {
+        "lr": pixels(low),
+        "hr": pixels(high),
+        "slice": number(index),
+        "row": number(row),
+        "col": number(col),
+    }
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def floor(scan: Path, out: Path, size: int) -> None:
+    from isal import igzip
+
+    igzip.decompress(scan.read_bytes())
+    block = os.urandom(4 << 20)
+    with out.open("wb") as file:
+        for start in range(0, size, len(block)):
+            file.write(block[: size - start])
+
+
+def timed(action: Callable[[], object]) -> float:
+    os.sync()
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+def to_disk(jobs: list[tuple[Path, Path, int]]) -> None:
+    """Wait for the disk, as prepare does before it writes the manifest."""
+    for _, path, _ in jobs:
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+def _floor_job(job: tuple[Path, Path, int]) -> None:
+    floor(*job)
+
+
+def floor_in_processes(jobs: list[tuple[Path, Path, int]], workers: int) -> float:
+    """The floor's own best: as many processes, started before the clock."""
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        list(pool.map(time.sleep, [0.2] * workers))
+        return timed(lambda: (list(pool.map(_floor_job, jobs)), to_disk(jobs)))
+
+
+def measure(scans: list[Path], folder: Path, workers: int, repeats: int) -> None:
+    results: dict[str, list[float]] = {}
+    for repeat in range(repeats):
+        for count in sorted({1, workers}):
+            out = folder / f"out{repeat}-{count}"
+            seconds = timed(lambda: prepare(scans, out, ALL_TRAIN, workers=count))  # noqa: B023
+            results.setdefault(f"prepare, {count} workers", []).append(seconds)
+            sizes = {path.name: path.stat().st_size for path in out.glob("*.tfrecord")}
+            shutil.rmtree(out)
+        target = folder / "written"
+        jobs = [
+            (scan, target.with_suffix(f".{n}"), size)
+            for n, (scan, size) in enumerate(zip(scans, sizes.values(), strict=True))
+        ]
+        seconds = timed(lambda: ([floor(*job) for job in jobs], to_disk(jobs)))  # noqa: B023
+        results.setdefault("floor, 1 process", []).append(seconds)
+        seconds = floor_in_processes(jobs, workers)
+        results.setdefault(f"floor, {workers} processes", []).append(seconds)
+        for job in jobs:
+            job[1].unlink()
+        few = scans[: max(2, len(scans) // 4)]
+        straightforward(few[0], target)  # imports and warms up
+        seconds = timed(lambda: [straightforward(scan, target) for scan in few])  # noqa: B023
+        results.setdefault("straightforward loop", []).append(seconds * len(scans) / len(few))
+    report(results, len(scans), sum(sizes.values()), workers)
+
+
+def report(results: dict[str, list[float]], count: int, size: int, workers: int) -> None:
+    best = {name: min(seconds) for name, seconds in results.items()}
+    print(f"{count} volumes, {size / count / 1e6:.1f} MB written for each; best of the repeats")
+    print(f"{'way':<24}{'seconds':>9}{'volumes/s':>11}")
+    for name, seconds in best.items():
+        print(f"{name:<24}{seconds:>9.2f}{count / seconds:>11.2f}")
+    ours = best[f"prepare, {workers} workers"]
+    print(f"vs_straightforward {best['straightforward loop'] / ours:.2f}")
+    print(f"time_vs_floor {ours / best['floor, 1 process']:.2f}")
+    print(f"time_vs_floor_same_workers {ours / best[f'floor, {workers} processes']:.2f}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"largest worker process: {peak:.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scans", nargs="+", type=Path)
+    parser.add_argument("--volumes", type=int, default=24)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+        folder = Path(name)
+        copies = []
+        for number in range(arguments.volumes):
+            scan = arguments.scans[number % len(arguments.scans)]
+            copies.append(Path(shutil.copy(scan, folder / f"copy{number:03}.nii.gz")))
+        measure(copies, folder, arguments.workers, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
