@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from srmri_tf.adam import FusedAdam
+from srmri_tf.config import RunConfig
+
 
 def replica_uniform(batch: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     """Uniform numbers in [0, 1), one per sample: a pure function of (seed, step, sample).
@@ -28,13 +31,37 @@ def replica_uniform(batch: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     return everyone[rank * batch : (rank + 1) * batch]
 
 
-def scaled_gradients(
-    tape: tf.GradientTape, loss: tf.Tensor, variables: Sequence[keras.Variable]
-) -> list[tf.Tensor]:
-    """This replica's share of the gradient of the global batch's mean loss.
+def make_optimizer(config: RunConfig, policy: str) -> keras.optimizers.Optimizer:
+    """Adam as the recipe has it; with loss scaling where half precision needs it.
 
-    Keras optimisers sum gradients over replicas, so each mean is divided by their number.
+    Args:
+        config: The recipe.
+        policy: Keras dtype policy of the network.
+    """
+    adam = FusedAdam(
+        config.schedule.rate(0), beta_1=config.optimizer.beta_1, beta_2=config.optimizer.beta_2
+    )
+    return keras.optimizers.LossScaleOptimizer(adam) if policy == "mixed_float16" else adam
+
+
+def minimise(
+    tape: tf.GradientTape,
+    loss: tf.Tensor,
+    variables: Sequence[keras.Variable],
+    optimizer: keras.optimizers.Optimizer,
+) -> tf.Tensor:
+    """Take one optimiser step down the global batch's mean loss.
+
+    Keras optimisers sum gradients over replicas, so each replica's mean is divided by their number.
+    ``loss`` must have been scaled by ``optimizer.scale_loss`` on the tape.
+
+    Returns:
+        The norm of the gradient before the step, over all weights together.
     """
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
     gradients = tape.gradient(loss, [v.value for v in variables])
-    return gradients if replicas == 1 else [g / replicas for g in gradients]
+    norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.constant(1.0))
+    if replicas > 1:
+        gradients = [gradient / replicas for gradient in gradients]
+    optimizer.apply(gradients, variables)
+    return norm

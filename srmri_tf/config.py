@@ -1,29 +1,18 @@
-"""What a training run is made of: frozen, validated settings, read from and written to TOML.
+"""What a training run is made of: frozen, validated settings. The defaults are the paper's."""
 
-A recipe is one TOML file; unknown keys, wrong types and bad ranges are refused all at once, each
-with its path. The defaults are the paper's.
-"""
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-import difflib
-import tomllib
-from collections.abc import Iterator, Mapping
-from importlib import resources
-from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from data_prep.errors import ConfigError
-
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Phase = Literal["content", "critic", "adversarial"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Schedule(_Section):
@@ -98,7 +87,11 @@ class CpceObjective(_Section):
         l2: Weight of the per-pixel mean squared error.
         gradient_penalty: Weight of the penalty in the critic's loss.
         penalty_norm: ``sample``, or ``row`` as in the released code of [23].
-        n_critic: Critic updates per generator update, each on a fresh batch.
+        penalty_every: Only every so many critic updates of a step are penalised, each with so many
+            times the weight; 1 penalises all.
+        n_critic: Critic updates per generator update.
+        shared_batch: All updates of a step see one batch, instead of a fresh one each.
+        vgg_layer: The layer phi of VGG-19, taken after its ReLU.
     """
 
     adversarial: NonNegative = 1.0
@@ -107,7 +100,18 @@ class CpceObjective(_Section):
     l2: NonNegative = 0.0
     gradient_penalty: NonNegative = 10.0
     penalty_norm: Literal["sample", "row"] = "sample"
+    penalty_every: int = Field(1, ge=1)
     n_critic: int = Field(4, ge=1)
+    shared_batch: bool = False
+    vgg_layer: str = Field("block5_conv4", pattern=r"^block[1-5]_conv[1-4]$")
+
+    @model_validator(mode="after")
+    def _penalty_is_regular(self) -> "CpceObjective":
+        if self.n_critic % self.penalty_every:
+            raise ValueError(
+                f"penalty_every = {self.penalty_every} does not divide n_critic = {self.n_critic}"
+            )
+        return self
 
 
 class CpceGeneratorConfig(_Section):
@@ -132,130 +136,55 @@ class Validation(_Section):
     monitor: Literal["psnr", "ssim"] = "psnr"
 
 
-class CpceConfig(_Section):
-    """A whole GAN-CPCE run.
+class RunConfig(_Section):
+    """What every run has, whatever its model.
 
     Args:
+        model: Which model; decides the sections that follow.
         batch_size: Pairs per update, over all devices together.
-        seed: Decides initial weights, data order and the penalty's random numbers.
+        seed: Decides initial weights, data order and the steps' random numbers.
         precision: ``auto`` is bfloat16 where the processor multiplies it natively, else float32.
         vgg_weights: ``auto``, ``imagenet`` or a file in Keras's layout.
+        fold: Test on this fold of shards prepared with folds, validate on the next, train on the
+            rest; None takes the split the shards were prepared with.
+        flips: Mirror training pairs at random along both axes.
     """
 
-    model: Literal["cpce"] = "cpce"
+    model: str
     batch_size: int = Field(128, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     precision: Precision = "float32"
     vgg_weights: str = "auto"
-    generator: CpceGeneratorConfig = CpceGeneratorConfig()
-    objective: CpceObjective = CpceObjective()
+    fold: int | None = Field(None, ge=0)
+    flips: bool = False
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     validation: Validation = Validation()
 
     def batches_per_step(self, phase: Phase) -> int:
         """How many batches of ``batch_size`` one call of ``train_step`` takes."""
-        return 1 if phase == "content" else self.objective.n_critic
+        return 1
+
+    def vgg_layer(self) -> str | None:
+        """The VGG-19 layer that the objective needs, or None."""
+        return None
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    folder = resources.files("srmri_tf") / "recipes"
-    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
+class CpceConfig(RunConfig):
+    """A whole GAN-CPCE run."""
+
+    model: Literal["cpce"] = "cpce"
+    generator: CpceGeneratorConfig = CpceGeneratorConfig()
+    objective: CpceObjective = CpceObjective()
+
+    def batches_per_step(self, phase: Phase) -> int:
+        """One batch per critic update, unless they share one."""
+        fresh = phase != "content" and not self.objective.shared_batch
+        return self.objective.n_critic if fresh else 1
+
+    def vgg_layer(self) -> str | None:
+        """The layer of the perceptual term, if it has a weight."""
+        return self.objective.vgg_layer if self.objective.perceptual else None
 
 
-def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> CpceConfig:
-    """Read a recipe by name or path and lay ``overrides`` (dotted keys) over it.
-
-    Raises:
-        ConfigError: No such recipe, not TOML, or any value that is unknown or out of range.
-    """
-    path, text = _recipe_text(name_or_path)
-    try:
-        settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not valid TOML ({error})", path=path) from None
-    for dotted, value in (overrides or {}).items():
-        *parents, leaf = dotted.split(".")
-        section = settings
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[leaf] = value
-    return parse(settings, path)
-
-
-def parse(settings: Mapping[str, Any], path: Path) -> CpceConfig:
-    """Validate settings, listing every fault.
-
-    Raises:
-        ConfigError: Names each faulty key by its path, and the nearest valid key.
-    """
-    try:
-        return CpceConfig.model_validate(settings)
-    except ValidationError as error:
-        faults = "\n".join(f"  {line}" for line in _faults(error))
-        raise ConfigError(f"has settings that cannot be used:\n{faults}\n", path=path) from None
-
-
-def to_toml(config: CpceConfig) -> str:
-    """The resolved settings as TOML: itself a valid recipe."""
-    import tomli_w
-
-    return tomli_w.dumps(config.model_dump())
-
-
-def differences(old: CpceConfig, new: CpceConfig) -> list[str]:
-    """One line per setting that differs, as ``path: old -> new``."""
-    before, after = (dict(_flatten(c.model_dump())) for c in (old, new))
-    return [
-        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _recipe_text(name_or_path: str) -> tuple[Path, str]:
-    path = Path(name_or_path)
-    if path.suffix != ".toml" and name_or_path in recipe_names():
-        resource = resources.files("srmri_tf") / "recipes" / f"{name_or_path}.toml"
-        return Path(f"{name_or_path}.toml"), resource.read_text(encoding="utf-8")
-    try:
-        return path, path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        known = ", ".join(recipe_names())
-        raise ConfigError(
-            "is neither a readable recipe file nor a recipe's name",
-            path=path,
-            remedy=f"The recipes are: {known}",
-        ) from None
-
-
-def _faults(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        location = ".".join(str(part) for part in fault["loc"]) or "recipe"
-        if fault["type"] != "extra_forbidden":
-            yield f"{location}: {fault['msg']}, got {fault['input']!r}"
-            continue
-        valid = _keys_at(CpceConfig, [str(part) for part in fault["loc"][:-1]])
-        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"the keys here are {', '.join(valid)}"
-        yield f"{location}: unknown key; {hint}"
-
-
-def _keys_at(model: type[BaseModel], parents: list[str]) -> list[str]:
-    for parent in parents:
-        annotation = model.model_fields[parent].annotation
-        if get_origin(annotation) in (Union, UnionType):
-            annotation = get_args(annotation)[0]
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return sorted(model.model_fields)
+CONFIGS: Mapping[str, type[RunConfig]] = {"cpce": CpceConfig}

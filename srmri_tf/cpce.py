@@ -11,8 +11,7 @@ import keras
 import tensorflow as tf
 
 from srmri_tf import losses
-from srmri_tf.adam import FusedAdam
-from srmri_tf.blocks import replica_uniform, scaled_gradients
+from srmri_tf.blocks import make_optimizer, minimise, replica_uniform
 from srmri_tf.config import CpceConfig, CpceObjective, Phase
 
 _register = keras.saving.register_keras_serializable(package="srmri_tf")
@@ -127,7 +126,7 @@ class Cpce(keras.Model):
     A batch of the dataset is a pair (lr, hr) of (N, H, W, 1) images. In the adversarial and the
     critic phase N is ``n_critic`` batches, dealt out like cards: critic update k sees the pairs
     k, k + n_critic, ..., so that the split is the same however many devices share the batch. The
-    generator update uses the last of them.
+    generator update uses the last of them. With ``shared_batch`` all updates see the whole batch.
 
     Args:
         generator: Maps low-resolution images to high-resolution ones.
@@ -157,7 +156,6 @@ class Cpce(keras.Model):
         self.objective = objective or CpceObjective()
         self.seed = seed
         self.phase: Phase = "adversarial"
-        self.distribute_reduction_method = "mean"
         if self.objective.perceptual and features is None:
             raise ValueError("A perceptual weight above 0 needs `features`. Received: None")
 
@@ -179,6 +177,10 @@ class Cpce(keras.Model):
         """Sharpen images with the generator."""
         return self.generator(lr, training=training)
 
+    def optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
+        """Every optimiser; the schedule sets all their rates."""
+        return self.generator_optimizer, self.critic_optimizer
+
     def state(self) -> dict[str, keras.Variable]:
         """Every variable that training changes, by a name that is the same in every run."""
         parts: Mapping[str, Any] = {
@@ -198,61 +200,90 @@ class Cpce(keras.Model):
         lr, hr = data
         if self.phase == "content":
             return self._update_generator_on_content(lr, hr)
-        n = self.objective.n_critic
-        logs: dict[str, tf.Tensor] = {}
-        for k in range(n):
-            logs = self._update_critic(lr[k::n], hr[k::n])
+        logs = self._update_critic_repeatedly(lr, hr)
         if self.phase == "adversarial":
-            logs |= self._update_generator(lr[n - 1 :: n], hr[n - 1 :: n])
+            last = self.objective.n_critic - 1
+            logs |= self._update_generator(*self._deal(last, lr, hr))
         return logs
 
-    def _update_critic(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Minimise E[D(G(x))] - E[D(y)] + lambda GP over the critic (equation 2)."""
+    def _deal(self, k: int, *images: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The part of a batch that critic update ``k`` sees."""
+        if self.objective.shared_batch:
+            return images
+        return tuple(image[k :: self.objective.n_critic] for image in images)
+
+    def _update_critic_repeatedly(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
+        # The generator stands still meanwhile, so one pass makes the fakes of every update.
         fake = tf.stop_gradient(self.generator(lr, training=True))
-        alpha = replica_uniform(tf.shape(hr)[0], self.seed, self.critic_optimizer.iterations)
-        variables = self.critic.trainable_variables
+        logs: dict[str, tf.Tensor] = {}
+        for k in range(self.objective.n_critic):
+            penalised = k % self.objective.penalty_every == 0
+            dealt_fake, dealt_hr = self._deal(k, fake, hr)
+            logs |= self._update_critic(dealt_fake, dealt_hr, penalised)
+        return logs
+
+    def _update_critic(
+        self, fake: tf.Tensor, hr: tf.Tensor, penalised: bool
+    ) -> dict[str, tf.Tensor]:
+        """Minimise E[D(G(x))] - E[D(y)] + lambda GP over the critic (equation 2)."""
+        weights, variables = self.objective, self.critic.trainable_variables
+        step = self.critic_optimizer.iterations
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
             # One pass over both halves: nothing in the critic mixes samples.
             scores = self.critic(tf.concat([hr, fake], axis=0), training=True)
             real_scores, fake_scores = tf.split(scores, 2)
-            distance = losses.wasserstein_critic(real_scores, fake_scores)
-            penalty = losses.gradient_penalty(
-                self.critic, hr, fake, alpha, self.objective.penalty_norm
-            )
-            loss = distance + self.objective.gradient_penalty * penalty
-        gradients = scaled_gradients(tape, loss, variables)
-        self.critic_optimizer.apply(gradients, variables)
-        return {"critic_loss": loss, "wasserstein": -distance, "gradient_penalty": penalty}
+            loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
+            logs = {"wasserstein": -distance}
+            if penalised and weights.gradient_penalty:
+                alpha = replica_uniform(tf.shape(hr)[0], self.seed, step)
+                penalty = losses.gradient_penalty(
+                    self.critic, hr, fake, alpha, weights.penalty_norm
+                )
+                loss += weights.penalty_every * weights.gradient_penalty * penalty
+                logs["gradient_penalty"] = penalty
+            scaled = self.critic_optimizer.scale_loss(loss)
+        norm = minimise(tape, scaled, variables, self.critic_optimizer)
+        return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
 
     def _update_generator(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise -E[D(G(x))] + lambda_p L_p (+ content terms) over the generator."""
-        weights = self.objective
-        variables = self.generator.trainable_variables
+        weights, variables = self.objective, self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
             sr = self.generator(lr, training=True)
-            terms = {"adversarial": losses.wasserstein_generator(self.critic(sr, training=True))}
+            terms = {"l1": losses.mean_absolute(sr, hr), "l2": losses.mean_squared(sr, hr)}
+            if weights.adversarial:
+                terms["adversarial"] = losses.wasserstein_generator(self.critic(sr, training=True))
             if weights.perceptual and self.features is not None:
                 phi = self.features
                 hr_features = tf.stop_gradient(phi(hr, training=False))
                 terms["perceptual"] = losses.perceptual(phi(sr, training=False), hr_features)
-            terms["l1"] = losses.mean_absolute(sr, hr)
-            terms["l2"] = losses.mean_squared(sr, hr)
             loss = tf.add_n([getattr(weights, name) * term for name, term in terms.items()])
-        gradients = scaled_gradients(tape, loss, variables)
-        self.generator_optimizer.apply(gradients, variables)
-        return {"generator_loss": loss, **terms, "sr_max": tf.reduce_max(sr)}
+            scaled = self.generator_optimizer.scale_loss(loss)
+        norm = minimise(tape, scaled, variables, self.generator_optimizer)
+        return {
+            "generator_loss": loss,
+            **terms,
+            "generator_gradient_norm": norm,
+            "sr_max": tf.reduce_max(sr),
+        }
 
     def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise the per-pixel mean L1 alone: the warm-up."""
         variables = self.generator.trainable_variables
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([v.value for v in variables])
             sr = self.generator(lr, training=True)
             loss = losses.mean_absolute(sr, hr)
-        gradients = scaled_gradients(tape, loss, variables)
-        self.generator_optimizer.apply(gradients, variables)
-        return {"generator_loss": loss, "l1": loss, "sr_max": tf.reduce_max(sr)}
+            scaled = self.generator_optimizer.scale_loss(loss)
+        norm = minimise(tape, scaled, variables, self.generator_optimizer)
+        return {
+            "generator_loss": loss,
+            "l1": loss,
+            "generator_gradient_norm": norm,
+            "sr_max": tf.reduce_max(sr),
+        }
 
 
 def build_generator(config: CpceConfig, policy: str) -> CpceGenerator:
@@ -278,7 +309,5 @@ def build(
     model = Cpce(
         build_generator(config, policy), critic, features, config.objective, seed=config.seed
     )
-    rates = {"beta_1": config.optimizer.beta_1, "beta_2": config.optimizer.beta_2}
-    first = config.schedule.rate(0)
-    model.compile(FusedAdam(first, **rates), FusedAdam(first, **rates))
+    model.compile(make_optimizer(config, policy), make_optimizer(config, policy))
     return model

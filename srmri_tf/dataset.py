@@ -53,14 +53,23 @@ class Shards:
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Shards":
+    def open(cls, folder: str | Path, fold: int | None = None) -> "Shards":
         """Check the folder and return it.
 
+        Args:
+            folder: What `srmri-tf prepare` wrote.
+            fold: Test on this fold, validate on the next, train on the rest; None takes the split
+                the folder was prepared with.
+
         Raises:
+            ConfigError: There is no such fold.
             BadInputError: The folder is not one of shards, or of another schema version.
             CorruptArtefactError: A shard is missing, foreign, cut, or differs in a single bit.
         """
-        return cls(Path(folder), verify(Path(folder)))
+        manifest = verify(Path(folder))
+        if fold is not None:
+            manifest = _of_fold(manifest, fold, Path(folder))
+        return cls(Path(folder), manifest)
 
     def training(self) -> tuple[Shard, ...]:
         """The patch shards of the training split.
@@ -85,7 +94,14 @@ class Shards:
         return sum(shard.records for shard in self.training())
 
     def pairs(
-        self, batch: int, seed: int, epochs: range, *, max_steps: int = 0, replicas: int = 1
+        self,
+        batch: int,
+        seed: int,
+        epochs: range,
+        *,
+        max_steps: int = 0,
+        replicas: int = 1,
+        flips: bool = False,
     ) -> tuple[tf.data.Dataset, int]:
         """Shuffled training pairs of several epochs, one after the other.
 
@@ -95,6 +111,7 @@ class Shards:
             epochs: The 0-based epochs to run through.
             max_steps: At most so many batches of each epoch; 0 takes all.
             replicas: Devices that will share each batch.
+            flips: Mirror each pair at random along both axes.
 
         Returns:
             A dataset of ((B, h, w, 1), (B, h, w, 1)) float32 pairs (lr, hr), and its elements per
@@ -122,6 +139,10 @@ class Shards:
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
             lambda epoch: _one_epoch(files, batch, seed, epoch, shape).take(steps)
         )
+        if flips:
+            data = data.enumerate(start=epochs.start * steps).map(
+                lambda step, pair: _flip(pair, seed, step), num_parallel_calls=tf.data.AUTOTUNE
+            )
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -140,6 +161,21 @@ class Shards:
             # The middle of each of `at_most` equal stretches: never the empty outermost slices.
             wanted = {int((i + 0.5) * total / at_most) for i in range(at_most)}
         return [pair for i, pair in enumerate(self.slices(split)) if i in wanted]
+
+
+def _of_fold(manifest: Manifest, fold: int, folder: Path) -> Manifest:
+    """The manifest with the splits of one fold: it is tested, the next one validates."""
+    folds = manifest.split_rule.folds
+    if fold >= folds:
+        raise ConfigError(
+            f"has no fold {fold}: it was prepared with {folds or 'no'} folds, counted from 0",
+            path=folder,
+            remedy="Prepare the scans with --folds, or choose another fold",
+        )
+    validation = (fold + 1) % folds if folds > 2 else None
+    splits: dict[int | None, Split] = {validation: "val", fold: "test"}
+    shards = [s.model_copy(update={"split": splits.get(s.fold, "train")}) for s in manifest.shards]
+    return manifest.model_copy(update={"shards": tuple(shards)})
 
 
 def _one_epoch(
@@ -169,6 +205,15 @@ def _one_epoch(
         # Parsing a whole batch at once is twice as fast as parsing records one by one.
         .map(lambda records: _parse(records, shape), num_parallel_calls=tf.data.AUTOTUNE)
     )
+
+
+def _flip(pair: tuple[tf.Tensor, tf.Tensor], seed: int, step: tf.Tensor) -> tuple:
+    """Mirror both images of each pair along rows, columns, both or neither."""
+    state = tf.stack([tf.constant(seed, tf.int64), step])
+    chosen = tf.random.stateless_uniform([2, tf.shape(pair[0])[0], 1, 1, 1], state) < 0.5
+    for axis in (1, 2):
+        pair = tuple(tf.where(chosen[axis - 1], tf.reverse(x, [axis]), x) for x in pair)
+    return pair
 
 
 def _parse(records: tf.Tensor, shape: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -21,7 +21,11 @@ import tensorflow as tf
 
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf import checkpoint, cpce
-from srmri_tf.config import CpceConfig, load_recipe
+from srmri_tf.config import RunConfig
+from srmri_tf.recipes import load_recipe
+
+MODELS: dict[str, Any] = {"cpce": cpce}
+"""Each model's module: it has ``build`` and ``build_generator``."""
 
 Sharpen = Callable[[np.ndarray], np.ndarray]
 
@@ -62,7 +66,7 @@ class Run:
         """What tables call this run."""
         return self.folder.resolve().name
 
-    def config(self) -> CpceConfig:
+    def config(self) -> RunConfig:
         """The settings the run was started with.
 
         Raises:
@@ -102,7 +106,7 @@ class Run:
                 remedy="Let `srmri-tf fit` finish at least one adversarial epoch",
             )
         arrays, _ = checkpoint.load(self.best_file)
-        generator = cpce.build_generator(config, "float32")
+        generator = MODELS[config.model].build_generator(config, "float32")
         checkpoint.assign(self.best_file, weights_by_name(generator), arrays)
         return generator
 

@@ -11,6 +11,8 @@ from srmri_tf import metrics
 from srmri_tf.dataset import Shards, SlicePair
 from srmri_tf.runs import sharpener
 
+SHOWN = 3
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -47,11 +49,23 @@ class Validator:
         self.low_resolution = _mean([_quality(pair.lr, pair) for pair in self.pairs])
         self._generator = generator
         self._sharpen = sharpener(generator)
+        self._shown: list[np.ndarray] = []
 
     def measure(self, weights: list[np.ndarray]) -> Quality:
         """The quality that these generator weights reach."""
         self._generator.set_weights(weights)
-        return _mean([_quality(self._sharpen(pair.lr[None])[0], pair) for pair in self.pairs])
+        self._shown = []
+        qualities = []
+        for pair in self.pairs:
+            sr = self._sharpen(pair.lr[None])[0]
+            qualities.append(_quality(sr, pair))
+            if len(self._shown) < SHOWN:
+                self._shown.append(np.concatenate([pair.lr, sr, pair.hr], axis=1))
+        return _mean(qualities)
+
+    def pictures(self) -> list[np.ndarray]:
+        """LR, SR and HR side by side, (H, 3 W) each, of the first slices measured last."""
+        return self._shown
 
 
 def _quality(image: np.ndarray, pair: SlicePair) -> Quality:

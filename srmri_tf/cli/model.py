@@ -43,21 +43,28 @@ def fit() -> None:
 @click.option("--epochs", type=int, help="Adversarial epochs; the rate's decay shrinks with them.")
 @click.option("--batch-size", type=int, help="Pairs per update, over all devices together.")
 @click.option("--seed", type=int, help="Decides weights, order and random numbers.")
-@click.option("--precision", help="float32, bfloat16 or auto.")
+@click.option("--precision", help="float32, bfloat16, float16 or auto.")
 @click.option("--vgg-weights", help="auto, imagenet or a file in Keras's layout.")
 @click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
+@click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events (extra).")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting: objective.l1=100."
 )
 def fit_cpce(
-    shards: Path, run: Path, recipe: str | None, devices: int | None, **given: Any
+    shards: Path,
+    run: Path,
+    recipe: str | None,
+    devices: int | None,
+    tensorboard: bool,
+    **given: Any,
 ) -> None:
     """Train GAN-CPCE on SHARDS.
 
     The same command goes on with a RUN that was interrupted. Progress, and after each epoch PSNR
     and SSIM beside the low-resolution input's, go to stderr; log.csv in RUN has every term.
     """
-    from srmri_tf.config import load_recipe
+    from srmri_tf.recipes import load_recipe
 
     overrides = _overrides(given.pop("settings"))
     overrides |= {key: value for key, value in given.items() if value is not None}
@@ -69,7 +76,7 @@ def fit_cpce(
     quiet_tensorflow()
     from srmri_tf.training import fit as train
 
-    result = train(config, shards, run, devices=devices)
+    result = train(config, shards, run, devices=devices, tensorboard=tensorboard)
     click.echo(f"run: {result.folder}")
 
 

@@ -3,9 +3,8 @@
 import pytest
 
 from data_prep.errors import ConfigError
-from srmri_tf.config import (
-    CpceConfig,
-    Schedule,
+from srmri_tf.config import CpceConfig, Schedule
+from srmri_tf.recipes import (
     differences,
     load_recipe,
     parse,
@@ -45,7 +44,12 @@ def test_every_recipe_survives_its_own_toml(name, tmp_path):
 def test_every_fault_is_listed_with_its_path_and_the_nearest_key(tmp_path):
     with pytest.raises(ConfigError) as caught:
         parse(
-            {"batchsize": 3, "objective": {"lambda_l1": 1, "n_critc": 2, "l1": -1}, "seed": "x"},
+            {
+                "model": "cpce",
+                "batchsize": 3,
+                "objective": {"lambda_l1": 1, "n_critc": 2, "l1": -1},
+                "seed": "x",
+            },
             tmp_path / "r.toml",
         )
     message = str(caught.value)

@@ -9,9 +9,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf import checkpoint
-from srmri_tf.config import CpceConfig, to_toml
+from srmri_tf.config import CpceConfig
 from srmri_tf.cpce import build_generator
 from srmri_tf.evaluate import SliceRow, evaluate, summarise, table
+from srmri_tf.recipes import to_toml
 from srmri_tf.runs import Run, weights_by_name
 
 from .conftest import image_pair

@@ -1,0 +1,126 @@
+"""Recipes: one page of TOML each, read, checked and written.
+
+Unknown keys, wrong types and bad ranges are refused all at once, each with its path.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from data_prep.errors import ConfigError
+from srmri_tf.config import CONFIGS, RunConfig
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    folder = resources.files(__name__)
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
+
+
+def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+    """Read a recipe by name or path and lay ``overrides`` (dotted keys) over it.
+
+    Raises:
+        ConfigError: No such recipe, not TOML, or any value that is unknown or out of range.
+    """
+    path, text = _recipe_text(name_or_path)
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"is not valid TOML ({error})", path=path) from None
+    for dotted, value in (overrides or {}).items():
+        *parents, leaf = dotted.split(".")
+        section = settings
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"{dotted}: {parent} is a value, not a section", path=path)
+        section[leaf] = value
+    return parse(settings, path)
+
+
+def parse(settings: Mapping[str, Any], path: Path) -> RunConfig:
+    """Validate settings, listing every fault.
+
+    Raises:
+        ConfigError: Names each faulty key by its path, and the nearest valid key.
+    """
+    kind = CONFIGS.get(str(settings.get("model")))
+    if kind is None:
+        raise ConfigError(
+            f"has model = {settings.get('model')!r}",
+            path=path,
+            remedy=f"Known: {', '.join(CONFIGS)}",
+        )
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        faults = "\n".join(f"  {line}" for line in _faults(error, kind))
+        raise ConfigError(f"has settings that cannot be used:\n{faults}\n", path=path) from None
+
+
+def to_toml(config: RunConfig) -> str:
+    """The resolved settings as TOML: itself a valid recipe."""
+    import tomli_w
+
+    return tomli_w.dumps(config.model_dump(exclude_none=True))
+
+
+def differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """One line per setting that differs, as ``path: old -> new``."""
+    before, after = (dict(_flatten(c.model_dump())) for c in (old, new))
+    return [
+        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _recipe_text(name_or_path: str) -> tuple[Path, str]:
+    path = Path(name_or_path)
+    if path.suffix != ".toml" and name_or_path in recipe_names():
+        resource = resources.files(__name__) / f"{name_or_path}.toml"
+        return Path(f"{name_or_path}.toml"), resource.read_text(encoding="utf-8")
+    try:
+        return path, path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        known = ", ".join(recipe_names())
+        raise ConfigError(
+            "is neither a readable recipe file nor a recipe's name",
+            path=path,
+            remedy=f"The recipes are: {known}",
+        ) from None
+
+
+def _faults(error: ValidationError, kind: type[RunConfig]) -> Iterator[str]:
+    for fault in error.errors():
+        location = ".".join(str(part) for part in fault["loc"]) or "recipe"
+        if fault["type"] != "extra_forbidden":
+            yield f"{location}: {fault['msg']}, got {fault['input']!r}"
+            continue
+        valid = _keys_at(kind, [str(part) for part in fault["loc"][:-1]])
+        near = difflib.get_close_matches(str(fault["loc"][-1]), valid, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"the keys here are {', '.join(valid)}"
+        yield f"{location}: unknown key; {hint}"
+
+
+def _keys_at(model: type[BaseModel], parents: list[str]) -> list[str]:
+    for parent in parents:
+        section = model.model_fields[parent].annotation
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            return []
+        model = section
+    return sorted(model.model_fields)
