@@ -211,12 +211,13 @@ def _filtered(stack: np.ndarray, taps: tuple[float, ...]) -> np.ndarray:
         size = min(_BLOCK, height - spare - start)
         inputs = stack[:, start : start + size + spare]
         np.matmul(band[:size, : size + spare], inputs, out=rows[:, start : start + size])
-    both = np.empty((count, height - spare, width - spare), np.float32)
+    flat = rows.reshape(-1, width)
+    both = np.empty((len(flat), width - spare), np.float32)
     for start in range(0, width - spare, _BLOCK):
         size = min(_BLOCK, width - spare - start)
-        inputs = rows[:, :, start : start + size + spare]
-        np.matmul(inputs, transposed[: size + spare, :size], out=both[:, :, start : start + size])
-    return both
+        inputs = flat[:, start : start + size + spare]
+        np.matmul(inputs, transposed[: size + spare, :size], out=both[:, start : start + size])
+    return both.reshape(count, height - spare, width - spare)
 
 
 @lru_cache
