@@ -24,7 +24,11 @@ def parse(block: bytes, path: Path) -> nib.Nifti1Header:
     kind: type[nib.Nifti1Header] = nib.Nifti2Header if 540 in sizes else nib.Nifti1Header
     length = kind.sizeof_hdr
     if not sizes & {348, 540}:
-        raise BadInputError("is not a NIfTI file", path=path, remedy="Convert it with dcm2niix")
+        raise BadInputError(
+            "is not a NIfTI file",
+            path=path,
+            remedy="Give .nii or .nii.gz files; dcm2niix converts DICOM",
+        )
     if len(block) < length:
         raise BadInputError("ends inside its header", path=path, remedy=_EXPORT)
     try:

@@ -20,6 +20,7 @@ from data_prep import resume, sources
 from data_prep.atomic import lock
 from data_prep.convert import Job, convert
 from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.patches import origins
 from data_prep.plan import Plan, make_plan
 from data_prep.schema import Manifest, Parameters, Shard, SplitRule
 
@@ -100,14 +101,29 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     scans = sources.find(
         paths, modality=config.modality, site=config.site, pattern=config.subject_pattern
     )
-    faults = []
+    shapes, faults = {}, []
     for scan in scans:
         try:
-            sources.check(scan, config.parameters)
+            shapes[scan] = sources.slice_shape(scan, config.parameters)
         except BadInputError as error:
             faults.append(error)
     _raise_all(faults)
-    return make_plan(scans, config.parameters, rule, software=SOFTWARE, table=config.split_table)
+    plan = make_plan(
+        {scan: shape[0] for scan, shape in shapes.items()},
+        config.parameters,
+        rule,
+        software=SOFTWARE,
+        table=config.split_table,
+    )
+    training = {item.scan for item in plan.items if item.split == "train"}
+    for scan, (_, height, width) in shapes.items():
+        if scan.path.absolute() in training:
+            try:
+                origins((height, width), config.parameters.patch_size)
+            except BadInputError as error:
+                faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
+    _raise_all(faults)
+    return plan
 
 
 def _make(

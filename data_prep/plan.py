@@ -16,7 +16,7 @@ from data_prep import splits
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import SPLITS, Manifest, Parameters, Shard, Split, SplitRule
 from data_prep.shards import SUFFIX
-from data_prep.sources import Scan, slice_count
+from data_prep.sources import Scan
 from data_prep.splits import Place
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
@@ -74,7 +74,7 @@ class Plan(BaseModel):
 
 
 def make_plan(
-    scans: Sequence[Scan],
+    scans: Mapping[Scan, int],
     parameters: Parameters,
     rule: SplitRule,
     *,
@@ -83,13 +83,20 @@ def make_plan(
 ) -> Plan:
     """Deal the scans' subjects, or their slices, to splits and name the shards.
 
+    Args:
+        scans: The scans in order, each with its number of slices.
+        parameters: What the shards will hold.
+        rule: How to deal.
+        software: Version of what makes the shards.
+        table: A TSV file that decides instead of the rule.
+
     Raises:
         BadInputError: The split table cannot be used, or no scan is left.
         ConfigError: More subjects are asked for than there are, or the rules contradict.
     """
-    named = list(_named(scans))
+    named = list(_named(list(scans)))
     if rule.by == "slice":
-        items = list(_slice_items(named, parameters, rule))
+        items = list(_slice_items(named, scans, rule))
     else:
         places = _subject_places([scan.subject for scan in scans], rule, table)
         folds = {place.fold for place in places.values() if place.fold is not None}
@@ -142,10 +149,10 @@ def _subject_items(
 
 
 def _slice_items(
-    named: Sequence[tuple[str, Scan]], parameters: Parameters, rule: SplitRule
+    named: Sequence[tuple[str, Scan]], sizes: Mapping[Scan, int], rule: SplitRule
 ) -> Iterator[Item]:
     """Up to three shards a scan: its slices are dealt one by one, as the paper's seem to be."""
-    counts = {name: slice_count(scan, parameters) for name, scan in named}
+    counts = {name: sizes[scan] for name, scan in named}
     labels = [f"{name}:{index}" for name, count in counts.items() for index in range(count)]
     places = splits.assign(labels, rule)
     for name, scan in named:

@@ -100,30 +100,19 @@ def find(
     return sorted(scans)
 
 
-def check(scan: Scan, parameters: Parameters) -> None:
-    """Look at a scan's header alone, which is cheap and finds most faults.
+def slice_shape(scan: Scan, parameters: Parameters) -> tuple[int, int, int]:
+    """The (S, H, W) that a scan will be cut into; its header alone is read, and checked.
 
     Raises:
         BadInputError: The file is missing or its header is that of no usable scan.
     """
     if fastmri.is_fastmri(scan.path):
-        fastmri.read_shape(scan.path, parameters.fastmri)
-    else:
-        nifti.read_geometry(scan.path)
-
-
-def slice_count(scan: Scan, parameters: Parameters) -> int:
-    """How many slices a scan will give; reads its header alone.
-
-    Raises:
-        BadInputError: The file is missing or its header is that of no usable scan.
-    """
-    if fastmri.is_fastmri(scan.path):
-        return fastmri.read_shape(scan.path, parameters.fastmri)[0]
+        return fastmri.read_shape(scan.path, parameters.fastmri)
     shape, affine = nifti.read_geometry(scan.path)
     turned, affine = to_ras(np.broadcast_to(np.int8(0), shape), affine, scan.path)
     plane = choose_plane(affine) if parameters.plane == "auto" else parameters.plane
-    return slices(turned, plane).shape[0]
+    count, height, width = slices(turned, plane).shape
+    return count, height, width
 
 
 def read(scan: Scan, parameters: Parameters) -> Volume:

@@ -29,7 +29,7 @@ _LEAK = (
 @click.option("--train-count", type=int, help="Number for training; the rest is left out.")
 @click.option("--split", "split_table", type=_PATH, help="Table (TSV): subject, split[, fold].")
 @click.option("--folds", type=int, help="Deal subjects to so many cross-validation folds.")
-@click.option("--slice-wise", is_flag=True, help="Deal slices, not subjects: leaks, as the paper.")
+@click.option("--slice-wise", is_flag=True, help="Deal single slices, not subjects: this leaks.")
 @click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
 @click.option("--patch-size", default=64, show_default=True, help="Side of a training patch.")
 @click.option("--min-signal", default=0.0, help="Leave out training patches darker than this.")

@@ -7,7 +7,7 @@ from data_prep.errors import BadInputError
 from data_prep.kspace import zero_filled
 from data_prep.pairs import slice_pairs
 from data_prep.schema import Degradation, Parameters
-from data_prep.sources import Scan, find, read, slice_count
+from data_prep.sources import Scan, find, read, slice_shape
 from tests.data_prep.scans import phantom
 
 HEADER = b"""<?xml version="1.0"?>
@@ -110,7 +110,7 @@ def test_files_of_one_patient_are_one_subject(tmp_path):
         ("abc", "file1", "CORPD_FBK"),
         ("abc", "file2", "CORPD_FBK"),
     ]
-    assert slice_count(scans[0], Parameters()) == 3
+    assert slice_shape(scans[0], Parameters()) == (3, 32, 24)
 
 
 @pytest.mark.parametrize(

@@ -192,11 +192,22 @@ def test_one_bad_scan_leaves_nothing_behind(tmp_path):
     with pytest.raises(BadInputError, match="is constant"):
         prepare([path], tmp_path / "out", CONFIG)
     assert sorted(tmp_path.iterdir()) == [path]
-    small = save(tmp_path / "a.nii.gz", phantom((8, 8, 8)))
-    with pytest.raises(BadInputError, match="smaller than one patch") as caught:
-        prepare([small], tmp_path / "out", CONFIG)
-    assert caught.value.path == small
-    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_scans_smaller_than_a_patch_are_named_before_anything_is_written(scans, tmp_path):
+    for name in ("small1", "small2"):
+        save(scans / f"{name}.nii.gz", phantom((8, 8, 8)))
+    train_on_all = SplitRule(val_fraction=0, test_fraction=0)
+    config = PrepareConfig(parameters=SMALL, split_rule=train_on_all)
+    with pytest.raises(BadInputError) as caught:
+        prepare([scans], tmp_path / "out", config)
+    message = str(caught.value)
+    for name in ("small1", "small2"):
+        assert f"{name}.nii.gz: a slice of 8 x 8 pixels is smaller than one patch" in message
+    assert not (tmp_path / "out").exists()
+    config = PrepareConfig(parameters=SMALL, split_rule=SplitRule(val_fraction=0, test_fraction=1))
+    verify_all_tested = prepare([scans], tmp_path / "out", config)  # whole slices may be small
+    assert len(verify_all_tested.of("test")) == 7
 
 
 def interrupted(scans, out, monkeypatch, after):
@@ -243,8 +254,8 @@ def test_leftovers_of_a_killed_run_are_removed(scans, tmp_path, monkeypatch):
 
 def test_an_interrupted_run_refuses_other_parameters(scans, tmp_path, monkeypatch):
     interrupted(scans, tmp_path / "out", monkeypatch, 2)
-    with pytest.raises(ConfigError, match="patch_size: 10 there, 64 asked for"):
-        prepare([scans], tmp_path / "out", PrepareConfig())
+    with pytest.raises(ConfigError, match="patch_size: 10 there, 12 asked for"):
+        prepare([scans], tmp_path / "out", PrepareConfig(parameters=Parameters(patch_size=12)))
     prepare([scans], tmp_path / "out", CONFIG)
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import Parameters
-from data_prep.sources import Scan, check, find, read, slice_count
+from data_prep.sources import Scan, find, read, slice_shape
 from tests.data_prep.scans import affine, phantom, save
 
 
@@ -98,11 +98,11 @@ def test_a_volume_carries_what_is_known(tmp_path):
     assert len(volume.sha256) == 64
 
 
-def test_the_header_alone_tells_the_number_of_slices(tmp_path):
+def test_the_header_alone_tells_the_shape_of_the_slices(tmp_path):
     path = save(tmp_path / "a.nii.gz", matrix=affine((1, 1, 3)))
     scan = Scan("a", "", path)
-    check(scan, Parameters())
-    assert slice_count(scan, Parameters()) == 12
-    assert slice_count(scan, Parameters(plane="sagittal")) == 24
+    assert slice_shape(scan, Parameters()) == (12, 20, 24)
+    assert slice_shape(scan, Parameters(plane="sagittal")) == (24, 12, 20)
     turned = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
-    assert slice_count(Scan("b", "", save(tmp_path / "b.nii", matrix=turned)), Parameters()) == 12
+    other = Scan("b", "", save(tmp_path / "b.nii", matrix=turned))
+    assert slice_shape(other, Parameters()) == (12, 20, 24)  # sagittal: j is superior
