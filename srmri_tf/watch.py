@@ -59,7 +59,7 @@ class Bar:
         self, console: Console, label: str, steps: int, first: int, pairs: int, epochs_left: int
     ) -> None:
         self.steps, self.first, self.pairs, self.epochs_left = steps, first, pairs, epochs_left
-        columns = (TextColumn("{task.description}"), BarColumn(20), MofNCompleteColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(10), MofNCompleteColumn())
         self._progress = Progress(
             *columns,
             TextColumn("{task.fields[note]}"),
@@ -82,7 +82,8 @@ class Bar:
         per_step = (time.monotonic() - self._started) / (done - self.first)
         left = per_step * (self.steps - done + self.epochs_left * self.steps)
         shown = [f"{SHORT[k]} {v:.3g}" for k, v in terms.items() if k in SHORT]
-        note = "  ".join([*shown, f"{self.pairs / per_step:.0f} pairs/s", f"{_clock(left)} left"])
+        # What matters least comes last: a narrow terminal cuts it off.
+        note = "  ".join([f"{_clock(left)} left", f"{self.pairs / per_step:.0f} pairs/s", *shown])
         self._progress.update(self._task, completed=done, note=note)
 
 
