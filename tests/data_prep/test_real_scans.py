@@ -1,0 +1,45 @@
+"""Real scans, where they lie beside the checkout; they are no part of the project."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep.inspection import baselines
+from data_prep.pipeline import PrepareConfig, prepare
+from data_prep.schema import Parameters, SplitRule
+from data_prep.shards import verify
+from data_prep.sources import Scan, read
+from srmri_tf import metrics
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason="there are no real scans beside the checkout"),
+]
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*/*.nii.gz")), ids=lambda path: path.name)
+def test_a_real_scan_is_what_nibabel_makes_of_it(path):
+    volume = read(Scan("s", "", path), Parameters())
+    expected = nib.as_closest_canonical(nib.load(path))
+    np.testing.assert_allclose(volume.voxels, expected.get_fdata(), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(volume.affine, expected.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize(("folder", "plane"), [("t1_ixi", "sagittal"), ("t2", "axial")])
+def test_real_scans_give_the_same_bytes_with_one_and_two_workers(tmp_path, folder, plane):
+    config = PrepareConfig(split_rule=SplitRule(val_fraction=0, test_fraction=0.34))
+    one = prepare([DATA / folder], tmp_path / "one", config, workers=1)
+    two = prepare([DATA / folder], tmp_path / "two", config, workers=2)
+    assert one == two == verify(tmp_path / "one") == verify(tmp_path / "two")
+    assert {shard.plane for shard in one.shards} == {plane}
+    assert len(one.subjects("train")) == 2
+    assert len(one.subjects("test")) == 1
+    rows = baselines(
+        tmp_path / "one", one, {"psnr": metrics.psnr, "ssim": metrics.ssim}, metrics.is_air
+    )
+    for row in rows:
+        assert 30 < row.means["psnr"] < 45
+        assert 0.9 < row.means["ssim"] < 1
