@@ -83,6 +83,7 @@ class CpceObjective(_Section):
     Args:
         adversarial: Weight of -E[D(G(x))].
         perceptual: Weight of the VGG-19 loss, the paper's lambda_p.
+        perceptual_share: Estimate that loss on this part of each batch; 1 takes all of it.
         l1: Weight of the per-pixel mean absolute error.
         l2: Weight of the per-pixel mean squared error.
         gradient_penalty: Weight of the penalty in the critic's loss.
@@ -96,6 +97,7 @@ class CpceObjective(_Section):
 
     adversarial: NonNegative = 1.0
     perceptual: NonNegative = 0.1
+    perceptual_share: float = Field(1.0, gt=0, le=1)
     l1: NonNegative = 0.0
     l2: NonNegative = 0.0
     gradient_penalty: NonNegative = 10.0
@@ -169,6 +171,14 @@ class RunConfig(_Section):
         """The VGG-19 layer that the objective needs, or None."""
         return None
 
+    def paired_share(self) -> float:
+        """The fraction of the training data whose LR and HR images are known to belong together."""
+        return 1.0
+
+    def min_patch(self) -> int:
+        """The smallest side of training patches that the networks can be built for."""
+        return 1
+
 
 class CpceConfig(RunConfig):
     """A whole GAN-CPCE run."""
@@ -186,5 +196,102 @@ class CpceConfig(RunConfig):
         """The layer of the perceptual term, if it has a weight."""
         return self.objective.vgg_layer if self.objective.perceptual else None
 
+    def min_patch(self) -> int:
+        """What valid padding leaves something of."""
+        return 9
 
-CONFIGS: Mapping[str, type[RunConfig]] = {"cpce": CpceConfig}
+
+class CircleObjective(_Section):
+    """Weights of the terms of GAN-CIRCLE's objective (equation 4).
+
+    Cycle, identity and supervised terms are L1 norms, and the sparsifying one total variation: sums
+    over each image, averaged over the batch.
+
+    Args:
+        adversarial: Weight of -E[D_Y(G(x))] - E[D_X(F(y))].
+        cycle: The paper's lambda_1.
+        identity: The paper's lambda_2.
+        sparsity: The paper's lambda_3, of the joint sparsifying transform.
+        tau: Share of the image itself in that transform, the rest being the residual's.
+        supervised: Weight of the paired L1; 0 is the equation as the paper prints it.
+        gradient_penalty: Weight of the penalty in both critics' losses.
+        penalty_norm: ``sample``, or ``row`` as for GAN-CPCE.
+    """
+
+    adversarial: NonNegative = 1.0
+    cycle: NonNegative = 1.0
+    identity: NonNegative = 0.5
+    sparsity: NonNegative = 0.001
+    tau: float = Field(0.1, ge=0, le=1)
+    supervised: NonNegative = 1.0
+    gradient_penalty: NonNegative = 10.0
+    penalty_norm: Literal["sample", "row"] = "sample"
+
+
+class CircleGeneratorConfig(_Section):
+    """Options of both GAN-CIRCLE generators.
+
+    Args:
+        widths: ``paper`` falls from 64 to 16 filters, ``released`` from 128 to 16 as in the
+            released code of [26].
+        first_stride: 2 works at half the size inside; 1 at the full size.
+        dropout: Fraction of features dropped in training; 0 turns it off.
+    """
+
+    widths: Literal["paper", "released"] = "paper"
+    first_stride: Literal[1, 2] = 2
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class CircleCriticConfig(_Section):
+    """Options of both GAN-CIRCLE discriminators.
+
+    Args:
+        form: ``eight_conv``, ``four_stage`` or ``patchgan`` (that of the released code of [26]).
+    """
+
+    form: Literal["eight_conv", "four_stage", "patchgan"] = "eight_conv"
+
+
+class CircleOptimizer(Optimizer):
+    """Adam's decay rates in [26]."""
+
+    beta_1: float = Field(0.5, ge=0, lt=1)
+    beta_2: float = Field(0.9, ge=0, lt=1)
+
+
+class CircleConfig(RunConfig):
+    """A whole GAN-CIRCLE run.
+
+    Args:
+        mode: ``supervised`` knows every pair, ``unsupervised`` none: x and y are then of different
+            subjects; ``semi`` knows those of some slices.
+        paired_fraction: The fraction of slices whose pairs ``semi`` knows, 0.5 if not given.
+    """
+
+    model: Literal["circle"] = "circle"
+    batch_size: int = Field(64, ge=1)
+    mode: Literal["supervised", "semi", "unsupervised"] = "supervised"
+    paired_fraction: float | None = Field(None, gt=0, lt=1)
+    generator: CircleGeneratorConfig = CircleGeneratorConfig()
+    critic: CircleCriticConfig = CircleCriticConfig()
+    objective: CircleObjective = CircleObjective()
+    optimizer: CircleOptimizer = CircleOptimizer()
+
+    @model_validator(mode="after")
+    def _fraction_is_of_semi(self) -> "CircleConfig":
+        if self.paired_fraction is not None and self.mode != "semi":
+            raise ValueError(f"paired_fraction is for mode = 'semi', not '{self.mode}'")
+        return self
+
+    def paired_share(self) -> float:
+        """All, none, or the fraction given."""
+        semi = 0.5 if self.paired_fraction is None else self.paired_fraction
+        return {"supervised": 1.0, "semi": semi, "unsupervised": 0.0}[self.mode]
+
+    def min_patch(self) -> int:
+        """More than one pixel must be left to normalise after four halvings."""
+        return 17
+
+
+CONFIGS: Mapping[str, type[RunConfig]] = {"cpce": CpceConfig, "circle": CircleConfig}

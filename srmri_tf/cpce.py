@@ -4,6 +4,7 @@ Images are (B, H, W, 1) float in [0, 1]. The generator is fully convolutional; t
 for one patch size.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -256,9 +257,7 @@ class Cpce(keras.Model):
             if weights.adversarial:
                 terms["adversarial"] = losses.wasserstein_generator(self.critic(sr, training=True))
             if weights.perceptual and self.features is not None:
-                phi = self.features
-                hr_features = tf.stop_gradient(phi(hr, training=False))
-                terms["perceptual"] = losses.perceptual(phi(sr, training=False), hr_features)
+                terms["perceptual"] = self._perceptual(sr, hr)
             loss = tf.add_n([getattr(weights, name) * term for name, term in terms.items()])
             scaled = self.generator_optimizer.scale_loss(loss)
         norm = minimise(tape, scaled, variables, self.generator_optimizer)
@@ -268,6 +267,12 @@ class Cpce(keras.Model):
             "generator_gradient_norm": norm,
             "sr_max": tf.reduce_max(sr),
         }
+
+    def _perceptual(self, sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
+        """L_p on the first ``perceptual_share`` of the batch (equation 3)."""
+        count = math.ceil(self.objective.perceptual_share * hr.shape[0])
+        hr_features = tf.stop_gradient(self.features(hr[:count], training=False))
+        return losses.perceptual(self.features(sr[:count], training=False), hr_features)
 
     def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise the per-pixel mean L1 alone: the warm-up."""

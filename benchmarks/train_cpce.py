@@ -1,0 +1,231 @@
+"""How fast is a GAN-CPCE step? Against a straightforward PyTorch one, part by part.
+
+    pip install torch
+    python benchmarks/train_cpce.py [--quick] [--json FILE]
+
+Every variant trains on the same random 64x64 pairs and starts from the same weights; the losses of
+our paper step and PyTorch's are compared first. A pair counts once per generator update: pairs/s is
+the batch size over the seconds of one whole step, critic updates included. VGG-19 gets random
+weights here: its speed does not depend on them.
+"""
+
+import argparse
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+from torch_cpce import Step
+from turns import in_turns, ratio, report
+
+from srmri_tf.config import RunConfig
+from srmri_tf.cpce import Cpce, build
+from srmri_tf.devices import POLICIES
+from srmri_tf.engine import make_step
+from srmri_tf.perceptual import GreyToVgg
+from srmri_tf.recipes import load_recipe
+
+SIDE = 64
+DATA = "random 64x64 pairs, random weights; no scans"
+
+
+def features(policy: str) -> keras.Model:
+    """VGG-19 to block5_conv4 as build_features makes it, with random weights."""
+    keras.config.set_dtype_policy(policy)
+    vgg = keras.applications.VGG19(include_top=False, weights=None, input_shape=(None, None, 3))
+    image = keras.Input((None, None, 1), dtype="float32")
+    upto = keras.Model(vgg.input, vgg.get_layer("block5_conv4").output)
+    output = keras.layers.Activation("linear", dtype="float32")(upto(GreyToVgg()(image)))
+    keras.config.set_dtype_policy("float32")
+    model = keras.Model(image, output)
+    model.trainable = False
+    return model
+
+
+def our_model(config: RunConfig, policy: str) -> tuple[Cpce, tf.distribute.Strategy]:
+    """The model as `fit` builds it, under the strategy that `fit` uses."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = build(config, (SIDE, SIDE), features(policy), policy)
+    return model, strategy
+
+
+def our_step(config: RunConfig, precision: str, lr: np.ndarray, hr: np.ndarray) -> Callable:
+    """One adversarial step of the engine on fixed pairs."""
+    model, strategy = our_model(config, POLICIES[precision])
+    step = make_step(strategy, model, "adversarial")
+    count = config.batch_size * config.batches_per_step("adversarial")
+    batch = (tf.constant(lr[:count]), tf.constant(hr[:count]))
+    return lambda: step(batch, tf.constant(0.0))
+
+
+def check_same_losses(lr: np.ndarray, hr: np.ndarray) -> float:
+    """The largest relative difference between our losses and PyTorch's from one set of weights."""
+    config = load_recipe("paper-cpce", {"batch_size": len(lr) // 4})
+    model, strategy = our_model(config, "float32")
+    if float(tf.reduce_max(model.generator(lr[:2]))) == 0:
+        model.generator.set_weights([np.abs(w) for w in model.generator.get_weights()])
+    vgg = [w.numpy() for w in model.features.weights]
+    theirs = Step(4, bfloat16=False)
+    for adam in (theirs.generator_adam, theirs.critic_adam):
+        adam.param_groups[0]["lr"] = 0.0  # Adam's first steps turn rounding into signs
+    for optimizer in model.optimizers():
+        optimizer.learning_rate.assign(0.0)
+    theirs.load(
+        {
+            "generator": model.generator.get_weights(),
+            "critic": model.critic.get_weights(),
+            "vgg": vgg,
+        }
+    )
+    alphas = [
+        tf.random.stateless_uniform([len(lr) // 4, 1, 1, 1], [config.seed, k]).numpy()
+        for k in range(4)
+    ]
+    expected = theirs(lr, hr, alphas)
+    found = make_step(strategy, model, "adversarial")((lr, hr), tf.constant(0.0))
+    return max(abs(found[k] - v) / max(abs(v), 1e-6) for k, v in expected.items())
+
+
+def parts(batch: int, precision: str) -> dict[str, tuple[Callable, float]]:
+    """Each part of a step as a compiled function, with its arithmetic in GFLOP."""
+    policy = POLICIES[precision]
+    model, _ = our_model(load_recipe("paper-cpce", {"batch_size": batch}), policy)
+    x = tf.random.uniform([batch, SIDE, SIDE, 1])
+    g, d, phi = model.generator, model.critic, model.features
+
+    def gradient_of(network: keras.Model, target: str) -> Callable:
+        def call() -> list[tf.Tensor]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                watched = [x] if target == "input" else [v.value for v in network.trainable_weights]
+                tape.watch(watched)
+                loss = tf.reduce_sum(tf.cast(network(x, training=True), tf.float32))
+            return tape.gradient(loss, watched)
+
+        return call
+
+    def penalty() -> list[tf.Tensor]:
+        weights = [v.value for v in d.trainable_weights]
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            outer.watch(weights)
+            with tf.GradientTape(watch_accessed_variables=False) as inner:
+                inner.watch(x)
+                scores = d(x, training=True)
+            norm = tf.reduce_sum(tf.square(tf.cast(inner.gradient(scores, x), tf.float32)))
+        return outer.gradient(norm, weights)
+
+    def adam() -> None:
+        weights = d.trainable_weights
+        model.critic_optimizer.apply([tf.zeros_like(w.value) for w in weights], weights)
+
+    forward = {"g": 0.42, "d": 0.57, "phi": 3.2}  # GFLOP per pair and forward pass
+    return {
+        "generator, forward": (lambda: g(x), forward["g"] * batch),
+        "generator, forward and backward": (gradient_of(g, "weights"), 3 * forward["g"] * batch),
+        "critic, forward and backward": (gradient_of(d, "weights"), 3 * forward["d"] * batch),
+        "penalty, forward and both backwards": (penalty, 6 * forward["d"] * batch),
+        "VGG-19, forward": (lambda: phi(x), forward["phi"] * batch),
+        "VGG-19, forward and back to the image": (
+            gradient_of(phi, "input"),
+            2 * forward["phi"] * batch,
+        ),
+        "critic's Adam": (adam, 0.0),
+    }
+
+
+def peak_gflops(precision: str) -> float:
+    """What a large, regular convolution reaches on this machine."""
+    kind = tf.bfloat16 if precision == "bfloat16" else tf.float32
+    x = tf.cast(tf.random.uniform([32, 64, 64, 128]), kind)
+    kernel = tf.cast(tf.random.uniform([3, 3, 128, 128]), kind)
+    conv = tf.function(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"))
+    best = min(in_turns({"conv": conv}, 5)["conv"])
+    return 2 * 32 * 64 * 64 * 9 * 128 * 128 / best / 1e9
+
+
+def part_table(batch: int, precision: str, rounds: int) -> list[str]:
+    """Where the time goes, and what fraction of the convolution peak each part reaches."""
+    peak = peak_gflops(precision)
+    lines = [
+        f"{precision}, batch {batch}; convolution peak {peak:.0f} GFLOP/s",
+        f"{'part':<40}{'ms':>8}{'GFLOP/s':>10}{'of peak':>9}",
+    ]
+    for name, (call, gflop) in parts(batch, precision).items():
+        seconds = sorted(in_turns({name: tf.function(call)}, rounds)[name])[rounds // 2]
+        speed = gflop / seconds
+        shown = f"{speed:>10.0f}{speed / peak:>9.2f}" if gflop else ""
+        lines.append(f"{name:<40}{seconds * 1e3:>8.0f}{shown}")
+    return lines
+
+
+def memory_growth(steps: int) -> float:
+    """MiB that the peak memory grows over so many steps of the engine, after warming up."""
+    config = load_recipe("demo", {"batch_size": 1, "objective.perceptual": 0.0})
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = build(config, (16, 16), None, "float32")
+    step = make_step(strategy, model, "adversarial")
+    batch = (tf.random.uniform([2, 16, 16, 1]),) * 2
+    before = 0.0
+    for done in range(steps + 200):
+        step(batch, tf.constant(0.0))
+        if done == 200:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a small batch and few rounds")
+    parser.add_argument("--batch", type=int, help="pairs per update")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    batch = args.batch or (8 if args.quick else 64)
+    rounds = args.rounds or (2 if args.quick else 5)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+
+    growth = memory_growth(100 if args.quick else 1000)
+    rng = np.random.default_rng(0)
+    lr, hr = rng.random((2, 4 * batch, SIDE, SIDE, 1), np.float32)
+    difference = check_same_losses(lr[:16], hr[:16])
+    print(f"largest relative difference of our losses and PyTorch's: {difference:.1e}")
+    if difference > 1e-4:
+        raise SystemExit("the two implementations do not compute the same losses")
+    alphas = list(rng.random((4, batch, 1, 1, 1), np.float32))
+    paper = load_recipe("paper-cpce", {"batch_size": batch})
+    fast = load_recipe("fast-cpce", {"batch_size": batch})
+    torch_steps = {name: Step(4, name == "bfloat16") for name in ("float32", "bfloat16")}
+    variants = {
+        "paper, float32": our_step(paper, "float32", lr, hr),
+        "PyTorch, float32": lambda: torch_steps["float32"](lr, hr, alphas),
+        "paper, bfloat16": our_step(paper, "bfloat16", lr, hr),
+        "PyTorch, bfloat16": lambda: torch_steps["bfloat16"](lr, hr, alphas),
+        "fast, bfloat16": our_step(fast, "bfloat16", lr, hr),
+    }
+    started = time.perf_counter()
+    seconds = in_turns(variants, rounds)
+    print(f"{rounds} rounds in {time.perf_counter() - started:.0f} s, batch {batch}")
+    for precision in ("float32", "bfloat16"):
+        print("\n" + "\n".join(part_table(min(batch, 16), precision, max(3, rounds))))
+    print()
+    figures = {f"pairs/s {n}": batch / sorted(s)[len(s) // 2] for n, s in seconds.items()}
+    figures["MiB grown over 1,000 steps"] = growth
+    figures["loss difference"] = difference
+    ratios = {
+        "float32_vs_torch": ratio(seconds["PyTorch, float32"], seconds["paper, float32"]),
+        "bfloat16_vs_torch": ratio(seconds["PyTorch, bfloat16"], seconds["paper, bfloat16"]),
+        "fast_vs_torch_bfloat16": ratio(seconds["PyTorch, bfloat16"], seconds["fast, bfloat16"]),
+    }
+    report(ratios, figures, DATA, args.json)
+
+
+if __name__ == "__main__":
+    main()

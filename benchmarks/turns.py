@@ -1,0 +1,62 @@
+"""What the benchmarks share: taking turns, ratios, and the JSON they write.
+
+Absolute times on a shared machine are noise; alternatives measured in turns in one run drift
+together, so ratios are taken round by round and their median is reported.
+"""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def in_turns(
+    variants: Mapping[str, Callable[[], Any]], rounds: int, warmups: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each variant in each round, A B C A B C ..., after uncounted warm-ups."""
+    for call in variants.values():
+        for _ in range(warmups):
+            call()
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, call in variants.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(slower: list[float], faster: list[float]) -> float:
+    """How many times as fast the second is: the median over rounds."""
+    return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    model = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "")
+    return {
+        "processor": model or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+    }
+
+
+def report(
+    ratios: Mapping[str, float], figures: Mapping[str, Any], data: str, path: Path | None
+) -> None:
+    """Print ratios and figures, and write them to a JSON file if one is given."""
+    result = {"ratios": dict(ratios), "figures": dict(figures), "machine": machine(), "data": data}
+    width = max(map(len, [*ratios, *figures]))
+    for name, value in {**figures, **ratios}.items():
+        print(f"{name:<{width}}  {value:.4g}" if isinstance(value, float) else f"{name}  {value}")
+    print(f"data: {data}\nmachine: {result['machine']}")
+    if path:
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
