@@ -1,244 +1,241 @@
-"""`evaluate`: every method on every test slice, as a table with the low-resolution row.
+"""`evaluate`: every method on every test slice, beside the low-resolution input.
 
-Writes ``metrics.json`` (``rows``), ``slices.tsv``, ``table.md`` and ``figure.png``.
+Writes ``metrics.json``, ``slices.tsv``, ``volumes.tsv``, ``table.md``, ``table.tex``,
+``figure.png`` and what a report needs: ``images.npz`` and ``runs/``. docs/evaluation.md says what
+is in each.
 """
 
+import csv
+import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_prep.atomic import atomic_folder, refuse_foreign
-from data_prep.errors import BadInputError, ConfigError
-from srmri_tf import __version__, metrics
+from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
+from srmri_tf import fairness, gallery, metrics, tables
+from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic
 from srmri_tf.dataset import Shards, SlicePair
-from srmri_tf.figure import Example, comparison
+from srmri_tf.figure import comparison
+from srmri_tf.perceptual import build_features
 from srmri_tf.runs import Run, Sharpen, sharpener
-from srmri_tf.statistics import bootstrap_ci95, subject_means
+from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
+from srmri_tf.summary import document_of, plain, rows_of
+from srmri_tf.tables import Row, table
+from srmri_tf.vgg19 import resolve
 
-VERSION = 1
-LOW_RESOLUTION = "lr"
+__all__ = ["Evaluation", "Options", "evaluate", "table"]
 
-
-@dataclass(frozen=True)
-class SliceRow:
-    """One method on one slice."""
-
-    method: str
-    subject: str
-    session: str
-    slice: int
-    air: bool
-    psnr: float
-    ssim: float
+METRICS_NAME = "metrics.json"
+BATCH = 4
+Progress = Callable[[int, int, str], None]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One method over all subjects; intervals are None for a single subject.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to measure besides the runs.
 
     Args:
-        name: ``lr``, or the run's folder name.
-        psnr: Mean over subjects of each subject's mean over slices, in dB, range 1.
-        ssim: The same of SSIM.
-        psnr_ci95: 95 % bootstrap interval over subjects.
-        ssim_ci95: The same of SSIM.
-        psnr_gain: Difference to the ``lr`` row.
-        ssim_gain: Difference to the ``lr`` row.
-        n_slices: Slices counted; air-only slices are not.
-        n_subjects: Subjects counted.
+        bicubic: Also measure cubic interpolation of the measured matrix.
+        vgg_weights: For the VGG distance: as for ``fit``, or ``none`` to leave it out. With
+            ``auto`` it is left out, with a note, if the weights cannot be had.
+        slices: Which slices to keep for looking at (`gallery.choose`).
+        fold: Measure on this fold of shards prepared with folds.
+        force: Measure runs that learnt from test subjects, marked.
+        licence: Where the data come from and on what terms; repeated in the report.
     """
 
-    name: str
-    psnr: float
-    ssim: float
-    psnr_ci95: tuple[float, float] | None
-    ssim_ci95: tuple[float, float] | None
-    psnr_gain: float
-    ssim_gain: float
-    n_slices: int
-    n_subjects: int
+    bicubic: bool = True
+    vgg_weights: str = "none"
+    slices: str = "6"
+    fold: int | None = None
+    force: bool = False
+    licence: str = ""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What `evaluate` found and where it is."""
 
     folder: Path
     rows: tuple[Row, ...]
     n_air: int
+    document: Mapping[str, Any]
 
     @property
     def figure(self) -> Path:
         """The comparison picture."""
         return self.folder / "figure.png"
 
+    @property
+    def table(self) -> str:
+        """The main table with its notes, as Markdown."""
+        return tables.markdown(tables.main_table(self.document))
 
-def evaluate(runs: Sequence[Path], shards_folder: Path, out: Path) -> Evaluation:
+
+def evaluate(
+    runs: Sequence[Path],
+    shards_folder: Path,
+    out: Path,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
     """Measure runs on the test subjects of a shard folder.
+
+    Slices are read, sharpened and scored a few at a time; what stays in memory is some hundred
+    bytes a slice and method, and the slices to look at.
 
     Args:
         runs: RUN folders.
         shards_folder: What `srmri-tf prepare` wrote.
         out: Where the results go; an earlier evaluation there is replaced as a whole.
+        options: What else to measure; the defaults are quick.
+        progress: Told the slices done, the slices there are, and the subject.
 
     Raises:
         ConfigError: Two runs of one name, or ``out`` holds something else.
         BadInputError: No test slices, a run trained on a test subject or on another degradation.
         CorruptArtefactError: Shards or weights are damaged.
+        EnvironmentFault: The disk is full, or VGG weights that were asked for cannot be had.
     """
-    refuse_foreign(out, "metrics.json", "an evaluation")
-    opened = [Run(Path(folder)) for folder in runs]
-    names = [run.name for run in opened]
-    if len({*names, LOW_RESOLUTION}) <= len(names):
-        raise ConfigError(
-            f"two methods have one name: {', '.join([LOW_RESOLUTION, *names])}",
-            remedy="Rename a run's folder",
-        )
-    configured = [(run, run.generator()) for run in opened]
-    shards = Shards.open(shards_folder)
-    for run in opened:
-        _check_fair(run, shards)
-    methods = {run.name: sharpener(generator) for run, generator in configured}
-    example = Example()
-    slices = list(_measure(methods, shards, example))
-    if all(row.air for row in slices):
-        raise BadInputError(
-            "has no test slices to measure",
-            path=shards.folder,
-            remedy="Prepare with --test-fraction above 0",
-        )
-    rows = summarise(slices, [LOW_RESOLUTION, *names])
-    n_air = sum(row.air for row in slices if row.method == LOW_RESOLUTION)
+    options = options or Options()
+    refuse_foreign(out, METRICS_NAME, "an evaluation")
+    opened = _opened(runs)
+    generators = {run.name: run.generator() for run in opened}
+    shards = Shards.open(shards_folder, fold=options.fold)
+    _check_sides(shards)
+    marks = {run.name: fairness.check(run, shards, options.force) for run in opened}
+    seen = gallery.survey(shards)
+    distance, notes = _distance(options.vgg_weights)
+    methods = _methods(generators, shards, options)
+    scorer = Scorer(shards.manifest.parameters.degradation, distance)
+    looks = gallery.Gallery(gallery.choose(options.slices, seen), list(generators))
+    slices = list(_measure(methods, shards, scorer, looks, seen, progress))
+    document = document_of(
+        slices, scorer.volumes(), marks, shards, fold=options.fold, licence=options.licence
+    )
+    document["notes"] = notes
+    rows = rows_of(document)
+    document["rows"] = [dataclasses.asdict(row) for row in rows]
     with atomic_folder(Path(out)) as folder:
-        _write(folder, rows, slices, shards, n_air)
-        comparison(example, folder / "figure.png")
-    return Evaluation(Path(out), rows, n_air)
+        exhibits = looks.exhibits()
+        document["slices"] = gallery.save(exhibits, folder)
+        comparison(looks.brightest(), folder / "figure.png", marked=[m for m in marks if marks[m]])
+        for run in opened:
+            _copy_run(run, folder / "runs" / run.name)
+        left_out = () if distance else ("vgg",)
+        _write_rows(folder / "slices.tsv", slices, left_out)
+        _write_rows(folder / "volumes.tsv", scorer.volumes(), left_out)
+        _write_document(folder, document)
+    return Evaluation(Path(out), rows, seen.n_air, document)
 
 
-def summarise(slices: Sequence[SliceRow], names: Sequence[str]) -> tuple[Row, ...]:
-    """Turn slice rows into one row per method, the first name being the one gains refer to."""
-    rows: list[Row] = []
-    for name in names:
-        mine = [s for s in slices if s.method == name and not s.air]
-        means = {m: subject_means(_by_subject(mine, m)) for m in ("psnr", "ssim")}
-        psnr, ssim = float(np.mean(means["psnr"])), float(np.mean(means["ssim"]))
-        base = rows[0] if rows else None
-        rows.append(
-            Row(
-                name=name,
-                psnr=psnr,
-                ssim=ssim,
-                psnr_ci95=bootstrap_ci95(means["psnr"]),
-                ssim_ci95=bootstrap_ci95(means["ssim"]),
-                psnr_gain=psnr - base.psnr if base else 0.0,
-                ssim_gain=ssim - base.ssim if base else 0.0,
-                n_slices=len(mine),
-                n_subjects=len(means["psnr"]),
+def _opened(runs: Sequence[Path]) -> list[Run]:
+    opened = [Run(Path(folder)) for folder in runs]
+    names = [LOW_RESOLUTION, *(run.name for run in opened), BICUBIC, gallery.TRUTH]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"two methods have one name: {', '.join(names)}", remedy="Rename a run's folder"
+        )
+    return opened
+
+
+def _check_sides(shards: Shards) -> None:
+    least = len(metrics.GAUSSIAN.taps)
+    for shard in shards.manifest.of("test"):
+        if min(shard.slice_height, shard.slice_width) < least:
+            raise BadInputError(
+                f"has slices of {shard.slice_height} x {shard.slice_width}, but SSIM needs at "
+                f"least {least} pixels a side",
+                path=shards.folder / shard.file,
             )
-        )
-    return tuple(rows)
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = [
-        "| method | PSNR (dB) | gain | SSIM | gain | slices | subjects |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in rows:
-        psnr = f"{row.psnr:.2f}{_interval(row.psnr_ci95, 2)}"
-        ssim = f"{row.ssim:.4f}{_interval(row.ssim_ci95, 4)}"
-        gains = ("", "") if row.name == LOW_RESOLUTION else (row.psnr_gain, row.ssim_gain)
-        psnr_gain, ssim_gain = (
-            f"{g:+.{d}f}" if g != "" else "" for g, d in zip(gains, (2, 4), strict=True)
-        )
-        lines.append(
-            f"| {row.name} | {psnr} | {psnr_gain} | {ssim} | {ssim_gain} "
-            f"| {row.n_slices} | {row.n_subjects} |"
-        )
-    return "\n".join(lines)
+def _distance(choice: str) -> tuple[FeatureDistance | None, list[str]]:
+    """The VGG distance, or a note that says why there is none."""
+    if choice == "none":
+        return None, ["VGG distance not measured (--vgg-weights none)."]
+    try:
+        weights = resolve(choice)
+    except EnvironmentFault as error:
+        if choice != "auto":
+            raise
+        return None, [f"VGG distance not measured: {error.fault}."]
+    return FeatureDistance(build_features(weights)), [f"VGG distance: {weights.description}."]
+
+
+def _methods(generators: Mapping[str, Any], shards: Shards, options: Options) -> dict[str, Sharpen]:
+    degradation = shards.manifest.parameters.degradation
+    methods: dict[str, Sharpen] = {LOW_RESOLUTION: lambda slices: slices}
+    methods |= {name: sharpener(network, BATCH) for name, network in generators.items()}
+    if options.bicubic:
+        methods[BICUBIC] = lambda slices: np.stack([bicubic(lr, degradation) for lr in slices])
+    return methods
 
 
 def _measure(
-    methods: Mapping[str, Sharpen], shards: Shards, example: Example
+    methods: Mapping[str, Sharpen],
+    shards: Shards,
+    scorer: Scorer,
+    looks: gallery.Gallery,
+    seen: gallery.Survey,
+    progress: Progress | None,
 ) -> Iterator[SliceRow]:
-    for pair in shards.slices("test"):
-        images = {LOW_RESOLUTION: pair.lr}
-        images |= {name: sharpen(pair.lr[None])[0] for name, sharpen in methods.items()}
-        air = metrics.is_air(pair.hr)
-        if not air:
-            example.consider(pair, images)
-        for name, image in images.items():
-            yield _slice_row(name, pair, image, air)
+    total, done = len(seen.tissue) + seen.n_air, 0
+    for batch in _batches(shards.slices("test")):
+        lr = np.stack([pair.lr for pair in batch])
+        outputs = {name: sharpen(lr) for name, sharpen in methods.items()}
+        for i, pair in enumerate(batch):
+            images = {name: output[i] for name, output in outputs.items()}
+            rows = scorer.slice(pair, images, seen.maxima[pair.subject, pair.session])
+            if not rows[0].air:
+                looks.consider(pair, images, rows)
+            yield from rows
+            done += 1
+            if progress:
+                progress(done, total, pair.subject)
 
 
-def _slice_row(name: str, pair: SlicePair, image: np.ndarray, air: bool) -> SliceRow:
-    return SliceRow(
-        name,
-        pair.subject,
-        pair.session,
-        pair.index,
-        air,
-        metrics.psnr(image, pair.hr),
-        metrics.ssim(image, pair.hr),
-    )
+def _batches(pairs: Iterable[SlicePair]) -> Iterator[list[SlicePair]]:
+    """A few slices of one size at a time."""
+    batch: list[SlicePair] = []
+    for pair in pairs:
+        if batch and (len(batch) == BATCH or pair.lr.shape != batch[0].lr.shape):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
 
 
-def _by_subject(rows: Sequence[SliceRow], measure: str) -> dict[str, list[float]]:
-    grouped: dict[str, list[float]] = {}
-    for row in rows:
-        grouped.setdefault(row.subject, []).append(getattr(row, measure))
-    return grouped
+def _copy_run(run: Run, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for file in (run.config_file, run.facts_file, run.log_file):
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)
 
 
-def _check_fair(run: Run, shards: Shards) -> None:
-    facts = run.facts()
-    seen = sorted({*facts["subjects"]["train"]} & {*shards.manifest.subjects("test")})
-    if seen and shards.manifest.split_by == "subject":
-        raise BadInputError(
-            f"was trained on subjects that are in the test split: {', '.join(seen)}",
-            path=run.folder,
-            remedy="Evaluate on other subjects, or train on shards of the same split",
-        )
-    theirs = facts["parameters"]["degradation"]
-    ours = shards.manifest.parameters.degradation.model_dump()
-    if theirs != ours:
-        raise BadInputError(
-            f"was trained on another degradation ({theirs}) than the shards' ({ours})",
-            path=run.folder,
-            remedy="Prepare the scans with the run's --keep, --keep-by and --lr",
-        )
+def _write_rows(path: Path, rows: Sequence[Any], left_out: Sequence[str]) -> None:
+    columns = [f.name for f in dataclasses.fields(rows[0]) if f.name not in left_out]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(getattr(row, name)) for name in columns] for row in rows)
 
 
-def _write(
-    folder: Path, rows: Sequence[Row], slices: Sequence[SliceRow], shards: Shards, n_air: int
-) -> None:
-    result: dict[str, Any] = {
-        "version": VERSION,
-        "software": f"srmri-tf {__version__}",
-        "range": "1, volumes scaled by their maximum",
-        "mean": "over subjects, of each subject's mean over slices",
-        "ci95": "percentile bootstrap over subjects; null for a single subject",
-        "air_slices_left_out": n_air,
-        "parameters": shards.manifest.parameters.model_dump(),
-        "test_subjects": shards.manifest.subjects("test"),
-        "rows": [asdict(row) for row in rows],
-    }
-    (folder / "metrics.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    columns = list(asdict(slices[0]))
-    lines = ["\t".join(columns)]
-    lines += ["\t".join(_cell(value) for value in asdict(row).values()) for row in slices]
-    (folder / "slices.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "table.md").write_text(table(rows) + "\n", encoding="utf-8")
+def _write_document(folder: Path, document: Mapping[str, Any]) -> None:
+    text = json.dumps(plain(document), indent=2, allow_nan=False)
+    (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
+    main, *others = found = tables.tables(plain(document))
+    sections = [f"{tables.markdown(main)}\n"]
+    sections += [f"## {t.title}\n\n{tables.markdown(t)}\n" for t in others]
+    (folder / "table.md").write_text("\n".join(sections), encoding="utf-8")
+    (folder / "table.tex").write_text("\n".join(map(tables.latex, found)), encoding="utf-8")
 
 
 def _cell(value: Any) -> str:
     return f"{value:.6f}" if isinstance(value, float) else str(value)
-
-
-def _interval(bounds: tuple[float, float] | None, digits: int) -> str:
-    return "" if bounds is None else f" [{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"

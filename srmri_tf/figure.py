@@ -1,31 +1,13 @@
 """The paper's Figs 4 and 5 for our data: whole slice with a red box, and the box magnified."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 
 from srmri_tf import metrics
-from srmri_tf.dataset import SlicePair
-
-
-class Example:
-    """The slice that a figure shows: the one with the most signal, whoever wins on it."""
-
-    def __init__(self) -> None:
-        self.pair: SlicePair | None = None
-        self.images: dict[str, np.ndarray] = {}
-
-    def consider(self, pair: SlicePair, images: Mapping[str, np.ndarray]) -> None:
-        """Keep this slice if it is brighter than the one kept so far.
-
-        Args:
-            pair: The slice.
-            images: (H, W) images by method.
-        """
-        if self.pair is None or pair.hr.mean() > self.pair.hr.mean():
-            self.pair = pair
-            self.images = dict(images)
+from srmri_tf.baselines import LOW_RESOLUTION
+from srmri_tf.gallery import TRUTH, Exhibit
 
 
 def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:
@@ -58,28 +40,29 @@ def _middle_half(hr: np.ndarray, axis: int, side: int) -> slice:
     return slice(start, max(last - quarter - side // 2, start) + 1)
 
 
-def comparison(example: Example, path: Path) -> None:
+def box_of(exhibit: Exhibit) -> tuple[int, int, int]:
+    """First row, first column and side of the box that is magnified."""
+    truth = exhibit.images[TRUTH]
+    side = max(16, min(truth.shape) // 5)
+    return *busiest_box(exhibit.images[LOW_RESOLUTION], truth, side), side
+
+
+def comparison(exhibit: Exhibit, path: Path, marked: Collection[str] = ()) -> None:
     """Draw every method and the truth side by side, with PSNR and SSIM of the slice.
 
     Args:
-        example: The slice to show.
+        exhibit: The slice to show.
         path: A PNG file.
-
-    Raises:
-        ValueError: ``example`` never saw a slice.
+        marked: Methods whose figures are too good, because they learnt from test subjects.
     """
-    if example.pair is None:
-        raise ValueError("An example needs a slice. Received: none")
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    hr = example.pair.hr
-    side = max(16, min(hr.shape) // 5)
-    row, col = busiest_box(example.pair.lr, hr, side)
-    images = {**example.images, "truth": hr}
+    row, col, side = box_of(exhibit)
+    images = exhibit.images
     figure = Figure(figsize=(3.2 * len(images), 6.9), layout="constrained", facecolor="white")
     axes = figure.subplots(2, len(images), squeeze=False)
-    brightest = float(np.percentile(hr, 99.8))
+    brightest = float(np.percentile(images[TRUTH], 99.8))
     for column, (name, image) in enumerate(images.items()):
         window = image[row : row + side, col : col + side]
         for axis, shown in zip(axes[:, column], (image, window), strict=True):
@@ -91,18 +74,18 @@ def comparison(example: Example, path: Path) -> None:
                 (col - 0.5, row - 0.5), side, side, fill=False, edgecolor="red", linewidth=1.5
             )
         )
-        axes[0, column].set_title(_title(name, image, hr), fontsize=10)
+        axes[0, column].set_title(_title(name, exhibit, name in marked), fontsize=10)
         for spine in axes[1, column].spines.values():
             spine.set_edgecolor("red")
-    session = f", session {example.pair.session}" if example.pair.session else ""
-    figure.suptitle(
-        f"subject {example.pair.subject}{session}, slice {example.pair.index}", fontsize=10
-    )
+    session = f", session {exhibit.session}" if exhibit.session else ""
+    figure.suptitle(f"subject {exhibit.subject}{session}, slice {exhibit.slice}", fontsize=10)
     figure.savefig(path, dpi=110)
 
 
-def _title(name: str, image: np.ndarray, hr: np.ndarray) -> str:
-    if name == "truth":
+def _title(name: str, exhibit: Exhibit, marked: bool) -> str:
+    if name == TRUTH:
         return "truth (HR)"
-    label = "low resolution" if name == "lr" else name
-    return f"{label}\n{metrics.psnr(image, hr):.2f} dB / {metrics.ssim(image, hr):.4f}"
+    label = "low resolution" if name == LOW_RESOLUTION else name
+    score = exhibit.scores[name]
+    leak = " (LEAK)" if marked else ""
+    return f"{label}{leak}\n{score['psnr']:.2f} dB / {score['ssim']:.4f}"

@@ -49,7 +49,7 @@ class Difference:
     n_slices: int
 
 
-def subject_means(values: Mapping[str, Sequence[float]]) -> np.ndarray:
+def subject_means(values: Mapping[str, Sequence[float] | np.ndarray]) -> np.ndarray:
     """The mean of each subject's slices, in the order of the sorted labels; NaN is left out."""
     means = []
     for subject in sorted(values):

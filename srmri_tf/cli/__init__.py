@@ -6,7 +6,7 @@ import click
 
 from data_prep.errors import ConfigError, SrmriError
 from srmri_tf import __version__
-from srmri_tf.cli import data, download, model
+from srmri_tf.cli import data, download, measure, model
 
 INTERRUPTED = 130
 
@@ -21,7 +21,7 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (*download.COMMANDS, *data.COMMANDS, *model.COMMANDS):
+for command in (*download.COMMANDS, *data.COMMANDS, *model.COMMANDS, *measure.COMMANDS):
     cli.add_command(command)
 
 

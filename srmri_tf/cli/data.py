@@ -58,7 +58,7 @@ def prepare(
     config = _prepare_config(options)
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(dask_executor(dask)) if dask else None
-        advance = stack.enter_context(_progress_bar("preparing"))
+        advance = stack.enter_context(progress_bar("preparing"))
         manifest = run(
             sources, output, config, workers=workers, executor=executor, progress=advance
         )
@@ -92,7 +92,7 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
     manifest = check(shards)
     picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
     inspection.contact_sheet(shards, manifest, picture, scans)
-    with _progress_bar("measuring") as advance:
+    with progress_bar("measuring") as advance:
         rows = inspection.baselines(
             shards,
             manifest,
@@ -177,7 +177,7 @@ def _faults(error: Any) -> str:
 
 
 @contextlib.contextmanager
-def _progress_bar(verb: str) -> Iterator[Callable[[int, int, str], None]]:
+def progress_bar(verb: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on stderr; silent where stderr is not a terminal."""
     from rich.console import Console
     from rich.progress import (

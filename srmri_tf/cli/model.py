@@ -1,4 +1,4 @@
-"""Commands about models: fit, evaluate, export, demo."""
+"""Commands about models: fit, export, demo."""
 
 import os
 import tomllib
@@ -81,23 +81,6 @@ def fit_cpce(
 
 
 @click.command()
-@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
-@click.argument("shards", type=FOLDER)
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
-def evaluate(runs: tuple[Path, ...], shards: Path, out: Path) -> None:
-    """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
-    quiet_tensorflow()
-    from srmri_tf.evaluate import evaluate as measure
-    from srmri_tf.evaluate import table
-
-    result = measure(runs, shards, out)
-    click.echo(table(result.rows))
-    if result.n_air:
-        click.echo(f"{result.n_air} air-only slices are left out")
-    click.echo(f"figure: {result.figure}")
-
-
-@click.command()
 @click.argument("run", type=FOLDER)
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="The SavedModel's folder.")
 @click.option("--overwrite", is_flag=True, help="Replace a SavedModel that is already there.")
@@ -134,4 +117,4 @@ def _overrides(settings: tuple[str, ...]) -> dict[str, Any]:
     return overrides
 
 
-COMMANDS: tuple[click.Command, ...] = (fit, evaluate, export, demo)
+COMMANDS: tuple[click.Command, ...] = (fit, export, demo)

@@ -11,9 +11,11 @@ from data_prep.errors import BadInputError, ConfigError
 from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
 from srmri_tf.cpce import build_generator
-from srmri_tf.evaluate import SliceRow, evaluate, summarise, table
+from srmri_tf.evaluate import Options, evaluate, table
 from srmri_tf.recipes import to_toml
 from srmri_tf.runs import Run, weights_by_name
+from srmri_tf.scores import SliceRow, VolumeRow
+from srmri_tf.summary import method_summaries, rows_of
 
 from .conftest import image_pair
 
@@ -71,11 +73,12 @@ def test_the_low_resolution_row_is_scikit_images(result):
 
 
 def test_an_identity_gains_nothing_and_a_bad_network_loses(result):
-    identity, black = result.rows[1:]
-    assert (identity.name, black.name) == ("identity", "black")
+    identity, black, bicubic = result.rows[1:]
+    assert [row.name for row in result.rows[1:]] == ["identity", "black", "bicubic"]
     assert identity.psnr_gain == pytest.approx(0, abs=1e-5)
     assert identity.ssim_gain == pytest.approx(0, abs=1e-6)
     assert black.psnr_gain < -1
+    assert bicubic.psnr_gain != 0
 
 
 def test_the_files_say_the_same(result):
@@ -93,7 +96,7 @@ def test_the_files_say_the_same(result):
     }
     assert metrics["test_subjects"] == ["s4", "s5"]
     slices = list(csv.DictReader((result.folder / "slices.tsv").open(), delimiter="\t"))
-    assert len(slices) == 3 * 8
+    assert len(slices) == 4 * 8
     by_subject = [
         np.mean([float(s["psnr"]) for s in slices if (s["method"], s["subject"]) == ("lr", who)])
         for who in ("s4", "s5")
@@ -105,12 +108,12 @@ def test_the_files_say_the_same(result):
 
 def test_evaluating_again_replaces_the_result(result, shards):
     runs = [result.folder.parent / "identity"]
-    assert len(evaluate(runs, shards, result.folder).rows) == 2
+    assert len(evaluate(runs, shards, result.folder).rows) == 3
 
 
 def test_a_run_that_saw_a_test_subject_is_refused(shards, tmp_path):
     run = make_run(tmp_path / "cheat", train=("s1", "s4"))
-    with pytest.raises(BadInputError, match="s4"):
+    with pytest.raises(BadInputError, match=r"s4.*--force"):
         evaluate([run], shards, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -141,7 +144,7 @@ def test_an_output_folder_with_something_else_is_refused(shards, tmp_path):
         evaluate([make_run(tmp_path / "run")], shards, tmp_path / "out")
 
 
-def test_air_is_left_out_and_subjects_weigh_the_same():
+def test_air_is_apart_and_subjects_weigh_the_same():
     def row(method, subject, air, psnr):
         return SliceRow(method, subject, "", 0, air, psnr, psnr / 100)
 
@@ -152,7 +155,10 @@ def test_air_is_left_out_and_subjects_weigh_the_same():
         *[row("net", "a", False, 33.0)] * 3,
         row("net", "b", False, 40.0),
     ]
-    lr, net = summarise(rows, ["lr", "net"])
+    volumes = [VolumeRow(m, "a", "", 4, *[1.0] * 7) for m in ("lr", "net")]
+    methods = method_summaries(rows, volumes, ("psnr", "ssim"))
+    lr, net = rows_of({"methods": methods})
     assert (lr.psnr, lr.n_slices, lr.n_subjects) == (35.0, 4, 2)
+    assert methods["lr"]["air"]["n_slices"] == 1
     assert net.psnr_gain == 1.5
     assert "| net | 36.50 [33.00, 40.00] | +1.50 |" in table([lr, net])

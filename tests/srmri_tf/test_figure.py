@@ -1,23 +1,9 @@
 """Which slice and which box a figure shows."""
 
 import numpy as np
-import pytest
 
-from srmri_tf.dataset import SlicePair
-from srmri_tf.figure import Example, busiest_box, comparison
-
-
-def pair(index, brightness, shape=(40, 50)):
-    hr = np.zeros(shape, np.float32)
-    hr[4:-4, 5:-5] = brightness
-    return SlicePair("s", "", index, hr * 0.9, hr)
-
-
-def test_the_brightest_slice_is_kept():
-    example = Example()
-    for index, brightness in enumerate((0.2, 0.9, 0.5)):
-        example.consider(pair(index, brightness), {"lr": np.zeros(1)})
-    assert example.pair.index == 1
+from srmri_tf.figure import busiest_box, comparison
+from srmri_tf.gallery import Exhibit
 
 
 def test_the_box_is_where_the_middle_lost_the_most():
@@ -34,10 +20,19 @@ def test_a_black_slice_has_a_box_all_the_same():
     assert 0 <= col <= 34
 
 
-def test_the_picture_is_written(tmp_path):
-    example = Example()
-    example.consider(pair(0, 0.5), {"lr": pair(0, 0.4).hr, "net": pair(0, 0.5).hr})
-    comparison(example, tmp_path / "f.png")
-    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="none"):
-        comparison(Example(), tmp_path / "g.png")
+def test_the_picture_is_written_and_leaks_are_marked(tmp_path):
+    truth = np.zeros((40, 50), np.float32)
+    truth[4:-4, 5:-5] = 0.8
+    scores = {"psnr": 30.0, "ssim": 0.9}
+    exhibit = Exhibit(
+        "s",
+        "",
+        3,
+        {"lr": truth * 0.9, "net": truth, "truth": truth},
+        {"lr": scores, "net": scores},
+    )
+    comparison(exhibit, tmp_path / "honest.png")
+    comparison(exhibit, tmp_path / "marked.png", marked=["net"])
+    honest, marked = ((tmp_path / f"{n}.png").read_bytes() for n in ("honest", "marked"))
+    assert honest.startswith(b"\x89PNG")
+    assert honest != marked

@@ -1,0 +1,165 @@
+"""What metrics.json says: every method summed up over subjects, and compared in pairs."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from data_prep.schema import MANIFEST_NAME
+from srmri_tf import __version__
+from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
+from srmri_tf.dataset import Shards
+from srmri_tf.scores import KEYS, MEASURES, SliceRow, VolumeRow
+from srmri_tf.statistics import compare, summarise
+from srmri_tf.tables import Row
+
+VERSION = 2
+
+
+def document_of(
+    slices: Sequence[SliceRow],
+    volumes: Sequence[VolumeRow],
+    marks: Mapping[str, Sequence[str]],
+    shards: Shards,
+    *,
+    fold: int | None = None,
+    licence: str = "",
+) -> dict[str, Any]:
+    """All of metrics.json that follows from the scores.
+
+    Args:
+        slices: All slices of all methods; the first method is the one gains refer to.
+        volumes: All volumes.
+        marks: Why a run's figures are too good, by run.
+        shards: What was measured on.
+        fold: The fold that was tested on.
+        licence: Of the data.
+    """
+    keys = [key for key in KEYS if not all(math.isnan(getattr(row, key)) for row in slices)]
+    methods = method_summaries(slices, volumes, keys)
+    kinds = {LOW_RESOLUTION: "input", BICUBIC: "baseline"}
+    for name, method in methods.items():
+        method |= {"kind": kinds.get(name, "run"), "marks": list(marks.get(name, ()))}
+    manifest = shards.manifest
+    return {
+        "version": VERSION,
+        "software": f"srmri-tf {__version__}",
+        "range": "1, volumes scaled by their maximum",
+        "mean": "over subjects, of each subject's mean over slices",
+        "ci95": "percentile bootstrap over subjects; null for a single subject",
+        "measures": {m.key: dataclasses.asdict(m) for m in MEASURES if m.key in keys},
+        "methods": methods,
+        "differences": differences(slices, keys),
+        "published": [dataclasses.asdict(row) for row in PUBLISHED],
+        "n_air": sum(row.air for row in slices if row.method == LOW_RESOLUTION),
+        "parameters": manifest.parameters.model_dump(),
+        "split_rule": manifest.split_rule.model_dump(),
+        "fold": fold,
+        "test_subjects": manifest.subjects("test"),
+        "data": {
+            "licence": licence,
+            "manifest_sha256": hashlib.sha256(
+                (shards.folder / MANIFEST_NAME).read_bytes()
+            ).hexdigest(),
+            "software": manifest.software,
+            "test_scans": [
+                s.model_dump(include={"subject", "session", "source", "source_sha256", "sha256"})
+                for s in manifest.of("test")
+            ],
+        },
+    }
+
+
+def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The short rows, one per method, ``lr`` first; gains refer to it."""
+    methods = document["methods"]
+    return tuple(
+        Row(
+            name,
+            method["measures"]["psnr"]["mean"],
+            method["measures"]["ssim"]["mean"],
+            method["measures"]["psnr"]["ci95"],
+            method["measures"]["ssim"]["ci95"],
+            method["gains"]["psnr"],
+            method["gains"]["ssim"],
+            method["n_slices"],
+            method["n_subjects"],
+        )
+        for name, method in methods.items()
+    )
+
+
+def method_summaries(
+    slices: Sequence[SliceRow], volumes: Sequence[VolumeRow], keys: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Everything about each method, air-only slices apart.
+
+    Args:
+        slices: All slices of all methods; the first method is the one gains refer to.
+        volumes: All volumes.
+        keys: Measures to sum up.
+    """
+    values = _values(slices, keys)
+    by_volume = _values(volumes, keys)
+    base = next(iter(values))
+    result = {}
+    for name, mine in values.items():
+        summaries = {key: summarise(mine[key]) for key in keys}
+        air = [row for row in slices if row.method == name and row.air]
+        psnrs = mine["psnr"]
+        result[name] = {
+            "measures": {key: dataclasses.asdict(summary) for key, summary in summaries.items()},
+            "gains": {key: compare(mine[key], values[base][key]).mean for key in keys},
+            "volumes": {key: summarise(by_volume[name][key]).mean for key in keys},
+            "air": {
+                "n_slices": len(air),
+                "psnr": _mean(row.psnr for row in air),
+                "ssim": _mean(row.ssim for row in air),
+            },
+            "n_slices": sum(len(v) for v in psnrs.values()),
+            "n_subjects": len(psnrs),
+        }
+    return result
+
+
+def differences(slices: Sequence[SliceRow], keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Paired differences of every two methods, the later minus the earlier one."""
+    values = _values(slices, keys)
+    return [
+        {"a": later, "b": earlier, "measure": key}
+        | dataclasses.asdict(compare(values[later][key], values[earlier][key]))
+        for earlier, later in combinations(values, 2)
+        for key in keys
+    ]
+
+
+def plain(tree: Any) -> Any:
+    """The same tree with null for numbers that JSON does not know: infinity and NaN."""
+    if isinstance(tree, Mapping):
+        return {key: plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [plain(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
+
+
+def _values(
+    rows: Sequence[SliceRow] | Sequence[VolumeRow], keys: Sequence[str]
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Method, measure, subject -> values; air-only slices are left out."""
+    values: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in rows:
+        if isinstance(row, SliceRow) and row.air:
+            continue
+        mine = values.setdefault(row.method, {key: {} for key in keys})
+        for key in keys:
+            mine[key].setdefault(row.subject, []).append(getattr(row, key))
+    return values
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return float(np.mean(found)) if found else None

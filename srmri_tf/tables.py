@@ -1,0 +1,252 @@
+"""Tables of an evaluation, from what metrics.json says: Markdown and LaTeX."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from srmri_tf.baselines import LOW_RESOLUTION
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method over all subjects; intervals are None for a single subject.
+
+    Args:
+        name: ``lr``, ``bicubic`` or the run's folder name.
+        psnr: Mean over subjects of each subject's mean over slices, in dB, range 1.
+        ssim: The same of SSIM.
+        psnr_ci95: 95 % bootstrap interval over subjects.
+        ssim_ci95: The same of SSIM.
+        psnr_gain: Difference to the ``lr`` row.
+        ssim_gain: Difference to the ``lr`` row.
+        n_slices: Slices counted; air-only slices are not.
+        n_subjects: Subjects counted.
+    """
+
+    name: str
+    psnr: float
+    ssim: float
+    psnr_ci95: tuple[float, float] | None
+    ssim_ci95: tuple[float, float] | None
+    psnr_gain: float
+    ssim_gain: float
+    n_slices: int
+    n_subjects: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be written in any markup.
+
+    Args:
+        title: What it shows.
+        header: Column names; the first column is text, the others are numbers.
+        rows: Cells as text.
+        notes: What must be said below it.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a short Markdown table."""
+    header = ("method", "PSNR (dB)", "gain", "SSIM", "gain", "slices", "subjects")
+    cells = tuple(
+        (
+            row.name,
+            f"{row.psnr:.2f}{interval(row.psnr_ci95, 2)}",
+            "" if row.name == LOW_RESOLUTION else f"{row.psnr_gain:+.2f}",
+            f"{row.ssim:.4f}{interval(row.ssim_ci95, 4)}",
+            "" if row.name == LOW_RESOLUTION else f"{row.ssim_gain:+.4f}",
+            str(row.n_slices),
+            str(row.n_subjects),
+        )
+        for row in rows
+    )
+    return markdown(Table("", header, cells))
+
+
+def main_table(document: Document) -> Table:
+    """Every method in the paper's convention, and what others printed, marked."""
+    extra = [key for key in ("nrmse", "detail", "vgg") if key in document["measures"]]
+    labels = [document["measures"][key]["label"] for key in extra]
+    header = ("method", "PSNR (dB)", "gain", "SSIM", "gain", *labels, "slices", "subjects")
+    rows = []
+    for row in document["rows"]:
+        measured = document["methods"][row["name"]]
+        is_input = row["name"] == LOW_RESOLUTION
+        rows.append(
+            (
+                _marked(row["name"], measured),
+                _value(document, row["name"], "psnr"),
+                "" if is_input else number(row["psnr_gain"], 2, sign=True),
+                _value(document, row["name"], "ssim"),
+                "" if is_input else number(row["ssim_gain"], 4, sign=True),
+                *(_value(document, row["name"], key) for key in extra),
+                str(row["n_slices"]),
+                str(row["n_subjects"]),
+            )
+        )
+    blank = ("",) * (len(extra) + 2)
+    for printed in document["published"]:
+        cells = f"{printed['psnr']:.2f}", "", f"{printed['ssim']:.4f}", "", *blank
+        rows.append((f"{printed['name']} †", *cells))
+    return Table("Results", header, tuple(rows), _notes(document))
+
+
+def convention_table(document: Document) -> Table:
+    """FastMRI's convention, and whole volumes."""
+    keys = [k for k in document["measures"] if k in ("psnr_fastmri", "ssim_fastmri")]
+    by_volume = [k for k in document["measures"] if k not in keys]
+    labels = [document["measures"][k]["label"] for k in keys]
+    labels += [f"volume {document['measures'][k]['label']}" for k in by_volume]
+    rows = tuple(
+        (
+            _marked(name, method),
+            *(_value(document, name, key) for key in keys),
+            *(
+                number(method["volumes"][key], document["measures"][key]["digits"])
+                for key in by_volume
+            ),
+        )
+        for name, method in document["methods"].items()
+    )
+    notes = (
+        "fastMRI columns: range is the maximum of the true volume, SSIM with a uniform 7x7 window.",
+        "Volume columns: errors and powers summed over a whole volume, air and all; SSIM and VGG "
+        "distance averaged over its slices; mean over subjects.",
+    )
+    return Table("fastMRI's convention, and per volume", ("method", *labels), rows, notes)
+
+
+def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssim")) -> Table:
+    """Paired differences between methods."""
+    header = ("difference", "measure", "mean", "95 % interval", "p (subjects)", "p (slices) ‡")
+    rows = []
+    for item in document["differences"]:
+        if item["measure"] not in measures:
+            continue
+        digits = document["measures"][item["measure"]]["digits"]
+        bounds = item["ci95"]
+        rows.append(
+            (
+                f"{item['a']} - {item['b']}",
+                document["measures"][item["measure"]]["label"],
+                number(item["mean"], digits, sign=True),
+                interval(bounds, digits).strip() or "one subject",
+                _p_value(item["p"]) or f"{item['n_subjects']} subjects: too few",
+                _p_value(item["slice_p"]),
+            )
+        )
+    notes = (
+        "Wilcoxon's signed-rank test, two-sided, not corrected for the number of comparisons.",
+        "‡ Slices of one head are not independent: this p is no evidence about other subjects.",
+    )
+    return Table("Paired differences", header, tuple(rows), notes)
+
+
+def tables(document: Document) -> list[Table]:
+    """All of them, the main one first."""
+    found = [main_table(document), convention_table(document), difference_table(document)]
+    return [t for t in found if t.rows]
+
+
+def markdown(table: Table) -> str:
+    """As GitHub's Markdown, without the title."""
+    lines = [
+        f"| {' | '.join(table.header)} |",
+        f"| --- |{' ---: |' * (len(table.header) - 1)}",
+    ]
+    lines += [
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in r)} |" for r in table.rows
+    ]
+    return "\n".join(lines) + "".join(f"\n\n{note}" for note in table.notes)
+
+
+def latex(table: Table) -> str:
+    """As a LaTeX table for the booktabs package."""
+    columns = "l" + "r" * (len(table.header) - 1)
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{_tex(table.title)}. {_tex(' '.join(table.notes))}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        " & ".join(map(_tex, table.header)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_tex, row)) + r" \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float | None, digits: int, *, sign: bool = False) -> str:
+    """A number with so many decimals, or a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+
+
+def interval(bounds: Sequence[float] | None, digits: int) -> str:
+    """`` [low, high]``, or nothing."""
+    if bounds is None:
+        return ""
+    return f" [{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"
+
+
+def _value(document: Document, method: str, key: str) -> str:
+    summary = document["methods"][method]["measures"][key]
+    digits = document["measures"][key]["digits"]
+    return number(summary["mean"], digits) + interval(summary["ci95"], digits)
+
+
+def _marked(name: str, method: Mapping[str, Any]) -> str:
+    return f"{name} (LEAK)" if method["marks"] else name
+
+
+def _notes(document: Document) -> tuple[str, ...]:
+    notes = [
+        "Mean over subjects of each subject's mean over slices [95 % bootstrap interval over "
+        "subjects]; gains are over the lr row; range 1, SSIM gaussian 11x11.",
+    ]
+    notes += [
+        f"LEAK: {name} {'; '.join(method['marks'])}. Its figures are too good."
+        for name, method in document["methods"].items()
+        if method["marks"]
+    ]
+    if document["n_air"]:
+        notes.append(f"{document['n_air']} air-only slices are left out.")
+    notes += document["notes"]
+    if document["published"]:
+        listed = "; ".join(
+            f"{p['name']}: {p['data']}, {p['source']}" for p in document["published"]
+        )
+        notes.append(f"† as printed, on other data: does not compare with this table ({listed}).")
+    return tuple(notes)
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+_TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+}
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in text)
