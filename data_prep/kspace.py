@@ -1,12 +1,12 @@
 """Low resolution as a scanner would make it: only the centre of k-space is kept.
 
-Everything here is a pure function over arrays ``(..., H, W)``: rows, then columns.
+Everything here is a pure function over arrays ``(..., H, W)``: rows, then columns. scipy.fft,
+which takes as long to import as a volume takes to prepare, is imported by who transforms.
 """
 
 import math
 
 import numpy as np
-import scipy.fft
 
 from data_prep.schema import Degradation
 
@@ -41,6 +41,8 @@ def zero_filled(images: np.ndarray, degradation: Degradation) -> np.ndarray:
     Returns:
         ``(..., H, W)`` float32 at the same matrix and in the same scale.
     """
+    import scipy.fft
+
     images = np.asarray(images, np.float32)
     height, width = images.shape[-2:]
     rows, columns = kept_box((height, width), degradation)
@@ -121,6 +123,8 @@ def _unshifted(kept: slice, size: int) -> tuple[slice, slice]:
 
 
 def _centred_inverse(kspace: np.ndarray) -> np.ndarray:
+    import scipy.fft
+
     axes = (-2, -1)
     shifted = scipy.fft.ifftshift(np.asarray(kspace, np.complex64), axes=axes)
     images = scipy.fft.ifft2(shifted, axes=axes, norm="ortho", overwrite_x=True)

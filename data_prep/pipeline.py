@@ -196,7 +196,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["data_prep.convert"])
+        context.set_forkserver_preload(["data_prep.pipeline", "scipy.fft"])
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
 
 

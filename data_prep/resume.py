@@ -123,10 +123,17 @@ def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
 
 
 def tidy(folder: Path, existed: bool) -> None:
-    """After a run: drop the notes of a complete folder, and an empty folder we made."""
+    """After a run: drop the notes of a complete folder, and whatever is left where none is.
+
+    A run that was interrupted early may leave a shard that nobody noted.
+    """
     notes = folder / PROGRESS
     complete = (folder / MANIFEST_NAME).exists()
-    if complete or not any(path.name != _PLAN for path in notes.glob("*")):
+    noted = any(path.name.endswith(f"{shards.SUFFIX}.json") for path in notes.glob("*"))
+    if notes.exists() and not complete and not noted:
+        for path in folder.glob(f"*{shards.SUFFIX}"):
+            path.unlink(missing_ok=True)
+    if complete or not noted:
         shutil.rmtree(notes, ignore_errors=True)
     if not existed and all(_is_scratch(path) for path in folder.iterdir()):
         shutil.rmtree(folder, ignore_errors=True)

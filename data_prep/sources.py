@@ -87,7 +87,8 @@ def find(
         BadInputError: A source does not exist, or nothing is found.
         ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
     """
-    unique = {path.resolve(): path for source in sources for path in _files(Path(source))}
+    # Links are not followed: data sets under git-annex are links, named by people.
+    unique = {path.absolute(): path for source in sources for path in _files(Path(source))}
     scans = [Scan(path=path, **_labels(path, pattern)) for path in unique.values()]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)

@@ -472,3 +472,33 @@ def test_a_shard_that_a_power_cut_spoiled_is_made_again(scans, tmp_path, monkeyp
     prepare([scans], out, CONFIG)
     assert (out / second).stat().st_mtime_ns == kept
     verify(out)
+
+
+def test_interrupting_before_the_first_note_leaves_nothing(scans, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt  # the shard is written, the note is not
+
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.resume.note", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare([scans], tmp_path / "out", CONFIG)
+    assert not (tmp_path / "out").exists()
+    prepare([scans], tmp_path / "out", CONFIG)
+
+
+def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
+    for number in range(8):
+        save(tmp_path / "scans" / f"s{number}.nii.gz", phantom((128, 128, 60), number))
+    code = "from srmri_tf.cli import main; main()"
+    command = [sys.executable, "-c", code, "prepare", str(tmp_path / "scans")]
+    command += ["-o", str(tmp_path / "out"), "--workers", "2"]
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not list((tmp_path / "out" / ".progress").glob("*.tfrecord.json")):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout, stderr.strip()) == (130, "", "interrupted")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    verify(tmp_path / "out")
