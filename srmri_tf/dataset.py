@@ -4,6 +4,7 @@ The order of training pairs is a pure function of (seed, epoch), so a run that w
 what it would have seen.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,8 @@ import tensorflow as tf
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
 from data_prep.shards import verify
+from srmri_tf.pairing import Pairing
 
-SHUFFLE_WINDOW = 8192
-_MANY = 1 << 32  # more windows than an epoch can have
 _FEATURES = {
     "lr": tf.io.FixedLenFeature([], tf.string),
     "hr": tf.io.FixedLenFeature([], tf.string),
@@ -102,6 +102,7 @@ class Shards:
         max_steps: int = 0,
         replicas: int = 1,
         flips: bool = False,
+        paired_share: float = 1.0,
     ) -> tuple[tf.data.Dataset, int]:
         """Shuffled training pairs of several epochs, one after the other.
 
@@ -112,13 +113,17 @@ class Shards:
             max_steps: At most so many batches of each epoch; 0 takes all.
             replicas: Devices that will share each batch.
             flips: Mirror each pair at random along both axes.
+            paired_share: The fraction of slices whose pairs are known (`srmri_tf.pairing`).
 
         Returns:
             A dataset of ((B, h, w, 1), (B, h, w, 1)) float32 pairs (lr, hr), and its elements per
-            epoch. What does not fill a batch is left out until the next epoch's other order.
+            epoch. What does not fill a batch is left out until the next epoch's other order. If not
+            all pairs are known, elements are (lr, hr, paired) with paired (B,) float32: 1 where lr
+            and hr are a pair, 0 where they are of different subjects.
 
         Raises:
             ConfigError: The batch cannot be shared evenly, or is larger than the data.
+            BadInputError: Too few subjects or slices for such a share.
         """
         if batch % replicas:
             raise ConfigError(
@@ -135,9 +140,9 @@ class Shards:
             )
         steps = min(steps, max_steps or steps)
         shape = (shards[0].height, shards[0].width)
-        files = [str(self.folder / shard.file) for shard in shards]
+        pairing = Pairing.of(self.folder, shards, paired_share)
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
-            lambda epoch: _one_epoch(files, batch, seed, epoch, shape).take(steps)
+            lambda epoch: _one_epoch(pairing, batch, seed, epoch, shape).take(steps)
         )
         if flips:
             data = data.enumerate(start=epochs.start * steps).map(
@@ -179,46 +184,35 @@ def _of_fold(manifest: Manifest, fold: int, folder: Path) -> Manifest:
 
 
 def _one_epoch(
-    files: list[str], batch: int, seed: int, epoch: tf.Tensor, shape: tuple[int, int]
+    pairing: Pairing, batch: int, seed: int, epoch: tf.Tensor, shape: tuple[int, int]
 ) -> tf.data.Dataset:
-    state = tf.stack([tf.constant(seed, tf.int64), epoch * _MANY])
-    order = tf.random.experimental.stateless_shuffle(tf.range(len(files)), state)
-    return (
-        tf.data.Dataset.from_tensor_slices(tf.gather(tf.constant(files), order))
-        .interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
-            cycle_length=min(16, len(files)),
-            block_length=16,
-            num_parallel_calls=1,
-        )
-        # Dataset.shuffle takes no seed that varies with the epoch; a stateless shuffle of windows
-        # does, and leaves no state that a checkpoint would have to carry.
-        .batch(SHUFFLE_WINDOW)
-        .enumerate(start=1)
-        .map(
-            lambda window, records: tf.random.experimental.stateless_shuffle(
-                records, state + tf.stack([tf.constant(0, tf.int64), window])
-            )
-        )
-        .unbatch()
-        .batch(batch, drop_remainder=True)
-        # Parsing a whole batch at once is twice as fast as parsing records one by one.
-        .map(lambda records: _parse(records, shape), num_parallel_calls=tf.data.AUTOTUNE)
-    )
+    samples = pairing.epoch(seed, epoch).batch(batch, drop_remainder=True)
+    parse = functools.partial(_parse if pairing.share == 1.0 else _parse_apart, shape)
+    # Parsing a whole batch at once is twice as fast as parsing records one by one.
+    return samples.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _flip(pair: tuple[tf.Tensor, tf.Tensor], seed: int, step: tf.Tensor) -> tuple:
-    """Mirror both images of each pair along rows, columns, both or neither."""
+def _flip(sample: tuple[tf.Tensor, ...], seed: int, step: tf.Tensor) -> tuple:
+    """Mirror both images of each sample along rows, columns, both or neither."""
+    lr, hr, *paired = sample
     state = tf.stack([tf.constant(seed, tf.int64), step])
-    chosen = tf.random.stateless_uniform([2, tf.shape(pair[0])[0], 1, 1, 1], state) < 0.5
+    chosen = tf.random.stateless_uniform([2, tf.shape(lr)[0], 1, 1, 1], state) < 0.5
     for axis in (1, 2):
-        pair = tuple(tf.where(chosen[axis - 1], tf.reverse(x, [axis]), x) for x in pair)
-    return pair
+        lr, hr = (tf.where(chosen[axis - 1], tf.reverse(x, [axis]), x) for x in (lr, hr))
+    return lr, hr, *paired
 
 
-def _parse(records: tf.Tensor, shape: tuple[int, int]) -> tuple[tf.Tensor, tf.Tensor]:
+def _parse(shape: tuple[int, int], records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     parsed = tf.io.parse_example(records, {name: _FEATURES[name] for name in ("lr", "hr")})
     return _intensities(parsed["lr"], shape), _intensities(parsed["hr"], shape)
+
+
+def _parse_apart(
+    shape: tuple[int, int], x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    lr = tf.io.parse_example(x, {"lr": _FEATURES["lr"]})["lr"]
+    hr = tf.io.parse_example(y, {"hr": _FEATURES["hr"]})["hr"]
+    return _intensities(lr, shape), _intensities(hr, shape), paired
 
 
 def _intensities(images: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:

@@ -67,6 +67,7 @@ class Engine:
                     max_steps=self.config.schedule.steps_per_epoch,
                     replicas=self.strategy.num_replicas_in_sync,
                     flips=self.config.flips,
+                    paired_share=self.config.paired_share(),
                 )
                 batches = iter(share(self.strategy, data.skip(self.journal.progress.steps), pairs))
                 step = make_step(self.strategy, self.model, phase)

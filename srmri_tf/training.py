@@ -69,7 +69,7 @@ def fit(
     refuse_foreign(run.folder, run.config_file.name, "a training run")
     board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
     shards = Shards.open(shards_folder, fold=config.fold)
-    _check_batches(config, shards, strategy.num_replicas_in_sync)
+    _check_data(config, shards, strategy.num_replicas_in_sync)
     vgg = _vgg(config)
     with lock(run.folder) if is_chief(strategy) else contextlib.nullcontext():
         facts = _facts(shards, vgg, strategy)
@@ -127,7 +127,7 @@ def _revive(model: Any, config: RunConfig, shards: Shards, console: Console) -> 
     )
 
 
-def _check_batches(config: RunConfig, shards: Shards, replicas: int) -> None:
+def _check_data(config: RunConfig, shards: Shards, replicas: int) -> None:
     if config.batch_size % replicas:
         raise ConfigError(
             f"a batch of {config.batch_size} pairs cannot be shared by {replicas} devices",
@@ -135,7 +135,16 @@ def _check_batches(config: RunConfig, shards: Shards, replicas: int) -> None:
         )
     for phase, _ in phases(config, 0):
         batch = config.batch_size * config.batches_per_step(phase)
-        shards.pairs(batch, 0, range(1), replicas=replicas)
+        share = config.paired_share()
+        shards.pairs(batch, 0, range(1), replicas=replicas, paired_share=share)
+    first = shards.training()[0]
+    if min(first.height, first.width) < config.min_patch():
+        raise ConfigError(
+            f"has patches of {first.height}x{first.width}; this model takes at least "
+            f"{config.min_patch()}x{config.min_patch()}",
+            path=shards.folder,
+            remedy="Prepare with a larger --patch-size",
+        )
 
 
 def _check_same(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
