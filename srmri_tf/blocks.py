@@ -31,6 +31,55 @@ def replica_uniform(batch: tf.Tensor, seed: int, step: tf.Tensor) -> tf.Tensor:
     return everyone[rank * batch : (rank + 1) * batch]
 
 
+def stateless_dropout(x: tf.Tensor, rate: float, noise: tf.Tensor, layer: int) -> tf.Tensor:
+    """Zero a fraction of the features and scale the rest up: inverted dropout without a state.
+
+    What is dropped is a pure function of (noise, layer, sample, feature), the sample counted over
+    the whole global batch: each replica begins in the middle of one counter-based stream, so that
+    it draws its own numbers only.
+
+    Args:
+        x: (B, H, W, C) features of this replica's samples.
+        rate: Fraction to drop, in [0, 1).
+        noise: (2,) int64; another one for every pass of every step.
+        layer: Another number for every layer of a pass.
+    """
+    context = tf.distribute.get_replica_context()
+    rank = tf.cast(context.replica_id_in_sync_group, tf.uint64)
+    shape = tf.shape(x)
+    # Philox makes four numbers per count, so a sample begins at a whole count.
+    counts = (tf.reduce_prod(shape[1:]) + 3) // 4
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=noise)
+    first = rank * tf.cast(shape[0] * counts, tf.uint64)
+    numbers = tf.raw_ops.StatelessRandomUniformV2(
+        shape=tf.stack([shape[0], 4 * counts]),
+        key=key,
+        counter=counter + tf.stack([first, tf.constant(layer, tf.uint64)]),
+        alg=tf.random.Algorithm.PHILOX.value,
+        dtype=tf.float32,
+    )
+    kept = tf.reshape(numbers[:, : tf.reduce_prod(shape[1:])], shape) >= rate
+    return tf.where(kept, x * tf.cast(1 / (1 - rate), x.dtype), tf.zeros([], x.dtype))
+
+
+def interleave(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """Two batches as one, sample by sample: first 0, second 0, first 1, second 1, ...
+
+    A network then passes over both at once, and a replica's samples are consecutive among
+    everyone's, which behind one another they would not be.
+
+    Returns:
+        (2 B, H, W, C) of two (B, H, W, C).
+    """
+    pairs = tf.stack([first, second], axis=1)
+    return tf.reshape(pairs, tf.concat([[-1], tf.shape(first)[1:]], axis=0))
+
+
+def separate(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The two batches that were interleaved."""
+    return images[::2], images[1::2]
+
+
 def make_optimizer(config: RunConfig, policy: str) -> keras.optimizers.Optimizer:
     """Adam as the recipe has it; with loss scaling where half precision needs it.
 

@@ -202,7 +202,7 @@ class CpceConfig(RunConfig):
 
 
 class CircleObjective(_Section):
-    """Weights of the terms of GAN-CIRCLE's objective (equation 4).
+    """Weights of the terms of GAN-CIRCLE's objective.
 
     Cycle, identity and supervised terms are L1 norms, and the sparsifying one total variation: sums
     over each image, averaged over the batch.

@@ -17,11 +17,17 @@ from srmri_tf.training import fit
 MIN_SIGNAL = 0.05
 
 
-def demo(out: Path, vgg_weights: str = "auto", workers: int = 2) -> None:
+RECIPES = {"cpce": ("demo", ""), "circle": ("demo-circle", "-circle")}
+"""Each model's recipe, and what its folders' names end in."""
+
+
+def demo(out: Path, model: str = "cpce", vgg_weights: str = "auto", workers: int = 2) -> None:
     """Download, prepare, fit, evaluate and export into one folder; print the table.
 
     Args:
-        out: Gets ``scans``, ``shards``, ``run``, ``evaluation`` and ``model``.
+        out: Gets ``scans`` and ``shards``; ``run``, ``evaluation`` and ``model``, for GAN-CIRCLE
+            with ``-circle`` behind.
+        model: ``cpce`` or ``circle``.
         vgg_weights: As for ``fit``.
         workers: Processes that prepare the scans.
 
@@ -40,18 +46,20 @@ def demo(out: Path, vgg_weights: str = "auto", workers: int = 2) -> None:
         split_rule=SplitRule(val_fraction=0.0, test_fraction=1 / 3),
     )
     prepare(scans, shards, config, workers=workers)
-    _step(3, "GAN-CPCE on two subjects")
-    fit(load_recipe("demo", {"vgg_weights": vgg_weights}), shards, out / "run")
+    recipe, suffix = RECIPES[model]
+    run = out / f"run{suffix}"
+    _step(3, f"GAN-{model.upper()} on two subjects")
+    fit(load_recipe(recipe, {"vgg_weights": vgg_weights}), shards, run)
     _step(4, "measuring on the third subject")
-    result = evaluate([out / "run"], shards, out / "evaluation")
+    result = evaluate([run], shards, out / f"evaluation{suffix}")
     _step(5, "SavedModel")
-    model = export(out / "run", out / "model", overwrite=True)
+    exported = export(run, out / f"model{suffix}", overwrite=True)
     minutes = (time.monotonic() - started) / 60
     click.echo(
         f"\n{table(result.rows)}\n\n"
         f"IXI T1 sample (not the paper's IXI T2): one test subject, {minutes:.0f} minutes in all\n"
         f"picture:    {result.figure}\n"
-        f"SavedModel: {model}"
+        f"SavedModel: {exported}"
     )
 
 

@@ -77,6 +77,66 @@ def mean_squared(sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
     return _mean_square(sr, hr)
 
 
+def cycle(x: tf.Tensor, x_cycle: tf.Tensor, y: tf.Tensor, y_cycle: tf.Tensor) -> tf.Tensor:
+    """E||F(G(x)) - x||_1 + E||G(F(y)) - y||_1.
+
+    Source: the paper, cycle-consistency loss; [26].
+    """
+    return _mean(_l1(x_cycle, x)) + _mean(_l1(y_cycle, y))
+
+
+def identity(x: tf.Tensor, x_same: tf.Tensor, y: tf.Tensor, y_same: tf.Tensor) -> tf.Tensor:
+    """E||G(y) - y||_1 + E||F(x) - x||_1.
+
+    Source: the paper, identity loss; [26].
+    """
+    return _mean(_l1(y_same, y)) + _mean(_l1(x_same, x))
+
+
+def joint_sparsity(sr: tf.Tensor, hr: tf.Tensor, tau: float) -> tf.Tensor:
+    """TV of the image and of the residual: tau E||G||_TV + (1 - tau) E||y - G||_TV (anisotropic).
+
+    Args:
+        sr: G(x), or G(y) where x and y are no pair.
+        hr: y.
+        tau: Share of the first term, in [0, 1].
+
+    Source: the paper, joint sparsifying transform loss; [26] and its released code.
+    """
+    sr, hr = tf.cast(sr, tf.float32), tf.cast(hr, tf.float32)
+    variation = tf.image.total_variation
+    return tau * _mean(variation(sr)) + (1 - tau) * _mean(variation(hr - sr))
+
+
+def supervised(
+    x: tf.Tensor,
+    x_fake: tf.Tensor,
+    y: tf.Tensor,
+    y_fake: tf.Tensor,
+    paired: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """E||G(x) - y||_1 + E||F(y) - x||_1 over pairs.
+
+    Args:
+        x: Low-resolution images.
+        x_fake: F(y).
+        y: High-resolution images.
+        y_fake: G(x).
+        paired: (B,), 1 where x and y are a pair, else 0; None if all are. The mean is over the
+            whole batch, so the term weighs as much as pairs are frequent.
+
+    Source: [26], supervision loss.
+    """
+    distances = _l1(y_fake, y) + _l1(x_fake, x)
+    return _mean(distances if paired is None else distances * paired)
+
+
+def _l1(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """(B,) sums over each image: means over pixels would be drowned by the adversarial term."""
+    difference = tf.cast(first, tf.float32) - tf.cast(second, tf.float32)
+    return tf.reduce_sum(tf.abs(difference), axis=(1, 2, 3))
+
+
 def _mean(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(values, tf.float32))
 

@@ -20,11 +20,11 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from srmri_tf import checkpoint, cpce
+from srmri_tf import checkpoint, circle, cpce
 from srmri_tf.config import RunConfig
 from srmri_tf.recipes import load_recipe
 
-MODELS: dict[str, Any] = {"cpce": cpce}
+MODELS: dict[str, Any] = {"cpce": cpce, "circle": circle}
 """Each model's module: it has ``build`` and ``build_generator``."""
 
 Sharpen = Callable[[np.ndarray], np.ndarray]

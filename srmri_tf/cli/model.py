@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,44 +35,94 @@ def fit() -> None:
     """Train a network on prepared shards, or go on training it."""
 
 
+def training_options(command: Callable) -> Callable:
+    """What every model's fit takes."""
+    options = (
+        click.argument("shards", type=FOLDER),
+        click.option("-o", "--output", "run", type=FOLDER, required=True, help="The RUN folder."),
+        click.option(
+            "--recipe",
+            help="A recipe's name or a TOML file; the paper's unless RUN already has settings.",
+        ),
+        click.option(
+            "--epochs", type=int, help="Adversarial epochs; the rate's decay shrinks with them."
+        ),
+        click.option("--batch-size", type=int, help="Pairs per update, over all devices together."),
+        click.option("--seed", type=int, help="Decides weights, order and random numbers."),
+        click.option("--precision", help="float32, bfloat16, float16 or auto."),
+        click.option(
+            "--devices", type=click.IntRange(1), help="Use only the first so many devices."
+        ),
+        click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on."),
+        click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events (extra)."),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Any setting: schedule.learning_rate=2e-4.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @fit.command("cpce")
-@click.argument("shards", type=FOLDER)
-@click.option("-o", "--output", "run", type=FOLDER, required=True, help="The RUN folder.")
-@click.option(
-    "--recipe", help="A recipe's name or a TOML file; paper-cpce unless RUN already has settings."
-)
-@click.option("--epochs", type=int, help="Adversarial epochs; the rate's decay shrinks with them.")
-@click.option("--batch-size", type=int, help="Pairs per update, over all devices together.")
-@click.option("--seed", type=int, help="Decides weights, order and random numbers.")
-@click.option("--precision", help="float32, bfloat16, float16 or auto.")
+@training_options
 @click.option("--vgg-weights", help="auto, imagenet or a file in Keras's layout.")
-@click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
-@click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on.")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events (extra).")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting: objective.l1=100."
-)
-def fit_cpce(
-    shards: Path,
-    run: Path,
-    recipe: str | None,
-    devices: int | None,
-    tensorboard: bool,
-    **given: Any,
-) -> None:
+def fit_cpce(**given: Any) -> None:
     """Train GAN-CPCE on SHARDS.
 
     The same command goes on with a RUN that was interrupted. Progress, and after each epoch PSNR
     and SSIM beside the low-resolution input's, go to stderr; log.csv in RUN has every term.
     """
+    _fit("cpce", **given)
+
+
+@fit.command("circle")
+@training_options
+@click.option("--mode", help="supervised, semi or unsupervised: how many pairs are known.")
+@click.option("--paired-fraction", type=float, help="Of all slices, for --mode semi.")
+def fit_circle(**given: Any) -> None:
+    """Train GAN-CIRCLE on SHARDS.
+
+    Unsupervised training takes low- and high-resolution images of different subjects; semi knows
+    the pairs of some slices. The same command goes on with a RUN that was interrupted. Progress,
+    and after each epoch PSNR and SSIM beside the low-resolution input's, go to stderr; log.csv in
+    RUN has every term.
+    """
+    _fit("circle", **given)
+
+
+def _fit(
+    model: str,
+    *,
+    shards: Path,
+    run: Path,
+    recipe: str | None,
+    devices: int | None,
+    tensorboard: bool,
+    settings: tuple[str, ...],
+    **given: Any,
+) -> None:
+    """Lay the options over the recipe and train."""
+    from data_prep.errors import ConfigError
     from srmri_tf.recipes import load_recipe
 
-    overrides = _overrides(given.pop("settings"))
+    overrides = _overrides(settings)
     overrides |= {key: value for key, value in given.items() if value is not None}
     if "epochs" in overrides:
         overrides["schedule.epochs"] = overrides.pop("epochs")
     existing = run / "config.toml"
-    base = recipe or (str(existing) if existing.is_file() else "paper-cpce")
+    base = recipe or (str(existing) if existing.is_file() else f"paper-{model}")
+    found = load_recipe(base).model
+    if found != model:
+        raise ConfigError(
+            f"is for model {found}, not {model}",
+            path=base,
+            remedy=f"Use `srmri-tf fit {found}`, or another recipe",
+        )
     config = load_recipe(base, overrides)
     quiet_tensorflow()
     from srmri_tf.training import fit as train
@@ -94,14 +145,15 @@ def export(run: Path, out: Path, overwrite: bool) -> None:
 
 @click.command()
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="Everything goes there.")
+@click.option("--model", type=click.Choice(["cpce", "circle"]), default="cpce", show_default=True)
 @click.option("--vgg-weights", default="auto", help="auto, imagenet or a file in Keras's layout.")
 @click.option("--workers", type=click.IntRange(1), default=2, help="Processes that prepare.")
-def demo(out: Path, vgg_weights: str, workers: int) -> None:
-    """Download three real scans, train GAN-CPCE on two, test on the third, export it."""
+def demo(out: Path, model: str, vgg_weights: str, workers: int) -> None:
+    """Download three real scans, train a network on two, test on the third, export it."""
     quiet_tensorflow()
     from srmri_tf.demo import demo as run_demo
 
-    run_demo(out, vgg_weights, workers)
+    run_demo(out, model, vgg_weights, workers)
 
 
 def _overrides(settings: tuple[str, ...]) -> dict[str, Any]:
