@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow test-browser lint format clean
 
 $(VENV)/.demo: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -18,7 +18,7 @@ $(VENV)/.dev: $(VENV)/.demo
 	@touch $@
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## Download three real scans, train, evaluate and export (about 10 minutes)
 	$(BIN)/srmri-tf demo -o $(DEMO)
@@ -34,6 +34,12 @@ test: lint  ## Lint, then the fast tests
 
 test-slow: $(VENV)/.dev  ## The slow tests: real downloads, kills, whole commands
 	$(BIN)/pytest -m slow
+
+test-browser: $(VENV)/.dev  ## The report in headless chromium, which is installed if need be (Debian)
+	command -v chromium chromedriver >/dev/null || \
+	  { apt-get update && apt-get install --yes chromium chromium-driver; }
+	$(BIN)/python -m pip install --quiet --editable ".[browser]"
+	$(BIN)/pytest -m browser
 
 format: $(VENV)/.dev  ## Rewrite the code in the house style
 	$(BIN)/ruff check --fix .

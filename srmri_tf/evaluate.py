@@ -24,13 +24,12 @@ from srmri_tf.figure import comparison
 from srmri_tf.perceptual import build_features
 from srmri_tf.runs import Run, Sharpen, sharpener
 from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
-from srmri_tf.summary import document_of, plain, rows_of
+from srmri_tf.summary import METRICS_NAME, document_of, plain, rows_of
 from srmri_tf.tables import Row, table
 from srmri_tf.vgg19 import resolve
 
 __all__ = ["Evaluation", "Options", "evaluate", "table"]
 
-METRICS_NAME = "metrics.json"
 BATCH = 4
 Progress = Callable[[int, int, str], None]
 

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.schema import decode, encode
 from srmri_tf import metrics
 from srmri_tf.baselines import LOW_RESOLUTION
-from srmri_tf.dataset import Shards, SlicePair
 from srmri_tf.scores import SliceRow
+
+if TYPE_CHECKING:
+    from srmri_tf.dataset import Shards, SlicePair
 
 FILE = "images.npz"
 TRUTH = "truth"
@@ -71,7 +73,7 @@ class Survey:
     n_air: int
 
 
-def survey(shards: Shards) -> Survey:
+def survey(shards: "Shards") -> Survey:
     """Look at every test slice once.
 
     Raises:
@@ -160,7 +162,7 @@ class Gallery:
         self._runs = list(runs)
 
     def consider(
-        self, pair: SlicePair, images: Mapping[str, np.ndarray], rows: Iterable[SliceRow]
+        self, pair: "SlicePair", images: Mapping[str, np.ndarray], rows: Iterable[SliceRow]
     ) -> None:
         """Look at a slice that is not air."""
         scores = {row.method: {"psnr": row.psnr, "ssim": row.ssim} for row in rows}

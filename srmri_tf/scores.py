@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from data_prep.schema import Degradation
 from srmri_tf import metrics
-from srmri_tf.dataset import SlicePair
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import, and reading results needs none of it
+    import keras
+
+    from srmri_tf.dataset import SlicePair
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,9 @@ class FeatureDistance:
         features: What `srmri_tf.perceptual.build_features` returns.
     """
 
-    def __init__(self, features: keras.Model) -> None:
+    def __init__(self, features: "keras.Model") -> None:
+        import tensorflow as tf
+
         signature = tf.TensorSpec([None, None, None, 1], tf.float32)
         self._forward = tf.function(
             lambda images: features(images, training=False), input_signature=[signature]
@@ -170,7 +174,7 @@ class Scorer:
         self._sums: dict[tuple[str, str, str], _Sums] = {}
 
     def slice(
-        self, pair: SlicePair, images: Mapping[str, np.ndarray], maximum: float
+        self, pair: "SlicePair", images: Mapping[str, np.ndarray], maximum: float
     ) -> list[SliceRow]:
         """Score every method on one slice.
 

@@ -5,26 +5,29 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_prep.schema import MANIFEST_NAME
 from srmri_tf import __version__
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
-from srmri_tf.dataset import Shards
 from srmri_tf.scores import KEYS, MEASURES, SliceRow, VolumeRow
 from srmri_tf.statistics import compare, summarise
 from srmri_tf.tables import Row
 
+if TYPE_CHECKING:
+    from srmri_tf.dataset import Shards
+
 VERSION = 2
+METRICS_NAME = "metrics.json"
 
 
 def document_of(
     slices: Sequence[SliceRow],
     volumes: Sequence[VolumeRow],
     marks: Mapping[str, Sequence[str]],
-    shards: Shards,
+    shards: "Shards",
     *,
     fold: int | None = None,
     licence: str = "",

@@ -77,7 +77,7 @@ def main_table(document: Document) -> Table:
     labels = [document["measures"][key]["label"] for key in extra]
     header = ("method", "PSNR (dB)", "gain", "SSIM", "gain", *labels, "slices", "subjects")
     rows = []
-    for row in document["rows"]:
+    for row in sorted(document["rows"], key=lambda row: order(document, row["name"])):
         measured = document["methods"][row["name"]]
         is_input = row["name"] == LOW_RESOLUTION
         rows.append(
@@ -114,7 +114,9 @@ def convention_table(document: Document) -> Table:
                 for key in by_volume
             ),
         )
-        for name, method in document["methods"].items()
+        for name, method in sorted(
+            document["methods"].items(), key=lambda item: order(document, item[0])
+        )
     )
     notes = (
         "fastMRI columns: range is the maximum of the true volume, SSIM with a uniform 7x7 window.",
@@ -139,7 +141,7 @@ def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssi
                 document["measures"][item["measure"]]["label"],
                 number(item["mean"], digits, sign=True),
                 interval(bounds, digits).strip() or "one subject",
-                _p_value(item["p"]) or f"{item['n_subjects']} subjects: too few",
+                _p_value(item["p"]) or f"too few ({item['n_subjects']})",
                 _p_value(item["slice_p"]),
             )
         )
@@ -186,6 +188,12 @@ def latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def order(document: Document, name: str) -> int:
+    """Where a method stands: the input, baselines, runs, the truth."""
+    kind = document["methods"].get(name, {}).get("kind", "truth")
+    return ("input", "baseline", "run", "truth").index(kind)
+
+
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     """A number with so many decimals, or a dash where there is none."""
     if value is None:
@@ -224,9 +232,7 @@ def _notes(document: Document) -> tuple[str, ...]:
         notes.append(f"{document['n_air']} air-only slices are left out.")
     notes += document["notes"]
     if document["published"]:
-        listed = "; ".join(
-            f"{p['name']}: {p['data']}, {p['source']}" for p in document["published"]
-        )
+        listed = "; ".join(sorted({f"{p['data']}, {p['source']}" for p in document["published"]}))
         notes.append(f"† as printed, on other data: does not compare with this table ({listed}).")
     return tuple(notes)
 

@@ -1,4 +1,4 @@
-"""Commands that measure: evaluate."""
+"""Commands that measure: evaluate, report."""
 
 from pathlib import Path
 
@@ -53,4 +53,27 @@ def evaluate(
     click.echo(f"\nfigure: {result.figure}")
 
 
-COMMANDS: tuple[click.Command, ...] = (evaluate,)
+@click.command()
+@click.argument("evaluation", type=FOLDER, metavar="EVAL")
+@click.option("-o", "--output", "out", type=FOLDER, help="The HTML file.  [EVAL/report.html]")
+@click.option("--slices", default="", help="Of the kept slices: SUBJECT:INDEX,... or a number.")
+@click.option("--roi", metavar="ROW,COLUMN,SIDE", help="The magnified box, in pixels.")
+def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> None:
+    """Write EVAL as one self-contained HTML file, to be opened from disk."""
+    from srmri_tf.report import report as write
+
+    path = write(evaluation, out, slices, _box(roi))
+    click.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def _box(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        row, column, side = (int(part) for part in text.split(","))
+    except ValueError:
+        raise click.UsageError(f"--roi takes ROW,COLUMN,SIDE in pixels, got {text!r}") from None
+    return row, column, side
+
+
+COMMANDS: tuple[click.Command, ...] = (evaluate, report)

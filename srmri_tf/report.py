@@ -1,0 +1,221 @@
+"""`report`: an evaluation as one HTML file that opens from disk and asks nobody for anything.
+
+Everything comes from the EVAL folder: no run, no shards, no device.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from data_prep.atomic import write_text
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.schema import Degradation
+from srmri_tf import charts, gallery, pictures, tables
+from srmri_tf.baselines import LOW_RESOLUTION
+from srmri_tf.gallery import Exhibit
+from srmri_tf.summary import METRICS_NAME, VERSION
+
+LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
+CURVES = (("psnr", "lr_psnr", "PSNR (dB)"), ("ssim", "lr_ssim", "SSIM"))
+DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "detail", "vgg")
+Roi = tuple[int, int, int]
+
+
+def report(
+    evaluation: Path, out: Path | None = None, slices: str = "", roi: Roi | None = None
+) -> Path:
+    """Write the report of an evaluation.
+
+    Args:
+        evaluation: What `srmri-tf evaluate` wrote.
+        out: The HTML file; ``report.html`` inside the evaluation by default.
+        slices: Which of the kept slices to show: labels with commas between, or a number; empty
+            shows all.
+        roi: First row, first column and side of the magnified box; by default each slice's busiest.
+
+    Returns:
+        The file.
+
+    Raises:
+        BadInputError: The folder is not an evaluation.
+        CorruptArtefactError: A file of it is damaged.
+        ConfigError: No such slice, or the box lies outside one.
+        EnvironmentFault: The file cannot be written.
+    """
+    folder = Path(evaluation)
+    document = _read(folder)
+    exhibits = _wanted(gallery.load(folder, document["slices"]), slices)
+    for exhibit in exhibits:
+        names = sorted(exhibit.images, key=lambda name: tables.order(document, name))
+        exhibit.images = {name: exhibit.images[name] for name in names}
+    degradation = Degradation.model_validate(document["parameters"]["degradation"])
+    brightest = pictures.most_error(exhibits)
+    text = _render(
+        document=document,
+        tables=tables.tables(document),
+        panels=[pictures.panel(e, degradation, brightest, roi) for e in exhibits],
+        most_error=brightest,
+        palette=pictures.palette(),
+        labels=LABELS,
+        leaks={name for name, method in document["methods"].items() if method["marks"]},
+        curves=_curves(folder, document),
+        distributions=_distributions(folder, document),
+        extremes=_extremes(exhibits, document),
+        runs=_runs(folder, document),
+        scans=document["data"]["test_scans"],
+    )
+    path = Path(out) if out else folder / "report.html"
+    write_text(path, text)
+    return path
+
+
+def _render(**context: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("srmri_tf"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS_NAME
+    if not path.is_file():
+        raise BadInputError(
+            f"is not an evaluation: it has no {METRICS_NAME}",
+            path=folder,
+            remedy="Make one with `srmri-tf evaluate RUN SHARDS -o EVAL`",
+        )
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptArtefactError(f"cannot be read ({error})", path=path) from None
+    version = document.get("version") if isinstance(document, dict) else None
+    if version != VERSION:
+        raise BadInputError(
+            f"is of version {version}, but this software reads {VERSION}",
+            path=path,
+            remedy="Run `srmri-tf evaluate` again",
+        )
+    missing = {"methods", "measures", "rows", "slices", "parameters", "data"} - document.keys()
+    if missing:
+        raise CorruptArtefactError(f"lacks {', '.join(sorted(missing))}", path=path)
+    return document
+
+
+def _wanted(exhibits: list[Exhibit], slices: str) -> list[Exhibit]:
+    if not slices:
+        return exhibits
+    if slices.isdecimal():
+        return exhibits[: int(slices)]
+    by_place = {exhibit.place: exhibit for exhibit in exhibits}
+    try:
+        return [by_place[place] for place in gallery.find(slices, list(by_place))]
+    except ConfigError as error:
+        raise ConfigError(
+            error.fault,
+            remedy=f"{error.remedy}, or keep it with `srmri-tf evaluate --slices`",
+        ) from None
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            delimiter = "\t" if path.suffix == ".tsv" else ","
+            return list(csv.DictReader(file, delimiter=delimiter))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorruptArtefactError(f"cannot be read ({error})", path=path) from None
+
+
+def _curves(folder: Path, document: Mapping[str, Any]) -> list[tuple[str, list[Markup]]]:
+    """Validation quality by epoch, with the low-resolution line, for every run that has a log."""
+    found = []
+    for name in _run_names(document):
+        path = folder / "runs" / name / "log.csv"
+        rows = _rows(path) if path.is_file() else []
+        drawn = []
+        for key, lr_key, label in CURVES:
+            epochs = [_number(row.get("epoch")) for row in rows]
+            series = [
+                charts.Line(name, epochs, [_number(row.get(key)) for row in rows]),
+                charts.Line(
+                    "low resolution", epochs, [_number(row.get(lr_key)) for row in rows], True
+                ),
+            ]
+            title = f"{label} of {name} on the validation slices by epoch"
+            drawn.append(charts.lines(title, "epoch", label, series))
+        found.append((name, [chart for chart in drawn if chart]))
+    return [(name, drawn) for name, drawn in found if drawn]
+
+
+def _distributions(folder: Path, document: Mapping[str, Any]) -> list[Markup]:
+    """Box plots of every measure, air-only slices left out."""
+    rows = [row for row in _rows(folder / "slices.tsv") if row["air"] == "False"]
+    drawn = []
+    for key in DISTRIBUTIONS:
+        if key not in document["measures"]:
+            continue
+        slices: dict[str, list[float]] = {name: [] for name in document["methods"]}
+        heads: dict[str, dict[str, list[float]]] = {name: {} for name in document["methods"]}
+        for row in rows:
+            value = _number(row[key])
+            slices[row["method"]].append(value)
+            heads[row["method"]].setdefault(row["subject"], []).append(value)
+        subjects = {
+            name: [math.fsum(v) / len(v) for v in values.values()] for name, values in heads.items()
+        }
+        label = document["measures"][key]["label"]
+        drawn.append(charts.boxes(f"{label} by method", label, slices, subjects))
+    return [chart for chart in drawn if chart]
+
+
+def _extremes(exhibits: Sequence[Exhibit], document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each run's smallest and largest PSNR gains among the slices shown."""
+    found = []
+    for name in _run_names(document):
+        for which in ("smallest", "largest"):
+            for exhibit in exhibits:
+                if f"{which} gain of {name}" in exhibit.reasons:
+                    mine, lr = exhibit.scores[name], exhibit.scores[LOW_RESOLUTION]
+                    found.append(
+                        {
+                            "run": name,
+                            "which": which,
+                            "label": exhibit.label,
+                            "psnr": mine["psnr"] - lr["psnr"],
+                            "ssim": mine["ssim"] - lr["ssim"],
+                        }
+                    )
+    return found
+
+
+def _runs(folder: Path, document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The settings and facts of every run, as text."""
+    found = []
+    for name in _run_names(document):
+        texts = {"name": name}
+        for file in ("config.toml", "run.json"):
+            path = folder / "runs" / name / file
+            texts[file] = path.read_text(encoding="utf-8") if path.is_file() else ""
+        found.append(texts)
+    return found
+
+
+def _run_names(document: Mapping[str, Any]) -> list[str]:
+    return [name for name, method in document["methods"].items() if method["kind"] == "run"]
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")
