@@ -1,5 +1,6 @@
 """Checkpoints are whole, refuse any damage, and never execute anything."""
 
+import errno
 import pickle
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.errors import CorruptArtefactError
+from data_prep.errors import CorruptArtefactError, EnvironmentFault
 from srmri_tf import checkpoint
 
 ARRAYS = {"a/0": np.arange(12, dtype=np.float32).reshape(3, 4), "b": np.array(7, np.int64)}
@@ -74,3 +75,25 @@ def test_another_models_checkpoint_is_refused_before_anything_is_assigned(tmp_pa
     with pytest.raises(CorruptArtefactError, match="b has shape"):
         checkpoint.assign(tmp_path / "c.npz", variables, {"a": np.ones(3), "b": np.ones(4)})
     np.testing.assert_array_equal(variables["a"], np.zeros(3))
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "c.npz"
+    checkpoint.save(path, ARRAYS, {"epoch": 1})
+
+    def full(file, **arrays):
+        file.write(b"half a file")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(EnvironmentFault, match="the disk is full") as caught:
+        checkpoint.save(path, ARRAYS, {"epoch": 2})
+    assert caught.value.exit_code == 5
+    assert checkpoint.load(path)[1] == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["c.npz"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="file"):
+        checkpoint.save(tmp_path / "file" / "c.npz", ARRAYS, {})
