@@ -14,6 +14,7 @@ from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 
+_TEMPORARY = ".tmp-"
 _HINTS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -54,7 +55,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Keeps the suffixes: writers such as nibabel choose the format by them.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=f"-{path.name}")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=f"-{path.name}")
         os.close(handle)
         temporary = Path(name)
         try:
@@ -100,7 +101,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".tmp-{path.name}-"))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_TEMPORARY}{path.name}-"))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
@@ -116,6 +117,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; a second one is refused. Freed even by a kill.
+
+    Whoever holds the folder may clear what killed writes left in it, so that is done at once.
 
     Raises:
         BadInputError: Another process holds the folder.
@@ -134,6 +137,8 @@ def lock(folder: Path) -> Iterator[None]:
                 path=folder,
                 remedy="Wait for it to end, or choose another folder",
             ) from None
+        for leftover in folder.glob(f"{_TEMPORARY}*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
         yield
     finally:
         os.close(handle)
