@@ -1,8 +1,9 @@
 """How fast is `prepare`? Against a straightforward loop, and against the least that must be done.
 
-    python benchmarks/prepare.py SCAN... [--volumes 24] [--workers 2]
+    python benchmarks/prepare.py [SCAN...] [--workers 2] [--quick] [--json FILE]
 
-All ways get the same copies of the given scans, from the page cache, and write to the same disk:
+All ways take turns, round by round; ratios are medians over the rounds. All get the same copies of
+the given scans, from the page cache, and write to the same disk:
 
 - straightforward: nibabel, numpy.fft, one tf.train.Example per patch, TFRecordWriter;
 - floor: decompress with isal and write as many bytes as prepare does, no more;
@@ -22,10 +23,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from statistics import median
 
 import numpy as np
+from turns import ratio, report
 
+from data_prep import download
 from data_prep.pipeline import PrepareConfig, prepare
+from data_prep.pypi import cache_folder
 from data_prep.schema import SplitRule
 
 PATCH = 64
@@ -113,7 +118,7 @@ def floor_in_processes(jobs: list[tuple[Path, Path, int]], workers: int) -> floa
         return timed(lambda: (list(pool.map(_floor_job, jobs)), to_disk(jobs)))
 
 
-def measure(scans: list[Path], folder: Path, workers: int, repeats: int) -> None:
+def measure(scans: list[Path], folder: Path, workers: int, repeats: int) -> dict[str, list[float]]:
     results: dict[str, list[float]] = {}
     for repeat in range(repeats):
         for count in sorted({1, workers}):
@@ -137,35 +142,44 @@ def measure(scans: list[Path], folder: Path, workers: int, repeats: int) -> None
         straightforward(few[0], target)  # imports and warms up
         seconds = timed(lambda: [straightforward(scan, target) for scan in few])  # noqa: B023
         results.setdefault("straightforward loop", []).append(seconds * len(scans) / len(few))
-    report(results, len(scans), sum(sizes.values()), workers)
+    return results
 
 
-def report(results: dict[str, list[float]], count: int, size: int, workers: int) -> None:
-    best = {name: min(seconds) for name, seconds in results.items()}
-    print(f"{count} volumes, {size / count / 1e6:.1f} MB written for each; best of the repeats")
-    print(f"{'way':<24}{'seconds':>9}{'volumes/s':>11}")
-    for name, seconds in best.items():
-        print(f"{name:<24}{seconds:>9.2f}{count / seconds:>11.2f}")
-    ours = best[f"prepare, {workers} workers"]
-    print(f"vs_straightforward {best['straightforward loop'] / ours:.2f}")
-    print(f"time_vs_floor {ours / best['floor, 1 process']:.2f}")
-    print(f"time_vs_floor_same_workers {ours / best[f'floor, {workers} processes']:.2f}")
+def ratios(results: dict[str, list[float]], workers: int) -> dict[str, float]:
+    ours = results[f"prepare, {workers} workers"]
+    return {
+        "vs_straightforward": ratio(results["straightforward loop"], ours),
+        "time_vs_floor": ratio(ours, results["floor, 1 process"]),
+        "time_vs_floor_same_workers": ratio(ours, results[f"floor, {workers} processes"]),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("scans", nargs="+", type=Path)
-    parser.add_argument("--volumes", type=int, default=24)
+    parser.add_argument("scans", nargs="*", type=Path, help="default: the sample, downloaded")
+    parser.add_argument("--volumes", type=int)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--quick", action="store_true", help="few volumes, one repeat")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    volumes = arguments.volumes or (6 if arguments.quick else 24)
+    repeats = arguments.repeats or (1 if arguments.quick else 5)
+    scans = arguments.scans or download.sample(cache_folder() / "sample")
+    data = "IXI T1 sample" if not arguments.scans else ", ".join(scan.name for scan in scans)
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         copies = []
-        for number in range(arguments.volumes):
-            scan = arguments.scans[number % len(arguments.scans)]
+        for number in range(volumes):
+            scan = scans[number % len(scans)]
             copies.append(Path(shutil.copy(scan, folder / f"copy{number:03}.nii.gz")))
-        measure(copies, folder, arguments.workers, arguments.repeats)
+        results = measure(copies, folder, arguments.workers, repeats)
+    report(
+        ratios(results, arguments.workers),
+        {f"volumes/s, {way}": volumes / median(seconds) for way, seconds in results.items()},
+        f"{volumes} copies of: {data}",
+        arguments.json,
+    )
 
 
 if __name__ == "__main__":

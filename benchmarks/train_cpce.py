@@ -12,6 +12,7 @@ weights here: its speed does not depend on them.
 import argparse
 import os
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import read
 import tensorflow as tf
 import torch
 from torch_cpce import Step
@@ -27,6 +29,7 @@ from turns import in_turns, ratio, report
 
 from srmri_tf.config import RunConfig
 from srmri_tf.cpce import Cpce, build
+from srmri_tf.dataset import Shards
 from srmri_tf.devices import POLICIES
 from srmri_tf.engine import make_step
 from srmri_tf.perceptual import GreyToVgg
@@ -64,6 +67,24 @@ def our_step(config: RunConfig, precision: str, lr: np.ndarray, hr: np.ndarray) 
     count = config.batch_size * config.batches_per_step("adversarial")
     batch = (tf.constant(lr[:count]), tf.constant(hr[:count]))
     return lambda: step(batch, tf.constant(0.0))
+
+
+def plain_step(config: RunConfig, lr: np.ndarray, hr: np.ndarray) -> Callable:
+    """The same step as one compiled float32 graph with Keras's own Adam, and no engine."""
+    model = build(config, (SIDE, SIDE), features("float32"), "float32")
+    model.compile(keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4))
+    step = tf.function(model.train_step)
+    count = config.batch_size * config.batches_per_step("adversarial")
+    batch = (tf.constant(lr[:count]), tf.constant(hr[:count]))
+    return lambda: float(step(batch)["generator_loss"])
+
+
+def input_pairs_per_second() -> float:
+    """What the input pipeline delivers when the step is taken away."""
+    with tempfile.TemporaryDirectory() as folder:
+        data, steps = Shards.open(read.make(Path(folder), 4, 2048)).pairs(128, 0, range(1))
+        seconds = in_turns({"read": lambda: read.drain(data)}, 3)["read"]
+    return steps * 128 / min(seconds)
 
 
 def check_same_losses(lr: np.ndarray, hr: np.ndarray) -> float:
@@ -204,6 +225,7 @@ def main() -> None:
     fast = load_recipe("fast-cpce", {"batch_size": batch})
     torch_steps = {name: Step(4, name == "bfloat16") for name in ("float32", "bfloat16")}
     variants = {
+        "plain graph, float32": plain_step(paper, lr, hr),
         "paper, float32": our_step(paper, "float32", lr, hr),
         "PyTorch, float32": lambda: torch_steps["float32"](lr, hr, alphas),
         "paper, bfloat16": our_step(paper, "bfloat16", lr, hr),
@@ -219,7 +241,9 @@ def main() -> None:
     figures = {f"pairs/s {n}": batch / sorted(s)[len(s) // 2] for n, s in seconds.items()}
     figures["MiB grown over 1,000 steps"] = growth
     figures["loss difference"] = difference
+    figures["pairs/s of the input pipeline alone"] = input_pairs_per_second()
     ratios = {
+        "float32_vs_plain_graph": ratio(seconds["plain graph, float32"], seconds["paper, float32"]),
         "float32_vs_torch": ratio(seconds["PyTorch, float32"], seconds["paper, float32"]),
         "bfloat16_vs_torch": ratio(seconds["PyTorch, bfloat16"], seconds["paper, bfloat16"]),
         "fast_vs_torch_bfloat16": ratio(seconds["PyTorch, bfloat16"], seconds["fast, bfloat16"]),
