@@ -257,7 +257,7 @@ class Cpce(keras.Model):
             if weights.adversarial:
                 terms["adversarial"] = losses.wasserstein_generator(self.critic(sr, training=True))
             if weights.perceptual and self.features is not None:
-                terms["perceptual"] = self._perceptual(sr, hr)
+                terms["perceptual"] = self._perceptual(self.features, sr, hr)
             loss = tf.add_n([getattr(weights, name) * term for name, term in terms.items()])
             scaled = self.generator_optimizer.scale_loss(loss)
         norm = minimise(tape, scaled, variables, self.generator_optimizer)
@@ -268,11 +268,11 @@ class Cpce(keras.Model):
             "sr_max": tf.reduce_max(sr),
         }
 
-    def _perceptual(self, sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
+    def _perceptual(self, phi: keras.Model, sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
         """L_p on the first ``perceptual_share`` of the batch (equation 3)."""
         count = math.ceil(self.objective.perceptual_share * hr.shape[0])
-        hr_features = tf.stop_gradient(self.features(hr[:count], training=False))
-        return losses.perceptual(self.features(sr[:count], training=False), hr_features)
+        hr_features = tf.stop_gradient(phi(hr[:count], training=False))
+        return losses.perceptual(phi(sr[:count], training=False), hr_features)
 
     def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise the per-pixel mean L1 alone: the warm-up."""
