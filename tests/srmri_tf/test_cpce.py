@@ -310,3 +310,24 @@ def test_one_and_two_devices_take_the_same_steps():
         weights.append(model.generator.get_weights() + model.critic.get_weights())
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_scales_losses_and_agrees_with_single():
+    lr, hr = pairs(8)
+    results = {}
+    for policy in ("float32", "mixed_float16"):
+        keras.utils.set_random_seed(0)
+        config = CpceConfig(
+            objective={"perceptual": 0, "l1": 1.0, "n_critic": 2}, generator={"shortcut": True}
+        )
+        model = build(config, (16, 16), None, policy)
+        scaled = isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+        assert scaled == (policy == "mixed_float16")
+        step = tf.function(model.train_step)
+        before = model.critic.get_weights()
+        results[policy] = {k: float(v) for k, v in step((lr, hr)).items()}
+        assert any((a != b).any() for a, b in zip(before, model.critic.get_weights(), strict=True))
+        assert {w.dtype for w in model.critic.weights} == {"float32"}
+    for term in ("l1", "gradient_penalty", "generator_gradient_norm"):
+        single, half = (results[p][term] for p in ("float32", "mixed_float16"))
+        assert half == pytest.approx(single, rel=0.05), term
