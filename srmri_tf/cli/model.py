@@ -110,7 +110,7 @@ def _fit(
     from data_prep.errors import ConfigError
     from srmri_tf.recipes import load_recipe
 
-    overrides = _overrides(settings)
+    overrides = read_overrides(settings)
     overrides |= {key: value for key, value in given.items() if value is not None}
     if "epochs" in overrides:
         overrides["schedule.epochs"] = overrides.pop("epochs")
@@ -156,7 +156,8 @@ def demo(out: Path, model: str, vgg_weights: str, workers: int) -> None:
     run_demo(out, model, vgg_weights, workers)
 
 
-def _overrides(settings: tuple[str, ...]) -> dict[str, Any]:
+def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
+    """What ``--set KEY=VALUE`` says, each value as TOML has it."""
     overrides = {}
     for setting in settings:
         key, equals, text = setting.partition("=")

@@ -8,7 +8,7 @@ import pytest
 
 from srmri_tf import __version__
 from srmri_tf.cli import cli, main
-from srmri_tf.cli.model import _overrides
+from srmri_tf.cli.model import read_overrides
 
 HEAVY = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "pydantic", "matplotlib")
 
@@ -101,7 +101,7 @@ def test_an_interrupt_is_130(monkeypatch):
 
 
 def test_settings_are_toml_values():
-    assert _overrides(("a.b=1.5", "c=true", 'd="x"', "e=plain")) == {
+    assert read_overrides(("a.b=1.5", "c=true", 'd="x"', "e=plain")) == {
         "a.b": 1.5,
         "c": True,
         "d": "x",
