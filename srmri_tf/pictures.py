@@ -15,10 +15,10 @@ from srmri_tf import metrics
 from srmri_tf.figure import box_of
 from srmri_tf.gallery import TRUTH, Exhibit
 
-ERROR_LEVELS = 32
+ERROR_LEVELS = 16
 SPECTRUM_SIDE = 128
 SPECTRUM_DECADES = 5
-SPECTRUM_LEVELS = 48
+SPECTRUM_LEVELS = 24
 MARGIN = 4
 
 
@@ -65,12 +65,18 @@ class Panel:
     kept: tuple[float, float, float, float]
     pictures: list[Picture]
 
+    @property
+    def size(self) -> int:
+        """Characters of all its pictures."""
+        return sum(len(p.image) + len(p.error) + len(p.spectrum) for p in self.pictures)
+
 
 def panel(
     exhibit: Exhibit,
     degradation: Degradation,
     most_error: float,
-    roi: tuple[int, int, int] | None,
+    roi: tuple[int, int, int] | None = None,
+    levels: int = 256,
 ) -> Panel:
     """Make all pictures of one slice.
 
@@ -80,6 +86,7 @@ def panel(
         most_error: The absolute error that has the brightest colour.
         roi: First row, first column and side of the magnified box in the whole slice; None takes
             the one in which low resolution lost the most.
+        levels: Shades of grey; fewer make smaller files.
 
     Raises:
         ConfigError: The box does not lie inside the slice.
@@ -101,7 +108,7 @@ def panel(
         pictures.append(
             Picture(
                 name,
-                image=_grey(image[window] / brightest, 256),
+                image=_grey(image[window] / brightest, levels),
                 error="" if name == TRUTH else _heat(np.abs(image - truth)[window] / most_error),
                 spectrum=_grey(_spectrum(image, loudest), SPECTRUM_LEVELS),
                 psnr=scores.get("psnr"),

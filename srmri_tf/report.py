@@ -23,6 +23,9 @@ from srmri_tf.summary import METRICS_NAME, VERSION
 LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
 CURVES = (("psnr", "lr_psnr", "PSNR (dB)"), ("ssim", "lr_ssim", "SSIM"))
 DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "detail", "vgg")
+#: Shades of grey, tried in turn until the pictures take no more than so many characters.
+SHADES = (256, 96, 40)
+MOST_CHARACTERS = 9_500_000
 Roi = tuple[int, int, int]
 
 
@@ -58,7 +61,7 @@ def report(
     text = _render(
         document=document,
         tables=tables.tables(document),
-        panels=[pictures.panel(e, degradation, brightest, roi) for e in exhibits],
+        panels=_panels(exhibits, degradation, brightest, roi),
         most_error=brightest,
         palette=pictures.palette(),
         labels=LABELS,
@@ -72,6 +75,18 @@ def report(
     path = Path(out) if out else folder / "report.html"
     write_text(path, text)
     return path
+
+
+def _panels(
+    exhibits: Sequence[Exhibit], degradation: Degradation, brightest: float, roi: Roi | None
+) -> list[pictures.Panel]:
+    """The slices' pictures, in fewer shades of grey where the file would grow too large."""
+    panels: list[pictures.Panel] = []
+    for levels in SHADES:
+        panels = [pictures.panel(e, degradation, brightest, roi, levels) for e in exhibits]
+        if sum(panel.size for panel in panels) <= MOST_CHARACTERS:
+            break
+    return panels
 
 
 def _render(**context: Any) -> str:

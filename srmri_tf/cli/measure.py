@@ -1,11 +1,12 @@
-"""Commands that measure: evaluate, report."""
+"""Commands that measure: evaluate, report, crossval."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from srmri_tf.cli.data import progress_bar
-from srmri_tf.cli.model import quiet_tensorflow
+from srmri_tf.cli.model import quiet_tensorflow, read_overrides
 
 FOLDER = click.Path(path_type=Path)
 
@@ -66,6 +67,84 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
     click.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
+@click.command()
+@click.argument("model", type=click.Choice(["cpce", "circle"]))
+@click.argument("shards", type=FOLDER)
+@click.option("-o", "--output", "out", type=FOLDER, required=True, help="A folder for all folds.")
+@click.option("--folds", type=click.IntRange(2), help="Checked against what SHARDS were made with.")
+@click.option("--fold", type=click.IntRange(0), help="Only this one: for a job of its own.")
+@click.option("--parallel", type=click.IntRange(1), default=1, help="So many folds at a time.")
+@click.option("--recipe", help="A recipe's name or a TOML file; the paper's by default.")
+@click.option("--vgg-weights", help="As for fit; also for the VGG distance.")
+@click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
+@click.option("--licence", default="", help="Of the data; repeated in the reports.")
+def crossval(
+    model: str,
+    shards: Path,
+    out: Path,
+    folds: int | None,
+    fold: int | None,
+    parallel: int,
+    **given: Any,
+) -> None:
+    """Train and measure MODEL once per fold of SHARDS, and sum up how the folds vary.
+
+    Subjects, not slices, are dealt to folds. The same command goes on with what was interrupted
+    and leaves finished folds alone.
+    """
+    from data_prep.errors import ConfigError
+
+    settings = _crossval_settings(model, given)
+    quiet_tensorflow()
+    from srmri_tf.crossval import Plan, run_fold, run_side_by_side, summarise_folds
+    from srmri_tf.evaluate import Options
+
+    options = Options(vgg_weights=given["vgg_weights"] or "none", licence=given["licence"])
+    plan = Plan(settings, shards, out, given["devices"], options)
+    if folds not in (None, plan.folds()):
+        raise ConfigError(
+            f"was prepared with {plan.folds()} folds, not {folds}",
+            path=shards,
+            remedy=f"Prepare the scans with --folds {folds}",
+        )
+    wanted = range(plan.folds()) if fold is None else [fold]
+    if parallel > 1 and len(wanted) > 1:
+        run_side_by_side(_arguments(model, shards, out, given), out, wanted, parallel)
+    else:
+        for one in wanted:
+            run_fold(plan, one)
+    path, table = summarise_folds(plan)
+    from srmri_tf.tables import markdown
+
+    click.echo(f"{markdown(table)}\n\nsummary: {path}")
+
+
+def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
+    """The recipe with the options laid over it."""
+    from data_prep.errors import ConfigError
+    from srmri_tf.recipes import load_recipe
+
+    overrides = read_overrides(given["settings"])
+    if given["vgg_weights"]:
+        overrides["vgg_weights"] = given["vgg_weights"]
+    config = load_recipe(given["recipe"] or f"paper-{model}", overrides)
+    if config.model != model:
+        raise ConfigError(f"the recipe is for model {config.model}, not {model}")
+    return config
+
+
+def _arguments(model: str, shards: Path, out: Path, given: dict[str, Any]) -> list[str]:
+    """The command line of one fold's process."""
+    arguments = ["crossval", model, str(shards), "--output", str(out)]
+    for name in ("recipe", "vgg_weights", "devices", "licence"):
+        if given[name]:
+            arguments += [f"--{name.replace('_', '-')}", str(given[name])]
+    for setting in given["settings"]:
+        arguments += ["--set", setting]
+    return arguments
+
+
 def _box(text: str | None) -> tuple[int, int, int] | None:
     if text is None:
         return None
@@ -76,4 +155,4 @@ def _box(text: str | None) -> tuple[int, int, int] | None:
     return row, column, side
 
 
-COMMANDS: tuple[click.Command, ...] = (evaluate, report)
+COMMANDS: tuple[click.Command, ...] = (evaluate, crossval, report)

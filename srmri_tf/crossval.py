@@ -1,0 +1,254 @@
+"""`crossval`: one run and one evaluation per fold, and a table of how they vary.
+
+=========================== ===================================================
+``fold-K/MODEL``            the run that was not shown fold K
+``fold-K/evaluation``       its evaluation on fold K
+``fold-K/log.txt``          its messages, when folds run side by side
+``summary.json``            every fold, mean and deviation over folds, all subjects
+``summary.md``              the same as a table
+=========================== ===================================================
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import queue
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.atomic import disk_errors, write_text
+from data_prep.errors import ConfigError, CorruptArtefactError, SrmriError
+from data_prep.schema import read_manifest
+from srmri_tf import tables
+from srmri_tf.baselines import LOW_RESOLUTION
+from srmri_tf.config import RunConfig
+from srmri_tf.devices import resolve_precision
+from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.recipes import differences
+from srmri_tf.runs import Run
+from srmri_tf.statistics import summarise
+from srmri_tf.summary import METRICS_NAME, plain
+from srmri_tf.training import fit
+
+SUMMARY_NAME = "summary.json"
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is cross-validated and where.
+
+    Args:
+        config: The settings; ``fold`` is set for each run.
+        shards: Shards prepared with ``--folds``.
+        out: Gets a folder for every fold, and the summary.
+        devices: As for ``fit``.
+        options: As for ``evaluate``; ``fold`` is set for each evaluation.
+    """
+
+    config: RunConfig
+    shards: Path
+    out: Path
+    devices: int | None = None
+    options: Options = dataclasses.field(default_factory=Options)
+
+    def folder(self, fold: int) -> Path:
+        """Where a fold is."""
+        return self.out / f"fold-{fold}"
+
+    def folds(self) -> int:
+        """How many folds the shards have.
+
+        Raises:
+            ConfigError: They were prepared without.
+        """
+        count = read_manifest(self.shards).split_rule.folds
+        if not count:
+            raise ConfigError(
+                "was prepared without folds",
+                path=self.shards,
+                remedy="Prepare the scans with `srmri-tf prepare --folds K`",
+            )
+        return count
+
+
+def run_fold(plan: Plan, fold: int) -> None:
+    """Train and measure one fold, or go on where it stopped; a finished one is left alone.
+
+    Raises:
+        ConfigError: There is no such fold, or it was started with other settings.
+        SrmriError: Whatever fit and evaluate raise.
+    """
+    if fold >= plan.folds():
+        raise ConfigError(f"there is no fold {fold}: there are {plan.folds()}, counted from 0")
+    precision = resolve_precision(plan.config.precision)
+    config = plan.config.model_copy(update={"fold": fold, "precision": precision})
+    run = Run(plan.folder(fold) / config.model)
+    done = (plan.folder(fold) / "evaluation" / METRICS_NAME).is_file()
+    if done and not differences(run.config(), config):
+        return
+    fit(config, plan.shards, run.folder, devices=plan.devices)
+    options = dataclasses.replace(plan.options, fold=fold)
+    evaluate([run.folder], plan.shards, plan.folder(fold) / "evaluation", options)
+
+
+def run_side_by_side(arguments: Sequence[str], out: Path, folds: Sequence[int], slots: int) -> None:
+    """Run folds in processes of their own, each seeing one device.
+
+    Args:
+        arguments: Of the ``srmri-tf`` command, to which ``--fold K`` is added.
+        out: Where the folds' folders are.
+        folds: Which to run.
+        slots: So many at a time; slot n sees the n-th visible GPU, if there is one.
+
+    Raises:
+        SrmriError: A fold failed; the others are finished first.
+    """
+    command = (sys.executable, "-c", "from srmri_tf.cli import main; main()")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    names = [name for name in visible if name] or [str(n) for n in range(slots)]
+    free: queue.Queue[str] = queue.Queue()
+    for slot in range(slots):
+        free.put(names[slot % len(names)])
+
+    def one(fold: int) -> int:
+        device = free.get()
+        log = out / f"fold-{fold}" / "log.txt"
+        try:
+            with disk_errors(log):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                with log.open("a", encoding="utf-8") as messages:
+                    return subprocess.run(
+                        [*command, *arguments, "--fold", str(fold)],
+                        env={**os.environ, "CUDA_VISIBLE_DEVICES": device},
+                        stdout=messages,
+                        stderr=subprocess.STDOUT,
+                        check=False,
+                    ).returncode
+        finally:
+            free.put(device)
+
+    with ThreadPoolExecutor(slots) as pool:
+        codes = dict(zip(folds, pool.map(one, folds), strict=True))
+    for fold, code in codes.items():
+        if code:
+            kinds = {kind.exit_code: kind for kind in SrmriError.__subclasses__()}
+            raise kinds.get(code, SrmriError)(
+                f"fold {fold} ended with exit code {code}",
+                path=out / f"fold-{fold}" / "log.txt",
+                remedy="Its last lines say why; the same command goes on with what is left",
+            )
+
+
+def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
+    """Sum up the folds that are done.
+
+    Returns:
+        The file ``summary.json``, and its table.
+
+    Raises:
+        CorruptArtefactError: A fold's evaluation cannot be read.
+    """
+    total = plan.folds()
+    documents = {
+        fold: _document(plan.folder(fold) / "evaluation" / METRICS_NAME)
+        for fold in range(total)
+        if (plan.folder(fold) / "evaluation" / METRICS_NAME).is_file()
+    }
+    methods = list(dict.fromkeys(m for d in documents.values() for m in d["methods"]))
+    keys = list(dict.fromkeys(k for d in documents.values() for k in d["measures"]))
+    values = _by_subject(plan, documents, keys)
+    summary = {
+        "version": VERSION,
+        "model": plan.config.model,
+        "folds": total,
+        "done": list(documents),
+        "methods": {
+            name: {
+                key: {
+                    "folds": (means := [_mean_of(d, name, key) for d in documents.values()]),
+                    "mean": float(np.mean(means)),
+                    "sd": float(np.std(means, ddof=1)) if len(means) > 1 else None,
+                    "all_subjects": dataclasses.asdict(summarise(values[name][key])),
+                }
+                for key in keys
+            }
+            for name in methods
+        },
+    }
+    table = _table(summary, documents)
+    write_text(plan.out / SUMMARY_NAME, json.dumps(plain(summary), indent=2) + "\n")
+    write_text(plan.out / "summary.md", tables.markdown(table) + "\n")
+    return plan.out / SUMMARY_NAME, table
+
+
+def _table(summary: Mapping[str, Any], documents: Mapping[int, Mapping[str, Any]]) -> tables.Table:
+    """A line per fold, one of their mean and deviation, one of all subjects."""
+    shown = [name for name in (LOW_RESOLUTION, summary["model"]) if name in summary["methods"]]
+    columns = [(key, name) for key in ("psnr", "ssim") for name in shown]
+    digits = {"psnr": 2, "ssim": 4}
+    rows = []
+    for place, (fold, document) in enumerate(documents.items()):
+        cells = [summary["methods"][name][key]["folds"][place] for key, name in columns]
+        texts = [tables.number(v, digits[key]) for v, (key, _) in zip(cells, columns, strict=True)]
+        first = document["rows"][0]
+        rows.append((f"fold {fold}", str(first["n_subjects"]), str(first["n_slices"]), *texts))
+    found = [(key, summary["methods"][name][key]) for key, name in columns]
+    if rows:
+        subjects, slices = (str(sum(int(row[i]) for row in rows)) for i in (1, 2))
+        spread = [
+            tables.number(s["mean"], digits[key])
+            + (f" ± {s['sd']:.{digits[key]}f}" if s["sd"] is not None else "")
+            for key, s in found
+        ]
+        rows.append(("mean ± sd over folds", "", "", *spread))
+        pooled = [
+            tables.number(s["all_subjects"]["mean"], digits[key])
+            + tables.interval(s["all_subjects"]["ci95"], digits[key])
+            for key, s in found
+        ]
+        rows.append(("all subjects [95 %]", subjects, slices, *pooled))
+    labels = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
+    header = ("", "subjects", "slices", *(f"{name} {labels[key]}" for key, name in columns))
+    done, total = len(documents), summary["folds"]
+    notes = () if done == total else (f"Incomplete: {done} of {total} folds are done.",)
+    return tables.Table("Cross-validation", header, tuple(rows), notes)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptArtefactError(
+            f"cannot be read ({error})", path=path, remedy="Remove it to measure the fold again"
+        ) from None
+
+
+def _by_subject(
+    plan: Plan, folds: Sequence[int] | Mapping[int, Any], keys: Sequence[str]
+) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Method, measure, subject -> slices of all folds; each subject is tested in one of them."""
+    values: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for fold in folds:
+        path = plan.folder(fold) / "evaluation" / "slices.tsv"
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                if row["air"] == "True":
+                    continue
+                mine = values.setdefault(row["method"], {key: {} for key in keys})
+                for key in keys:
+                    mine[key].setdefault(row["subject"], []).append(float(row.get(key) or "nan"))
+    return values
+
+
+def _mean_of(document: Mapping[str, Any], name: str, key: str) -> float:
+    """A fold's mean; NaN where it was not measured."""
+    mean = document["methods"].get(name, {}).get("measures", {}).get(key, {}).get("mean")
+    return float("nan") if mean is None else float(mean)
