@@ -94,8 +94,10 @@ def crossval(
     and leaves finished folds alone.
     """
     from data_prep.errors import ConfigError
+    from data_prep.schema import read_manifest
 
     settings = _crossval_settings(model, given)
+    read_manifest(shards)  # what is no folder of shards is refused before TensorFlow's import
     quiet_tensorflow()
     from srmri_tf.crossval import Plan, run_fold, run_side_by_side, summarise_folds
     from srmri_tf.evaluate import Options

@@ -2,19 +2,25 @@
 
 import csv
 import json
+import shutil
 
+import keras
 import numpy as np
 import pytest
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import (
+    normalized_root_mse,
+    peak_signal_noise_ratio,
+    structural_similarity,
+)
 
-from data_prep.errors import BadInputError, ConfigError
+from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
 from srmri_tf.cpce import build_generator
 from srmri_tf.evaluate import Options, evaluate, table
 from srmri_tf.recipes import to_toml
 from srmri_tf.runs import Run, weights_by_name
-from srmri_tf.scores import SliceRow, VolumeRow
+from srmri_tf.scores import FeatureDistance, SliceRow, VolumeRow
 from srmri_tf.summary import method_summaries, rows_of
 
 from .conftest import image_pair
@@ -106,9 +112,11 @@ def test_the_files_say_the_same(result):
     assert result.figure.read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluating_again_replaces_the_result(result, shards):
+def test_evaluating_again_replaces_the_result(result, shards, tmp_path):
+    shutil.copytree(result.folder, tmp_path / "out")
     runs = [result.folder.parent / "identity"]
-    assert len(evaluate(runs, shards, result.folder).rows) == 3
+    assert len(evaluate(runs, shards, tmp_path / "out").rows) == 3
+    assert not (tmp_path / "out" / "runs" / "black").exists()
 
 
 def test_a_run_that_saw_a_test_subject_is_refused(shards, tmp_path):
@@ -162,3 +170,105 @@ def test_air_is_apart_and_subjects_weigh_the_same():
     assert methods["lr"]["air"]["n_slices"] == 1
     assert net.psnr_gain == 1.5
     assert "| net | 36.50 [33.00, 40.00] | +1.50 |" in table([lr, net])
+
+
+def test_a_forced_leak_is_marked_in_every_table(shards, tmp_path):
+    runs = [make_run(tmp_path / "cheat", train=("s1", "s4")), make_run(tmp_path / "honest")]
+    result = evaluate(runs, shards, tmp_path / "out", Options(force=True))
+    document = json.loads((result.folder / "metrics.json").read_text())
+    assert document["methods"]["cheat"]["marks"]
+    assert document["methods"]["honest"]["marks"] == []
+    for name in ("table.md", "table.tex"):
+        text = (result.folder / name).read_text()
+        assert text.count("cheat (LEAK)") >= 2
+        assert "honest (LEAK)" not in text
+
+
+def test_a_run_whose_best_epoch_was_chosen_on_a_test_subject_is_refused(shards, tmp_path):
+    run = make_run(tmp_path / "net")
+    facts = json.loads((run / "run.json").read_text())
+    facts["subjects"]["val"] = ["s5"]
+    (run / "run.json").write_text(json.dumps(facts))
+    with pytest.raises(BadInputError, match=r"best epoch chosen on.*s5"):
+        evaluate([run], shards, tmp_path / "out")
+
+
+def test_every_measure_of_the_input_row(result):
+    """Each against a reference that shares no code with ours."""
+    found = {}
+    for subject in ("s4", "s5"):
+        pairs = [image_pair(subject, index) for index in range(4)]
+        lrs, hrs = (np.stack(images).astype(np.float64) for images in zip(*pairs, strict=True))
+        outside = np.ones((32, 32), bool)
+        outside[8:24, 8:24] = False
+
+        def detail(images, outside=outside):
+            spectra = np.fft.fftshift(np.fft.fft2(images), axes=(-2, -1))
+            return (np.abs(spectra) ** 2)[..., outside].sum(axis=-1)
+
+        found[subject] = {
+            "nrmse": np.mean([normalized_root_mse(h, x) for x, h in zip(lrs, hrs, strict=True)]),
+            "ssim_fastmri": np.mean(
+                [
+                    structural_similarity(h, x, data_range=hrs.max())
+                    for x, h in zip(lrs, hrs, strict=True)
+                ]
+            ),
+            "detail": np.mean(detail(lrs) / detail(hrs)),
+            "volume psnr": peak_signal_noise_ratio(hrs, lrs, data_range=1),
+            "volume psnr_fastmri": peak_signal_noise_ratio(hrs, lrs, data_range=hrs.max()),
+            "volume nrmse": normalized_root_mse(hrs, lrs),
+            "volume detail": detail(lrs).sum() / detail(hrs).sum(),
+        }
+    method = result.document["methods"]["lr"]
+    for key in found["s4"]:
+        mean = np.mean([values[key] for values in found.values()])
+        *volume, measure = key.split()
+        ours = method["volumes"][measure] if volume else method["measures"][measure]["mean"]
+        assert ours == pytest.approx(mean, rel=1e-5), key
+
+
+def test_vgg_distance_is_the_features_mean_squared_difference():
+    """With features that only halve the size, by hand."""
+    features = keras.Sequential([keras.Input((None, None, 1)), keras.layers.AveragePooling2D(2)])
+    truth = np.zeros((4, 4), np.float32)
+    images = np.stack([truth + np.float32(0.5), truth])
+    np.testing.assert_allclose(FeatureDistance(features)(images, truth), [0.25, 0.0])
+
+
+def test_without_weights_the_column_is_absent_and_a_note_says_why(shards, tmp_path, monkeypatch):
+    def unreachable(choice):
+        raise EnvironmentFault("no network")
+
+    monkeypatch.setattr("srmri_tf.evaluate.resolve", unreachable)
+    run = make_run(tmp_path / "net")
+    result = evaluate([run], shards, tmp_path / "out", Options(vgg_weights="auto"))
+    assert "VGG distance not measured: no network." in (tmp_path / "out" / "table.md").read_text()
+    assert "vgg" not in result.document["measures"]
+    assert "vgg" not in (tmp_path / "out" / "slices.tsv").read_text()
+    with pytest.raises(EnvironmentFault):
+        evaluate([run], shards, tmp_path / "out", Options(vgg_weights="imagenet"))
+
+
+def test_slices_to_look_at(result, shards, tmp_path):
+    document = json.loads((result.folder / "metrics.json").read_text())
+    reasons = {reason for entry in document["slices"] for reason in entry["reasons"]}
+    assert {"brightest", "smallest gain of black", "largest gain of identity"} <= reasons
+    run = make_run(tmp_path / "net")
+    for wanted in ("s4:99", "51"):
+        with pytest.raises(ConfigError, match=wanted.split(":")[0]):
+            evaluate([run], shards, tmp_path / "out", Options(slices=wanted))
+
+
+def test_json_has_no_infinities_and_differences_are_paired(result):
+    text = (result.folder / "metrics.json").read_text()
+    document = json.loads(text, parse_constant=lambda word: pytest.fail(word))
+    assert document["version"] == 2
+    black = next(
+        d
+        for d in document["differences"]
+        if (d["a"], d["b"], d["measure"]) == ("black", "lr", "psnr")
+    )
+    rows = {row["name"]: row for row in document["rows"]}
+    assert black["mean"] == pytest.approx(rows["black"]["psnr"] - rows["lr"]["psnr"])
+    assert (black["p"], black["n_subjects"], black["n_slices"]) == (None, 2, 8)

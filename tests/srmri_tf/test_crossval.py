@@ -1,0 +1,121 @@
+"""Folds: who is trained on and tested, going on where it stopped, and the summary."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, ConfigError, SrmriError
+from srmri_tf import crossval
+from srmri_tf.config import CpceConfig
+from srmri_tf.crossval import Plan, run_fold, run_side_by_side, summarise_folds
+from srmri_tf.evaluate import Options
+
+SETTINGS = {
+    "batch_size": 2,
+    "generator": {"shortcut": True},
+    "objective": {"perceptual": 0},
+    "schedule": {"epochs": 0, "warmup_epochs": 1, "steps_per_epoch": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory):
+    """Three subjects, one in each fold; every one stored as patches, as `prepare --folds` does."""
+    from .conftest import make_shards
+
+    subjects = ("s1", "s2", "s3")
+    folder = make_shards(
+        tmp_path_factory.mktemp("folds") / "shards", dict.fromkeys(subjects, "train"), slices=2
+    )
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for fold, shard in enumerate(manifest["shards"]):
+        shard["fold"] = fold
+    manifest["split_rule"] = {"folds": 3}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plan(folded, tmp_path_factory):
+    out = tmp_path_factory.mktemp("crossval") / "out"
+    return Plan(CpceConfig(**SETTINGS), folded, out, options=Options(bicubic=False, slices="1"))
+
+
+@pytest.fixture(scope="module")
+def finished(plan):
+    run_fold(plan, 1)
+    incomplete = summarise_folds(plan)[1]
+    for fold in (0, 2):
+        run_fold(plan, fold)
+    return plan, incomplete, summarise_folds(plan)
+
+
+def test_every_subject_is_tested_once_and_never_trained_on(finished):
+    plan = finished[0]
+    tested = []
+    for fold in range(3):
+        facts = json.loads((plan.folder(fold) / "cpce" / "run.json").read_text())
+        document = json.loads((plan.folder(fold) / "evaluation" / "metrics.json").read_text())
+        assert not {*facts["subjects"]["train"]} & {*document["test_subjects"]}
+        assert document["fold"] == fold
+        tested += document["test_subjects"]
+    assert sorted(tested) == ["s1", "s2", "s3"]
+
+
+def test_the_summary_by_hand(finished):
+    plan, _, (path, table) = finished
+    summary = json.loads(path.read_text())
+    folds = []
+    for fold in range(3):
+        with (plan.folder(fold) / "evaluation" / "slices.tsv").open() as file:
+            rows = [r for r in csv.DictReader(file, delimiter="\t") if r["method"] == "cpce"]
+        folds.append(np.mean([float(row["psnr"]) for row in rows]))
+    found = summary["methods"]["cpce"]["psnr"]
+    np.testing.assert_allclose(found["folds"], folds, atol=1e-5)
+    assert found["mean"] == pytest.approx(np.mean(folds), abs=1e-5)
+    assert found["sd"] == pytest.approx(np.std(folds, ddof=1), abs=1e-5)
+    assert found["all_subjects"]["mean"] == pytest.approx(np.mean(folds), abs=1e-5)
+    assert [row[0] for row in table.rows] == [
+        "fold 0",
+        "fold 1",
+        "fold 2",
+        "mean ± sd over folds",
+        "all subjects [95 %]",
+    ]
+    assert table.notes == ()
+
+
+def test_an_incomplete_summary_says_so(finished):
+    assert finished[1].notes == ("Incomplete: 1 of 3 folds are done.",)
+
+
+def test_a_finished_fold_is_left_alone_and_other_settings_are_refused(finished, monkeypatch):
+    plan = finished[0]
+
+    def trained_again(*args, **kwargs):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(crossval, "fit", trained_again)
+    run_fold(plan, 0)
+    with pytest.raises(ConfigError, match="no fold 3"):
+        run_fold(plan, 3)
+    monkeypatch.undo()
+    other = Plan(plan.config.model_copy(update={"seed": 9}), plan.shards, plan.out)
+    with pytest.raises(ConfigError, match="seed"):
+        run_fold(other, 0)
+
+
+def test_shards_without_folds_are_refused(shards, tmp_path):
+    with pytest.raises(ConfigError, match="--folds K"):
+        run_fold(Plan(CpceConfig(**SETTINGS), shards, tmp_path), 0)
+
+
+def test_processes_side_by_side_report_the_fold_that_failed(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    arguments = ["crossval", "cpce", str(tmp_path / "absent"), "-o", str(tmp_path)]
+    with pytest.raises(BadInputError, match=r"log\.txt: fold 0 ended with exit code 3") as failed:
+        run_side_by_side(arguments, tmp_path, [0, 1], slots=2)
+    assert isinstance(failed.value, SrmriError)
+    assert "is not a folder of shards" in (tmp_path / "fold-1" / "log.txt").read_text()
