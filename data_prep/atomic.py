@@ -168,26 +168,28 @@ def _umask() -> int:
     return mask
 
 
-def refuse_foreign(folder: Path, marker: str, what: str) -> None:
+def refuse_foreign(folder: Path, what: str, *markers: str) -> None:
     """Refuse an output folder that already holds something else.
 
     Args:
-        folder: The output folder; absent, empty or one of ours (it holds ``marker``) is fine.
-        marker: Name of the file that makes the folder ours.
+        folder: The output folder; absent, empty or one of ours is fine.
         what: What the folder should be, for the message: "a training run".
+        markers: Names of files, any of which makes the folder ours.
 
     Raises:
         ConfigError: The folder is a file, or holds something else.
     """
     folder = Path(folder)
+    remedy = "Choose another folder for -o"
     if folder.exists() and not folder.is_dir():
-        raise ConfigError("is a file, not a folder", path=folder, remedy="Choose another -o")
-    if not folder.is_dir() or (folder / marker).exists():
+        raise ConfigError("is a file, not a folder", path=folder, remedy=remedy)
+    if not folder.is_dir() or any((folder / marker).exists() for marker in markers):
         return
     # A dot file is ours: the lock, or what a killed write left behind.
-    if any(not child.name.startswith(".") for child in folder.iterdir()):
+    others = [child.name for child in folder.iterdir() if not child.name.startswith(".")]
+    if others:
         raise ConfigError(
-            f"already holds something that is not {what}",
+            f"already holds something that is not {what}, such as {min(others)}",
             path=folder,
-            remedy="Choose another folder for -o",
+            remedy=remedy,
         )

@@ -17,12 +17,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from data_prep import resume, sources
-from data_prep.atomic import lock
+from data_prep.atomic import lock, refuse_foreign
 from data_prep.convert import Job, convert
 from data_prep.errors import BadInputError, EnvironmentFault
 from data_prep.patches import origins
 from data_prep.plan import Plan, make_plan
-from data_prep.schema import Manifest, Parameters, Shard, SplitRule
+from data_prep.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
 
 SOFTWARE = "data_prep 1"  # raised whenever the same scans would give other bytes
 
@@ -77,7 +77,7 @@ def prepare(
         EnvironmentFault: The disk is full, or a worker process died.
     """
     out = Path(out).absolute()
-    resume.refuse_foreign(out)
+    refuse_foreign(out, "a folder of shards", MANIFEST_NAME, resume.PROGRESS)
     plan = plan_for(paths, config)
     existed = out.exists()
     with lock(out):

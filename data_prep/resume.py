@@ -31,23 +31,6 @@ class _Note(BaseModel):
     scan_mtime_ns: int
 
 
-def refuse_foreign(folder: Path) -> None:
-    """Make sure that a folder is absent, empty, or one of ours.
-
-    Raises:
-        ConfigError: It holds something else, or is a file.
-    """
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise ConfigError("is a file, not a folder", path=folder, remedy=_ELSEWHERE)
-    names = {path.name for path in folder.iterdir() if not _is_scratch(path)}
-    if names and not names & {MANIFEST_NAME, PROGRESS}:
-        raise ConfigError(
-            f"already holds something else, such as {min(names)}", path=folder, remedy=_ELSEWHERE
-        )
-
-
 def already_complete(plan: Plan, folder: Path) -> Manifest | None:
     """The manifest of a folder that holds just what the plan would make; None if unfinished.
 
@@ -92,7 +75,7 @@ def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
         if note is not None and _still_true(note, item, folder):
             done[item.file] = note.shard
     with disk_errors(folder):
-        for path in (*folder.glob(".tmp-*"), *notes.glob(".tmp-*")):
+        for path in notes.glob(".tmp-*"):
             path.unlink(missing_ok=True)
         for path in folder.glob(f"*{shards.SUFFIX}"):
             if path.name not in done:

@@ -102,7 +102,7 @@ def evaluate(
         EnvironmentFault: The disk is full, or VGG weights that were asked for cannot be had.
     """
     options = options or Options()
-    refuse_foreign(out, METRICS_NAME, "an evaluation")
+    refuse_foreign(out, "an evaluation", METRICS_NAME)
     opened = _opened(runs)
     generators = {run.name: run.generator() for run in opened}
     shards = Shards.open(shards_folder, fold=options.fold)

@@ -32,7 +32,7 @@ def export(run_folder: Path, out: Path, overwrite: bool = False) -> Path:
         EnvironmentFault: The folder cannot be written.
     """
     out = Path(out)
-    refuse_foreign(out, "saved_model.pb", "a SavedModel")
+    refuse_foreign(out, "a SavedModel", "saved_model.pb")
     if (out / "saved_model.pb").exists() and not overwrite:
         raise ConfigError(
             "already holds a SavedModel", path=out, remedy="Give --overwrite to replace it"

@@ -66,7 +66,7 @@ def fit(
     console = console or Console(stderr=True, quiet=not is_chief(strategy))
     run = Run(Path(run_folder))
     config = config.model_copy(update={"precision": resolve_precision(config.precision)})
-    refuse_foreign(run.folder, run.config_file.name, "a training run")
+    refuse_foreign(run.folder, "a training run", run.config_file.name)
     board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
     shards = Shards.open(shards_folder, fold=config.fold)
     _check_data(config, shards, strategy.num_replicas_in_sync)

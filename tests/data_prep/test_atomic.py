@@ -98,14 +98,14 @@ def test_whoever_holds_a_folder_clears_what_kills_left(tmp_path):
 
 
 def test_only_empty_and_own_folders_are_written_into(tmp_path):
-    atomic.refuse_foreign(tmp_path / "absent", "mark", "ours")
-    atomic.refuse_foreign(tmp_path, "mark", "ours")
+    atomic.refuse_foreign(tmp_path / "absent", "ours", "mark")
+    atomic.refuse_foreign(tmp_path, "ours", "mark")
     (tmp_path / ".lock").write_text("")
-    atomic.refuse_foreign(tmp_path, "mark", "ours")
+    atomic.refuse_foreign(tmp_path, "ours", "mark")
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(ConfigError, match="not ours"):
-        atomic.refuse_foreign(tmp_path, "mark", "ours")
+        atomic.refuse_foreign(tmp_path, "ours", "mark")
     with pytest.raises(ConfigError, match="is a file"):
-        atomic.refuse_foreign(tmp_path / "thesis.tex", "mark", "ours")
+        atomic.refuse_foreign(tmp_path / "thesis.tex", "ours", "mark")
     (tmp_path / "mark").write_text("")
-    atomic.refuse_foreign(tmp_path, "mark", "ours")
+    atomic.refuse_foreign(tmp_path, "ours", "mark")

@@ -139,7 +139,7 @@ def test_an_occupied_folder_is_code_2(scans, tmp_path, run):
     (tmp_path / "out" / "thesis.tex").touch()
     code, _, stderr = run("prepare", scans, "-o", tmp_path / "out")
     assert code == 2
-    assert "already holds something else, such as thesis.tex" in stderr
+    assert "something that is not a folder of shards, such as thesis.tex" in stderr
 
 
 def test_other_parameters_are_code_2_with_the_difference(scans, shards, run):
