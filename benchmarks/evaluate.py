@@ -105,7 +105,7 @@ def network(slices: list[Slice]) -> Callable[[], object]:
 
 
 def in_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, one after the other, again and again."""
+    """Best seconds of each, one after the other, again and again."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()
@@ -114,7 +114,7 @@ def in_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
             started = time.perf_counter()
             way()
             seconds[name].append(time.perf_counter() - started)
-    return {name: float(np.median(values)) for name, values in seconds.items()}
+    return {name: min(values) for name, values in seconds.items()}
 
 
 def largest_difference(slices: list[Slice]) -> float:
