@@ -181,12 +181,18 @@ class CircleCritic(keras.Model):
             )
             for i in range(self.unnormalised, len(stages))
         ]
+        # Instance norm amplifies nearly constant images, so an untrained critic's slope reaches
+        # hundreds there, and its penalty millions. A small last layer starts below the slope of 1
+        # that the penalty asks for.
+        last = {"kernel_initializer": keras.initializers.RandomNormal(stddev=1e-3)}
         if form == "patchgan":
-            self.scores = keras.layers.Conv2D(1, 4, padding="same", name="conv5", **common)
+            self.scores = keras.layers.Conv2D(
+                1, 4, padding="same", name="conv5", dtype=self.dtype_policy, **last
+            )
         else:
             self.flatten = keras.layers.Flatten(dtype=self.dtype_policy)
             self.dense1 = keras.layers.Dense(1024, name="dense1", **common)
-            self.dense2 = keras.layers.Dense(1, name="dense2", **{**common, "dtype": "float32"})
+            self.dense2 = keras.layers.Dense(1, name="dense2", dtype="float32", **last)
 
     def build(self, input_shape: Any) -> None:
         """Create every weight for images of ``input_shape`` (B, H, W, 1)."""

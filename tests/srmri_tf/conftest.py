@@ -44,8 +44,7 @@ def _example(lr: np.ndarray, hr: np.ndarray, index: int, row: int, col: int) -> 
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def _records(subject: str, kind: str, slices: int) -> list[bytes]:
-    side = PATCH if kind == "patches" else SIDE
+def _records(subject: str, side: int, slices: int) -> list[bytes]:
     records = []
     for index in range(slices):
         lr, hr = image_pair(subject, index)
@@ -56,15 +55,15 @@ def _records(subject: str, kind: str, slices: int) -> list[bytes]:
     return records
 
 
-def make_shards(folder: Path, splits: dict[str, str], slices: int = 4) -> Path:
+def make_shards(folder: Path, splits: dict[str, str], slices: int = 4, patch: int = PATCH) -> Path:
     """Write a shard folder: subject -> split."""
     folder.mkdir(parents=True)
     shards = []
     for subject, split in splits.items():
         kind = "patches" if split == "train" else "slices"
-        side = PATCH if kind == "patches" else SIDE
+        side = patch if kind == "patches" else SIDE
         path = folder / f"{subject}.tfrecord"
-        records = _records(subject, kind, slices)
+        records = _records(subject, side, slices)
         with tf.io.TFRecordWriter(str(path)) as writer:
             for record in records:
                 writer.write(record)
@@ -93,11 +92,17 @@ def make_shards(folder: Path, splits: dict[str, str], slices: int = 4) -> Path:
     manifest = {
         "schema_version": 1,
         "software": "test",
-        "parameters": {"patch_size": PATCH},
+        "parameters": {"patch_size": patch},
         "shards": shards,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _collective_keys_of_its_own():
+    """TensorFlow numbers collectives per strategy and remembers shapes by number per process."""
+    tf.distribute.MirroredStrategy._collective_key_base += 1000
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import pytest
 
 from data_prep.errors import ConfigError
-from srmri_tf.config import CpceConfig, Schedule
+from srmri_tf.config import CircleConfig, CpceConfig, Schedule
 from srmri_tf.recipes import (
     differences,
     load_recipe,
@@ -29,8 +29,56 @@ def test_phases_follow_each_other_and_the_decay_counts_adversarial_epochs():
     assert [schedule.rate(e) for e in range(7)] == [1e-3, 1e-3, 1.0, 1.0, 1.0, 1.0, 0.5]
 
 
-def test_the_paper_recipe_is_the_defaults():
-    assert differences(load_recipe("paper-cpce"), CpceConfig()) == []
+@pytest.mark.parametrize(
+    ("name", "kind"), [("paper-cpce", CpceConfig), ("paper-circle", CircleConfig)]
+)
+def test_the_paper_recipe_is_the_defaults(name, kind):
+    assert differences(load_recipe(name), kind()) == []
+
+
+def test_circle_defaults_are_the_papers():
+    config = CircleConfig()
+    weights = config.objective
+    assert (weights.cycle, weights.identity, weights.sparsity, weights.tau) == (1, 0.5, 0.001, 0.1)
+    assert (weights.supervised, weights.gradient_penalty) == (1, 10)
+    assert (config.batch_size, config.generator.dropout) == (64, 0.2)
+    assert (config.optimizer.beta_1, config.optimizer.beta_2) == (0.5, 0.9)
+    half = CircleConfig.model_validate({"optimizer": {"beta_1": 0.4}})
+    assert half.optimizer.beta_2 == 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 1.0),
+        ({"mode": "unsupervised"}, 0.0),
+        ({"mode": "semi"}, 0.5),
+        ({"mode": "semi", "paired_fraction": 0.1}, 0.1),
+    ],
+)
+def test_modes_say_what_share_of_pairs_is_known(settings, share):
+    assert CircleConfig.model_validate(settings).paired_share() == share
+    assert CpceConfig().paired_share() == 1.0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"mode": "self"},
+        {"paired_fraction": 0.5},
+        {"mode": "semi", "paired_fraction": 0.0},
+        {"mode": "semi", "paired_fraction": 1.0},
+        {"mode": "unsupervised", "paired_fraction": 0.1},
+        {"generator.dropout": 1.0},
+        {"generator.first_stride": 3},
+        {"critic.form": "resnet"},
+        {"objective.tau": 1.1},
+        {"objective.perceptual": 0.1},
+    ],
+)
+def test_bad_circle_settings_are_refused(overrides):
+    with pytest.raises(ConfigError):
+        load_recipe("paper-circle", overrides)
 
 
 @pytest.mark.parametrize("name", recipe_names())

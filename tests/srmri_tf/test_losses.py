@@ -82,3 +82,62 @@ def test_half_precision_input_is_computed_in_single():
     a = tf.fill([4, 64, 64, 1], tf.constant(1000.0, tf.float16))
     b = tf.zeros([4, 64, 64, 1], tf.float16)
     assert float(losses.mean_squared(a, b)) == pytest.approx(1e6)
+
+
+# GAN-CIRCLE's terms are sums over each image, averaged over the batch.
+
+ONE, TWO = np.ones((1, 2, 2, 1), np.float32), np.full((1, 2, 2, 1), 2, np.float32)
+
+
+def test_cycle_and_identity_terms_by_hand():
+    # Images of four pixels, each off by 1 or by 2: |.|_1 is 4 or 8, whatever the sign.
+    x, y = np.zeros((1, 2, 2, 1), np.float32), 3 * ONE
+    assert float(losses.cycle(x, ONE, y, TWO)) == pytest.approx(4 + 4)
+    assert float(losses.cycle(x, TWO, y, y)) == pytest.approx(8)
+    assert float(losses.identity(x, -TWO, y, y + ONE)) == pytest.approx(8 + 4)
+
+
+def test_supervised_term_counts_pairs_only():
+    x, y = np.zeros((2, 2, 2, 1), np.float32), np.zeros((2, 2, 2, 1), np.float32)
+    x_fake, y_fake = np.concatenate([ONE, TWO]), np.concatenate([TWO, TWO])
+    # First sample 4 + 8, second 8 + 8.
+    assert float(losses.supervised(x, x_fake, y, y_fake)) == pytest.approx((12 + 16) / 2)
+    for paired, expected in (([1, 0], 12 / 2), ([0, 1], 16 / 2), ([0, 0], 0)):
+        flags = np.array(paired, np.float32)
+        assert float(losses.supervised(x, x_fake, y, y_fake, flags)) == pytest.approx(expected)
+
+
+def test_sparsity_term_by_hand():
+    # A step of height 1 between two columns of two pixels has total variation 2.
+    sr = np.array([[0, 1], [0, 1]], np.float32).reshape(1, 2, 2, 1)
+    hr = np.array([[0, 0], [5, 5]], np.float32).reshape(1, 2, 2, 1)
+    # The residual 0 -1 / 5 4: rows differ by 1 each, columns by 5 each.
+    expected = 0.1 * 2 + 0.9 * (1 + 1 + 5 + 5)
+    assert float(losses.joint_sparsity(sr, hr, 0.1)) == pytest.approx(expected)
+
+
+def test_sparsity_term_is_tensorflows_total_variation():
+    sr, hr = images(4, 9), images(4, 9)
+    one, other = (tf.image.total_variation(tf.constant(z)).numpy() for z in (sr, hr - sr))
+    expected = (0.3 * one + 0.7 * other).mean()
+    assert float(losses.joint_sparsity(sr, hr, 0.3)) == pytest.approx(expected, rel=1e-5)
+    down = np.abs(np.diff(sr, axis=1)).sum() + np.abs(np.diff(sr, axis=2)).sum()
+    assert one.sum() == pytest.approx(down, rel=1e-5)
+
+
+def test_image_terms_grow_with_the_image_and_not_with_the_batch():
+    a, b = images(2, 8), images(2, 8)
+    twice = [np.concatenate([z, z]) for z in (a, b)]
+    wide = [np.concatenate([z, z], axis=2) for z in (a, b)]
+    zero = np.zeros_like
+    for term in (losses.cycle, losses.identity, losses.supervised):
+        alone = float(term(a, b, zero(a), zero(a)))
+        assert float(term(*twice, zero(twice[0]), zero(twice[0]))) == pytest.approx(alone)
+        assert float(term(*wide, zero(wide[0]), zero(wide[0]))) == pytest.approx(2 * alone)
+
+
+def test_image_terms_of_half_precision_are_computed_in_single():
+    a = tf.fill([2, 64, 64, 1], tf.constant(100.0, tf.float16))
+    b = tf.zeros([2, 64, 64, 1], tf.float16)
+    assert float(losses.cycle(a, b, b, b)) == pytest.approx(409_600)
+    assert float(losses.joint_sparsity(a, b, 0.1)) == 0

@@ -66,7 +66,7 @@ def test_every_subject_meets_every_other_and_all_patches_are_seen(folder, owner)
 def test_subjects_of_several_sessions_are_one_subject(tmp_path, shard_maker, owner):
     import json
 
-    folder = shard_maker(tmp_path / "x", {s: "train" for s in "abc"}, SLICES)
+    folder = shard_maker(tmp_path / "x", dict.fromkeys("abc", "train"), SLICES)
     manifest = json.loads((folder / "manifest.json").read_text())
     for shard in manifest["shards"][:2]:  # a and b become two sessions of one subject
         shard["subject"], shard["session"] = "ab", shard["subject"]
@@ -126,7 +126,7 @@ def test_known_slices_are_spread_evenly(share, count):
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_one_subject_cannot_be_unpaired(shard_maker, tmp_path, share):
     folder = shard_maker(tmp_path / "x", {"a": "train", "b": "test"})
-    with pytest.raises(BadInputError, match="different subjects.*there is 1") as caught:
+    with pytest.raises(BadInputError, match=r"different subjects.*there is 1") as caught:
         Shards.open(folder).pairs(4, 0, range(1), paired_share=share)
     assert caught.value.exit_code == 3
 
@@ -139,6 +139,6 @@ def test_too_few_slices_to_pair_are_refused(shard_maker, tmp_path):
 
 def test_subjects_whose_slices_are_all_paired_are_no_partners(shard_maker, tmp_path, owner):
     # With one slice each and nearly all of them paired, slice 0 is left unpaired.
-    folder = shard_maker(tmp_path / "x", {s: "train" for s in "abc"}, slices=2)
+    folder = shard_maker(tmp_path / "x", dict.fromkeys("abc", "train"), slices=2)
     counts = Counter(flag for _, _, flag in samples(folder, owner, 0.5, epochs=range(2), batch=4))
     assert counts[0.0] == counts[1.0]

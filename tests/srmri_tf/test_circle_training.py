@@ -1,0 +1,138 @@
+"""GAN-CIRCLE in the engine: every mode, resuming to the bit, refusals, evaluation's generator."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from data_prep.errors import BadInputError, ConfigError
+from srmri_tf import checkpoint, circle
+from srmri_tf.circle_networks import CircleCritic, CircleGenerator
+from srmri_tf.config import CircleConfig
+from srmri_tf.export import export
+from srmri_tf.training import fit
+
+from .conftest import make_shards
+from .small import SmallCritic, SmallGenerator
+
+QUICK = {
+    "batch_size": 4,
+    "critic": {"form": "four_stage"},
+    "schedule": {"epochs": 1, "warmup_epochs": 1, "critic_epochs": 1, "steps_per_epoch": 2},
+    "validation": {"max_slices": 1},
+}
+TERMS = ("cycle", "identity", "sparsity", "supervised", "adversarial", "gradient_penalty_x")
+
+
+def quick(**changes):
+    return CircleConfig.model_validate({**QUICK, **changes})
+
+
+def train(config, shards, run, devices=1):
+    return fit(config, shards, run, devices=devices, console=Console(file=io.StringIO()))
+
+
+def history(run):
+    return checkpoint.load(run.checkpoint_file)[1]["history"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    splits = {"a": "train", "b": "train", "c": "train", "v": "val", "t": "test"}
+    return make_shards(tmp_path_factory.mktemp("circle") / "shards", splits, 4, patch=32)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Networks that are quick to trace in place of the real ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(circle, "CircleGenerator", SmallGenerator)
+        patch.setattr(circle, "CircleCritic", SmallCritic)
+        yield
+
+
+@pytest.fixture(scope="module")
+def semi(small, folder, tmp_path_factory):
+    return train(quick(mode="semi"), folder, tmp_path_factory.mktemp("runs") / "semi")
+
+
+def test_a_run_has_every_phase_and_term(semi):
+    rows = history(semi)
+    assert [row["phase"] for row in rows] == ["content", "critic", "adversarial"]
+    assert all(np.isfinite(rows[-1][term]) for term in TERMS)
+    assert json.loads(semi.facts_file.read_text())["vgg"] == "not used"
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(semi, folder, tmp_path, monkeypatch):
+    # With dropout, penalties and semi-supervised data: nothing may depend on what was before.
+    class KilledError(Exception):
+        pass
+
+    saved = checkpoint.save
+
+    def save(path, arrays, meta):
+        if path.name == "checkpoint.npz" and len(meta["history"]) == 3:
+            raise KilledError
+        saved(path, arrays, meta)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    with pytest.raises(KilledError):
+        train(quick(mode="semi"), folder, tmp_path / "run")
+    monkeypatch.setattr(checkpoint, "save", saved)
+    resumed = train(quick(mode="semi"), folder, tmp_path / "run")
+    expected, _ = checkpoint.load(semi.checkpoint_file)
+    found, _ = checkpoint.load(resumed.checkpoint_file)
+    assert expected.keys() == found.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
+def test_the_other_modes_train_from_the_same_shards(small, folder, tmp_path, mode):
+    schedule = {"epochs": 1, "steps_per_epoch": 1}
+    (row,) = history(train(quick(mode=mode, schedule=schedule), folder, tmp_path / "run"))
+    assert (row["supervised"] > 0) == (mode == "supervised")
+    assert row["identity"] > 0
+
+
+def test_the_best_generator_is_g(semi):
+    arrays, _ = checkpoint.load(semi.checkpoint_file)
+    for i, weight in enumerate(semi.generator().weights):
+        np.testing.assert_array_equal(weight, arrays[f"generator/{i:03d}"])
+
+
+def test_small_patches_are_refused_before_anything_is_written(shards, tmp_path):
+    with pytest.raises(ConfigError, match="16x16; this model takes at least 17x17"):
+        train(quick(), shards, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("mode", ["semi", "unsupervised"])
+def test_one_subject_cannot_be_unpaired_and_nothing_is_written(shard_maker, tmp_path, mode):
+    folder = shard_maker(tmp_path / "x", {"a": "train", "v": "val"}, 4, patch=32)
+    with pytest.raises(BadInputError, match="different subjects"):
+        train(quick(mode=mode), folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_one_and_two_devices_see_the_same_run(semi, folder, tmp_path):
+    two = train(quick(mode="semi"), folder, tmp_path / "two", devices=2)
+    for one, other in zip(history(semi), history(two), strict=True):
+        for term in ("critic_loss", "generator_loss", *TERMS):
+            if term in one:
+                assert other[term] == pytest.approx(one[term], rel=2e-2, abs=1e-3), term
+
+
+def test_the_whole_model_trains_and_is_exported(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(circle, "CircleGenerator", CircleGenerator)
+    monkeypatch.setattr(circle, "CircleCritic", CircleCritic)
+    schedule = {"epochs": 1, "steps_per_epoch": 1}
+    run = train(quick(schedule=schedule), folder, tmp_path / "run")
+    lr = np.random.default_rng(0).random((1, 21, 34, 1), np.float32)
+    out = export(run.folder, tmp_path / "model")
+    signature = tf.saved_model.load(str(out)).signatures["serving_default"]
+    np.testing.assert_allclose(signature(lr=lr)["sr"], run.generator()(lr), atol=1e-5)
