@@ -186,7 +186,7 @@ def _of_fold(manifest: Manifest, fold: int, folder: Path) -> Manifest:
 def _one_epoch(
     pairing: Pairing, batch: int, seed: int, epoch: tf.Tensor, shape: tuple[int, int]
 ) -> tf.data.Dataset:
-    samples = pairing.epoch(seed, epoch).batch(batch, drop_remainder=True)
+    samples = pairing.epoch(seed, epoch, batch)
     parse = functools.partial(_parse if pairing.share == 1.0 else _parse_apart, shape)
     # Parsing a whole batch at once is twice as fast as parsing records one by one.
     return samples.map(parse, num_parallel_calls=tf.data.AUTOTUNE)

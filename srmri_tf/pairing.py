@@ -63,8 +63,8 @@ class Pairing:
             )
         return pairing
 
-    def epoch(self, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
-        """The samples of an epoch, in its order.
+    def epoch(self, seed: int, epoch: tf.Tensor, batch: int) -> tf.data.Dataset:
+        """The whole batches of an epoch, in its order.
 
         Returns:
             Records, if all pairs are known. Else triples: the record of x, the record of y, and 1
@@ -72,16 +72,19 @@ class Pairing:
         """
         state = tf.stack([tf.constant(seed, tf.int64), epoch * _MANY])
         if self.share == 1.0:
-            return _shuffled(tf.constant(self.files), state)
+            windows = _windows(tf.constant(self.files), state)
+            # Cutting windows into batches copies half as often as taking them apart first.
+            return windows.rebatch(batch, drop_remainder=True)
         apart = self._apart(state).map(lambda x, y: (x, y, 0.0))
         if self.share == 0.0:
-            return apart
-        together = _shuffled(tf.constant(self.files), _stream(state, 3), self.share, paired=True)
+            return apart.batch(batch, drop_remainder=True)
+        together = _shuffled(tf.constant(self.files), _stream(state, 3), self.share, True)
         together = together.repeat().map(lambda record: (record, record, 1.0))
         turns = tf.data.Dataset.counter().map(
             lambda sample: tf.cast(is_paired(sample, self.share), tf.int64)
         )
-        return tf.data.Dataset.choose_from_datasets([apart, together], turns)
+        mixed = tf.data.Dataset.choose_from_datasets([apart, together], turns)
+        return mixed.batch(batch, drop_remainder=True)
 
     def _apart(self, state: tf.Tensor) -> tf.data.Dataset:
         """Pairs (record of x, record of y) of different subjects.
@@ -98,7 +101,7 @@ class Pairing:
                 tf.boolean_mask(tf.constant(self.files), chosen),
                 _stream(state, stream),
                 self.share,
-                paired=False,
+                False,
             ).repeat()
             for stream, chosen in ((1, in_half), (2, ~in_half))
         ]
@@ -121,10 +124,15 @@ def is_paired(index: tf.Tensor, share: float) -> tf.Tensor:
     return tf.floor(tf.cast(index + 1, tf.float64) * share) > done
 
 
-def _shuffled(
+def _shuffled(files: tf.Tensor, state: tf.Tensor, share: float, paired: bool) -> tf.data.Dataset:
+    """The records of files, one by one, in an order that follows from ``state``."""
+    return _windows(files, state, share, paired).unbatch()
+
+
+def _windows(
     files: tf.Tensor, state: tf.Tensor, share: float = 1.0, paired: bool = True
 ) -> tf.data.Dataset:
-    """The records of files in an order that follows from ``state``.
+    """The records of files, thousands at a time, in an order that follows from ``state``.
 
     Args:
         files: (F,) paths.
@@ -153,7 +161,6 @@ def _shuffled(
         .batch(SHUFFLE_WINDOW)
         .enumerate(start=1)
         .map(shuffle)
-        .unbatch()
     )
 
 
