@@ -1,26 +1,16 @@
 """What to see before training: how good the input already is, and what it looks like."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from data_prep import shards
 from data_prep.atomic import atomic_file
-from data_prep.patches import stitch
-from data_prep.schema import SPLITS, Manifest, Shard, decode
+from data_prep.schema import SPLITS, Manifest, Shard
+from data_prep.shards import WholeSlice, whole_slices
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
-
-
-class Pair(NamedTuple):
-    """One slice, decoded: ``(H, W)`` float32 each."""
-
-    number: int
-    lr: np.ndarray
-    hr: np.ndarray
 
 
 class Baseline(NamedTuple):
@@ -30,27 +20,6 @@ class Baseline(NamedTuple):
     subjects: int
     slices: int
     means: dict[str, float]
-
-
-def slice_pairs(folder: Path, shard: Shard) -> Iterator[Pair]:
-    """The whole slices of a shard, put together from patches where it holds those.
-
-    Patches that were left out for want of signal stay zero.
-
-    Raises:
-        CorruptArtefactError: The shard is missing or damaged.
-    """
-    whole = (shard.slice_height, shard.slice_width)
-    stream = shards.records(Path(folder) / shard.file)
-    for index, group in groupby(stream, key=lambda record: record.slice):
-        members = list(group)
-        where = np.array([(record.row, record.col) for record in members])
-        low = np.stack([shards.pixels(record.lr, shard) for record in members])
-        high = np.stack([shards.pixels(record.hr, shard) for record in members])
-        if shard.kind == "slices":
-            yield Pair(index, decode(low[0]), decode(high[0]))
-        else:
-            yield Pair(index, stitch(decode(low), where, whole), stitch(decode(high), where, whole))
 
 
 def baselines(
@@ -75,7 +44,7 @@ def baselines(
     found: dict[str, dict[str, list[list[float]]]] = {}
     for done, shard in enumerate(manifest.shards, start=1):
         rows = found.setdefault(shard.split, {}).setdefault(shard.subject, [])
-        for pair in slice_pairs(folder, shard):
+        for pair in whole_slices(folder, shard):
             if not is_air(pair.hr):
                 rows.append([metric(pair.lr, pair.hr) for metric in metrics.values()])
         if progress:
@@ -142,7 +111,7 @@ def _spread(all_shards: Sequence[Shard], most: int) -> list[Shard]:
     return [shard for queue in queues for shard in queue if shard.file in chosen]
 
 
-def _middle(folder: Path, shard: Shard) -> Pair:
+def _middle(folder: Path, shard: Shard) -> WholeSlice:
     """The middle one of the slices that have records."""
-    pairs = list(slice_pairs(folder, shard))
+    pairs = list(whole_slices(folder, shard))
     return pairs[len(pairs) // 2]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,14 +12,22 @@ from data_prep import tfrecord
 from data_prep.atomic import atomic_file
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.pairs import SlicePairs
-from data_prep.patches import origins, tile
-from data_prep.schema import Manifest, Shard, encode, read_manifest
+from data_prep.patches import origins, stitch, tile
+from data_prep.schema import Manifest, Shard, decode, encode, read_manifest
 from data_prep.tfrecord import Record
 
 SUFFIX = ".tfrecord"
 CHUNK = 4  # slices transformed at a time: the working set stays in the processor's cache
 _BUFFER = 1 << 20
 _AGAIN = "Prepare the scans again into a new folder"
+
+
+class WholeSlice(NamedTuple):
+    """One slice of a shard, decoded: its number in the volume, and ``(H, W)`` float32 images."""
+
+    number: int
+    lr: np.ndarray
+    hr: np.ndarray
 
 
 class Written(NamedTuple):
@@ -99,6 +108,29 @@ def records(path: Path) -> Iterator[Record]:
         raise CorruptArtefactError(f"cannot be read: {error.strerror}", path=path) from None
     except CorruptArtefactError as error:
         raise CorruptArtefactError(error.fault, path=path, remedy=_AGAIN) from None
+
+
+def whole_slices(folder: Path, shard: Shard) -> Iterator[WholeSlice]:
+    """The whole slices of a shard in its order, put together from patches where it holds those.
+
+    Patches that were left out for want of signal stay zero.
+
+    Raises:
+        CorruptArtefactError: The shard is missing or damaged.
+    """
+    whole = (shard.slice_height, shard.slice_width)
+    stream = records(Path(folder) / shard.file)
+    for index, group in groupby(stream, key=lambda record: record.slice):
+        members = list(group)
+        where = np.array([(record.row, record.col) for record in members])
+        low, high = (
+            decode(np.stack([pixels(getattr(record, name), shard) for record in members]))
+            for name in ("lr", "hr")
+        )
+        if shard.kind == "slices":
+            yield WholeSlice(index, low[0], high[0])
+        else:
+            yield WholeSlice(index, stitch(low, where, whole), stitch(high, where, whole))
 
 
 def pixels(data: bytes, shard: Shard) -> np.ndarray:

@@ -14,16 +14,10 @@ import tensorflow as tf
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
-from data_prep.shards import verify
+from data_prep.shards import verify, whole_slices
 from srmri_tf.pairing import Pairing
 
-_FEATURES = {
-    "lr": tf.io.FixedLenFeature([], tf.string),
-    "hr": tf.io.FixedLenFeature([], tf.string),
-    "slice": tf.io.FixedLenFeature([], tf.int64),
-    "row": tf.io.FixedLenFeature([], tf.int64),
-    "col": tf.io.FixedLenFeature([], tf.int64),
-}
+_FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("lr", "hr")}
 
 
 @dataclass(frozen=True)
@@ -156,7 +150,8 @@ class Shards:
     def slices(self, split: Split) -> Iterator[SlicePair]:
         """Whole slices of one split, in manifest order; patches are put together again."""
         for shard in self.manifest.of(split):
-            yield from _slices(self.folder / shard.file, shard)
+            for index, lr, hr in whole_slices(self.folder, shard):
+                yield SlicePair(shard.subject, shard.session, index, lr, hr)
 
     def some_slices(self, split: Split, at_most: int) -> list[SlicePair]:
         """At most so many slices of a split, evenly spaced; 0 takes all."""
@@ -203,7 +198,7 @@ def _flip(sample: tuple[tf.Tensor, ...], seed: int, step: tf.Tensor) -> tuple:
 
 
 def _parse(shape: tuple[int, int], records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    parsed = tf.io.parse_example(records, {name: _FEATURES[name] for name in ("lr", "hr")})
+    parsed = tf.io.parse_example(records, _FEATURES)
     return _intensities(parsed["lr"], shape), _intensities(parsed["hr"], shape)
 
 
@@ -218,26 +213,3 @@ def _parse_apart(
 def _intensities(images: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
     codes = tf.reshape(tf.io.decode_raw(images, tf.uint16), [-1, *shape, 1])
     return (tf.cast(codes, tf.float32) - CODE_ZERO) / CODE_SCALE
-
-
-def _slices(path: Path, shard: Shard) -> Iterator[SlicePair]:
-    shape = (shard.height, shard.width)
-    slice_shape = (shard.slice_height, shard.slice_width)
-    current = -1
-    lr = hr = np.zeros(slice_shape, np.float32)
-    for records in tf.data.TFRecordDataset(str(path)).batch(16):
-        parsed = tf.io.parse_example(records, _FEATURES)
-        lr_images, hr_images = (
-            _intensities(parsed[k], shape).numpy()[..., 0] for k in ("lr", "hr")
-        )
-        places = (parsed[k].numpy() for k in ("slice", "row", "col"))
-        for index, row, col, lr_image, hr_image in zip(*places, lr_images, hr_images, strict=True):
-            if index != current:
-                if current >= 0:
-                    yield SlicePair(shard.subject, shard.session, current, lr, hr)
-                current = int(index)
-                lr, hr = np.zeros(slice_shape, np.float32), np.zeros(slice_shape, np.float32)
-            window = np.s_[row : row + shape[0], col : col + shape[1]]
-            lr[window], hr[window] = lr_image, hr_image
-    if current >= 0:
-        yield SlicePair(shard.subject, shard.session, current, lr, hr)
