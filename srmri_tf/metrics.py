@@ -183,17 +183,38 @@ def _strip_sums(
     total, factor = window.weight, window.covariance_factor
     c1, c2 = ((k * data_range * total) ** 2 for k in (K1, K2))
     sum_y, squares_y = _filtered(np.stack([y, y * y]), window.taps)
-    mean_y = sum_y + np.float32(offset * total)
+    energy_y = sum_y * sum_y
+    offset_sum = np.float32(offset * total)
+    bright_y = np.square(sum_y + offset_sum) + np.float32(c1)
+    stack = np.empty((3, *y.shape), np.float32)
     sums = []
     for image in images:
-        x = np.asarray(image, np.float32) - offset
-        d = x - y
-        sum_d, squares_x, squares_d = _filtered(np.stack([d, x * x, d * d]), window.taps)
-        shift = sum_d * sum_d
-        spread = total * (squares_x + squares_y) - np.square(sum_y + sum_d) - sum_y * sum_y
-        contrast = factor * (total * squares_d - shift) / (factor * spread + c2)
-        luminance = 1 - shift / (np.square(mean_y + sum_d) + mean_y * mean_y + c1)
-        sums.append(np.sum(luminance * (1 - contrast), dtype=np.float64))
+        x = np.subtract(image, offset, out=stack[1], dtype=np.float32, casting="same_kind")
+        d = np.subtract(x, y, out=stack[0])
+        x *= x
+        np.multiply(d, d, out=stack[2])
+        # In place from here on: fresh arrays would cost more than the arithmetic.
+        sum_x, spread, contrast = _filtered(stack, window.taps)
+        shift = sum_x * sum_x
+        sum_x += sum_y
+        contrast *= total
+        contrast -= shift
+        contrast *= factor
+        spread += squares_y
+        spread *= total
+        spread -= energy_y
+        spread -= sum_x * sum_x
+        spread *= factor
+        spread += c2
+        contrast /= spread
+        sum_x += offset_sum
+        sum_x *= sum_x
+        sum_x += bright_y
+        shift /= sum_x
+        np.subtract(1, shift, out=shift)
+        np.subtract(1, contrast, out=contrast)
+        shift *= contrast
+        sums.append(np.sum(shift, dtype=np.float64))
     return np.array(sums)
 
 

@@ -161,10 +161,10 @@ def _curves(folder: Path, document: Mapping[str, Any]) -> list[tuple[str, list[M
         for key, lr_key, label in CURVES:
             epochs = [_number(row.get("epoch")) for row in rows]
             series = [
-                charts.Line(name, epochs, [_number(row.get(key)) for row in rows]),
                 charts.Line(
                     "low resolution", epochs, [_number(row.get(lr_key)) for row in rows], True
                 ),
+                charts.Line(name, epochs, [_number(row.get(key)) for row in rows]),
             ]
             title = f"{label} of {name} on the validation slices by epoch"
             drawn.append(charts.lines(title, "epoch", label, series))
