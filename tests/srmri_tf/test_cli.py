@@ -85,7 +85,7 @@ def test_an_internal_fault_says_so_and_debug_shows_it(monkeypatch, capsys):
     def broken(*args):
         raise RuntimeError("boom")
 
-    monkeypatch.setattr("srmri_tf.config.load_recipe", broken)
+    monkeypatch.setattr("srmri_tf.recipes.load_recipe", broken)
     assert run("fit", "cpce", "x", "-o", "y") == 1
     assert "internal error: RuntimeError: boom" in capsys.readouterr().err
     with pytest.raises(RuntimeError):
@@ -96,7 +96,7 @@ def test_an_interrupt_is_130(monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("srmri_tf.config.load_recipe", interrupted)
+    monkeypatch.setattr("srmri_tf.recipes.load_recipe", interrupted)
     assert run("fit", "cpce", "x", "-o", "y") == 130
 
 
