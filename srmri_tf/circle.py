@@ -5,22 +5,22 @@ and D_X what F makes. Images are (B, H, W, 1) float in [0, 1]; the networks them
 `circle_networks`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from srmri_tf import losses
+from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import interleave, make_optimizer, minimise, replica_uniform, separate
 from srmri_tf.circle_networks import CircleCritic, CircleGenerator
-from srmri_tf.config import CircleConfig, CircleObjective, Phase
+from srmri_tf.config import CircleConfig, CircleObjective
 
 Logs = dict[str, tf.Tensor]
 Images = dict[str, tf.Tensor]
 
 
-class Circle(keras.Model):
+class Circle(AdversarialModel):
     """GAN-CIRCLE as a trainable model: ``compile`` with two optimisers, then ``fit``.
 
     A batch of the dataset is (x, y), all pairs, or (x, y, paired), where paired (B,) is 1 for a
@@ -46,52 +46,12 @@ class Circle(keras.Model):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(("generator", "degrader"), ("critic_y", "critic_x"), seed, **kwargs)
         self.generator = generator
         self.degrader = degrader
         self.critic_y = critic_y
         self.critic_x = critic_x
         self.objective = objective or CircleObjective()
-        self.seed = seed
-        self.phase: Phase = "adversarial"
-
-    def compile(
-        self,
-        generator_optimizer: keras.optimizers.Optimizer,
-        critic_optimizer: keras.optimizers.Optimizer,
-        **kwargs: Any,
-    ) -> None:
-        """Attach the optimisers, one for G and F and one for D_Y and D_X, with their slots."""
-        kwargs.setdefault("jit_compile", False)
-        super().compile(optimizer=None, **kwargs)
-        self.generator_optimizer = generator_optimizer
-        self.critic_optimizer = critic_optimizer
-        generator_optimizer.build(self._generator_variables())
-        critic_optimizer.build(self._critic_variables())
-
-    def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Sharpen images with G."""
-        return self.generator(lr, training=training)
-
-    def optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
-        """Every optimiser; the schedule sets all their rates."""
-        return self.generator_optimizer, self.critic_optimizer
-
-    def state(self) -> dict[str, keras.Variable]:
-        """Every variable that training changes, by a name that is the same in every run."""
-        parts: Mapping[str, Any] = {
-            "generator": self.generator.variables,
-            "degrader": self.degrader.variables,
-            "critic_y": self.critic_y.variables,
-            "critic_x": self.critic_x.variables,
-            "generator_optimizer": self.generator_optimizer.variables,
-            "critic_optimizer": self.critic_optimizer.variables,
-        }
-        return {
-            f"{part}/{index:03d}": variable
-            for part, variables in parts.items()
-            for index, variable in enumerate(variables)
-        }
 
     def train_step(self, data: tuple[tf.Tensor, ...]) -> Logs:
         """One step of the current phase on one batch; returns the loss terms."""
@@ -101,7 +61,7 @@ class Circle(keras.Model):
             return self._update_generators_on_content(x, y, paired)
         if self.phase == "critic":
             return self._update_critics(x, y, self._translate(x, y))
-        variables = self._generator_variables()
+        variables = self.maker_variables()
         tape = tf.GradientTape(watch_accessed_variables=False)
         with tape:
             tape.watch([v.value for v in variables])
@@ -141,7 +101,7 @@ class Circle(keras.Model):
 
     def _update_critics(self, x: tf.Tensor, y: tf.Tensor, images: Images) -> Logs:
         """Minimise E[D(fake)] - E[D(real)] + lambda GP over D_Y and over D_X, in one step."""
-        variables = self._critic_variables()
+        variables = self.critic_variables()
         y_fake, x_fake = (tf.stop_gradient(images[name]) for name in ("y_fake", "x_fake"))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
@@ -171,7 +131,7 @@ class Circle(keras.Model):
 
     def _update_generators_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
         """Minimise L1 alone: of G(x) to y and F(y) to x, or of G(y) and F(x) where no pair is."""
-        variables = self._generator_variables()
+        variables = self.maker_variables()
         known = _each(paired)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
@@ -189,12 +149,6 @@ class Circle(keras.Model):
         return tf.stack(
             [tf.constant(self.seed + 2**31, tf.int64), 4 * tf.cast(steps, tf.int64) + index]
         )
-
-    def _generator_variables(self) -> list[keras.Variable]:
-        return self.generator.trainable_variables + self.degrader.trainable_variables
-
-    def _critic_variables(self) -> list[keras.Variable]:
-        return self.critic_y.trainable_variables + self.critic_x.trainable_variables
 
 
 def build_generator(config: CircleConfig, policy: str, name: str = "generator") -> CircleGenerator:

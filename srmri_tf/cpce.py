@@ -5,15 +5,15 @@ for one patch size.
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from srmri_tf import losses
+from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import make_optimizer, minimise, replica_uniform
-from srmri_tf.config import CpceConfig, CpceObjective, Phase
+from srmri_tf.config import CpceConfig, CpceObjective
 
 _register = keras.saving.register_keras_serializable(package="srmri_tf")
 
@@ -121,7 +121,7 @@ class CpceCritic(keras.Model):
         return self.dense2(x)
 
 
-class Cpce(keras.Model):
+class Cpce(AdversarialModel):
     """GAN-CPCE as a trainable model: ``compile`` with two optimisers, then ``fit``.
 
     A batch of the dataset is a pair (lr, hr) of (N, H, W, 1) images. In the adversarial and the
@@ -150,51 +150,13 @@ class Cpce(keras.Model):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(("generator",), ("critic",), seed, **kwargs)
         self.generator = generator
         self.critic = critic
         self.features = features
         self.objective = objective or CpceObjective()
-        self.seed = seed
-        self.phase: Phase = "adversarial"
         if self.objective.perceptual and features is None:
             raise ValueError("A perceptual weight above 0 needs `features`. Received: None")
-
-    def compile(
-        self,
-        generator_optimizer: keras.optimizers.Optimizer,
-        critic_optimizer: keras.optimizers.Optimizer,
-        **kwargs: Any,
-    ) -> None:
-        """Attach both optimisers and create their slots, so that a checkpoint finds them."""
-        kwargs.setdefault("jit_compile", False)
-        super().compile(optimizer=None, **kwargs)
-        self.generator_optimizer = generator_optimizer
-        self.critic_optimizer = critic_optimizer
-        generator_optimizer.build(self.generator.trainable_variables)
-        critic_optimizer.build(self.critic.trainable_variables)
-
-    def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Sharpen images with the generator."""
-        return self.generator(lr, training=training)
-
-    def optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
-        """Every optimiser; the schedule sets all their rates."""
-        return self.generator_optimizer, self.critic_optimizer
-
-    def state(self) -> dict[str, keras.Variable]:
-        """Every variable that training changes, by a name that is the same in every run."""
-        parts: Mapping[str, Any] = {
-            "generator": self.generator.variables,
-            "critic": self.critic.variables,
-            "generator_optimizer": self.generator_optimizer.variables,
-            "critic_optimizer": self.critic_optimizer.variables,
-        }
-        return {
-            f"{part}/{index:03d}": variable
-            for part, variables in parts.items()
-            for index, variable in enumerate(variables)
-        }
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step of the current phase on one batch of pairs; returns the loss terms."""
@@ -227,7 +189,7 @@ class Cpce(keras.Model):
         self, fake: tf.Tensor, hr: tf.Tensor, penalised: bool
     ) -> dict[str, tf.Tensor]:
         """Minimise E[D(G(x))] - E[D(y)] + lambda GP over the critic (equation 2)."""
-        weights, variables = self.objective, self.critic.trainable_variables
+        weights, variables = self.objective, self.critic_variables()
         step = self.critic_optimizer.iterations
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
@@ -249,7 +211,7 @@ class Cpce(keras.Model):
 
     def _update_generator(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise -E[D(G(x))] + lambda_p L_p (+ content terms) over the generator."""
-        weights, variables = self.objective, self.generator.trainable_variables
+        weights, variables = self.objective, self.maker_variables()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
             sr = self.generator(lr, training=True)
@@ -276,7 +238,7 @@ class Cpce(keras.Model):
 
     def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise the per-pixel mean L1 alone: the warm-up."""
-        variables = self.generator.trainable_variables
+        variables = self.maker_variables()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([v.value for v in variables])
             sr = self.generator(lr, training=True)

@@ -331,3 +331,10 @@ def test_half_precision_scales_losses_and_agrees_with_single():
     for term in ("l1", "gradient_penalty", "generator_gradient_norm"):
         single, half = (results[p][term] for p in ("float32", "mixed_float16"))
         assert half == pytest.approx(single, rel=0.05), term
+
+
+def test_networks_without_weights_get_those_of_the_papers_patches():
+    model = Cpce(CpceGenerator(), CpceCritic(), None, CpceObjective(perceptual=0))
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    assert model.generator.count_params() == 62_016
+    assert model.critic.count_params() == 17_923_521
