@@ -112,7 +112,7 @@ def shards(tmp_path_factory) -> Path:
     return make_shards(tmp_path_factory.mktemp("data") / "shards", splits)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shard_maker():
     """The function itself, for tests that need other folders."""
     return make_shards

@@ -1,5 +1,7 @@
 """What comes out of shards, in which order, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -128,3 +130,64 @@ def test_damaged_shards_are_refused_by_name(shard_maker, tmp_path, damage):
         path.unlink()
     with pytest.raises(CorruptArtefactError, match=r"b\.tfrecord"):
         Shards.open(folder)
+
+
+@pytest.fixture(scope="module")
+def folded(shard_maker, tmp_path_factory):
+    """Four subjects in three folds, all stored as patches."""
+    folder = shard_maker(
+        tmp_path_factory.mktemp("folds") / "x", dict.fromkeys(("a", "b", "c", "d"), "train")
+    )
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["split_rule"] = {"folds": 3}
+    for shard, fold in zip(manifest["shards"], (0, 1, 2, 2), strict=True):
+        shard["fold"] = fold
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("fold", "test", "val", "train"),
+    [(0, ["a"], ["b"], ["c", "d"]), (1, ["b"], ["c", "d"], ["a"]), (2, ["c", "d"], ["a"], ["b"])],
+)
+def test_a_fold_is_chosen_on_reading(folded, fold, test, val, train):
+    manifest = Shards.open(folded, fold=fold).manifest
+    assert [manifest.subjects(split) for split in ("test", "val", "train")] == [test, val, train]
+    # Whoever is tested comes back as whole slices.
+    lr, hr = image_pair(test[0], 0)
+    first = next(Shards.open(folded, fold=fold).slices("test"))
+    np.testing.assert_array_equal(first.lr, lr)
+    np.testing.assert_array_equal(first.hr, hr)
+
+
+def test_without_a_fold_everybody_trains(folded):
+    assert Shards.open(folded).manifest.subjects("train") == ["a", "b", "c", "d"]
+
+
+def test_a_fold_that_is_not_there_is_refused(folded, shards):
+    with pytest.raises(ConfigError, match="no fold 3: it was prepared with 3 folds"):
+        Shards.open(folded, fold=3)
+    with pytest.raises(ConfigError, match="with no folds"):
+        Shards.open(shards, fold=0)
+
+
+def test_flips_mirror_both_images_alike_and_follow_from_seed_and_epoch(shards):
+    plain = epochs_of(shards, 8, 1, range(2))
+    flipped = epochs_of(shards, 8, 1, range(2), flips=True)
+    again = epochs_of(shards, 8, 1, range(1, 2), flips=True)
+    seen = set()
+    for epoch, mirrored in zip(plain, flipped, strict=True):
+        for (lr, hr), (lr_mirrored, hr_mirrored) in zip(epoch, mirrored, strict=True):
+            for images in zip(lr, hr, lr_mirrored, hr_mirrored, strict=True):
+                low, high, low_mirrored, high_mirrored = (image[..., 0] for image in images)
+                ways = [
+                    axes
+                    for axes in ((), (0,), (1,), (0, 1))
+                    if np.array_equal(np.flip(high, axes), high_mirrored)
+                ]
+                assert len(ways) == 1
+                np.testing.assert_array_equal(np.flip(low, ways[0]), low_mirrored)
+                seen.add(ways[0])
+    assert seen == {(), (0,), (1,), (0, 1)}
+    for (lr, _), (lr_again, _) in zip(flipped[1], again[0], strict=True):
+        np.testing.assert_array_equal(lr, lr_again)
