@@ -75,7 +75,9 @@ class Bar:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._progress.stop()
+        # Rich ends even a bar that it never drew with an empty line.
+        if not self._progress.disable:
+            self._progress.stop()
 
     def advance(self, done: int, terms: Mapping[str, float]) -> None:
         """Show that ``done`` steps of the epoch are finished."""

@@ -196,9 +196,10 @@ def progress_bar(verb: str) -> Iterator[Callable[[int, int, str], None]]:
         TextColumn("{task.description}"),
     )
     console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    if not console.is_terminal:
+        yield lambda done, total, name: None
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
 
         def advance(done: int, total: int, name: str) -> None:
