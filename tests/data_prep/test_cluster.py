@@ -25,7 +25,6 @@ def free_port() -> int:
 @pytest.fixture
 def cluster(tmp_path):
     """A scheduler and two worker processes, as a person would start them."""
-    pytest.importorskip("distributed")
     address = f"tcp://127.0.0.1:{free_port()}"
     environment = os.environ | {"DASK_DISTRIBUTED__ADMIN__LOG_FORMAT": "%(message)s"}
     commands = [
@@ -67,7 +66,6 @@ def test_a_dask_cluster_makes_the_same_bytes(cluster, tmp_path):
 
 
 def test_no_scheduler_is_an_environment_fault(monkeypatch):
-    pytest.importorskip("distributed")
     monkeypatch.setattr("data_prep.cluster.CONNECT_SECONDS", 0.3)
     address = f"tcp://127.0.0.1:{free_port()}"
     with (

@@ -189,7 +189,6 @@ def test_inspect_shows_the_input_and_draws_it(shards, tmp_path, run):
 
 
 def test_dask_without_a_scheduler_is_code_5(scans, tmp_path, run, monkeypatch):
-    pytest.importorskip("distributed")
     monkeypatch.setattr("data_prep.cluster.CONNECT_SECONDS", 0.2)
     code, _, stderr = run("prepare", scans, "-o", tmp_path / "out", "--dask", "tcp://127.0.0.1:9")
     assert code == 5
