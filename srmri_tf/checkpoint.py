@@ -17,6 +17,16 @@ from data_prep.atomic import atomic_file
 from data_prep.errors import CorruptArtefactError
 
 _META = "meta"
+# What zipfile and NumPy raise on archives that claim to be encrypted, of the future, or broken.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -40,7 +50,7 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         meta = json.loads(bytes(arrays.pop(_META)))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGE as error:
         raise CorruptArtefactError(
             f"is not a whole checkpoint ({error})",
             path=path,

@@ -487,8 +487,9 @@ def test_interrupting_before_the_first_note_leaves_nothing(scans, tmp_path, monk
 
 
 def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
-    for number in range(8):
-        save(tmp_path / "scans" / f"s{number}.nii.gz", phantom((128, 128, 60), number))
+    save(tmp_path / "scans" / "s0.nii.gz", phantom((128, 128, 60), 0))
+    for number in range(1, 80):  # seconds of work: the signal must find some left
+        os.link(tmp_path / "scans" / "s0.nii.gz", tmp_path / "scans" / f"s{number}.nii.gz")
     code = "from srmri_tf.cli import main; main()"
     command = [sys.executable, "-c", code, "prepare", str(tmp_path / "scans")]
     command += ["-o", str(tmp_path / "out"), "--workers", "2"]

@@ -27,7 +27,7 @@ def test_arrays_and_meta_come_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["c.npz"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_flipped_byte_is_refused_or_harmless(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("flip") / "c.npz"
