@@ -494,7 +494,13 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
     command = [sys.executable, "-c", code, "prepare", str(tmp_path / "scans")]
     command += ["-o", str(tmp_path / "out"), "--workers", "2"]
     process = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background jobs inherit an ignored SIGINT; the user's terminal does not ignore.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list((tmp_path / "out" / ".progress").glob("*.tfrecord.json")):
         time.sleep(0.01)
