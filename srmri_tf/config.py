@@ -21,7 +21,8 @@ class Schedule(_Section):
     Args:
         epochs: Epochs of adversarial training.
         learning_rate: Rate of the first epochs.
-        decay_from: Fraction of ``epochs`` after which the rate falls linearly towards zero.
+        decay_from: Fraction of the warm-up's and of the adversarial epochs after which their rate
+            falls linearly towards zero.
         warmup_epochs: Epochs of generator training on mean L1 alone, before anything else.
         warmup_learning_rate: The rate of those.
         critic_epochs: Epochs of critic training alone, after the warm-up.
@@ -60,14 +61,18 @@ class Schedule(_Section):
         """
         phase = self.phase(epoch)
         if phase == "content":
-            return self.warmup_learning_rate
+            return self.warmup_learning_rate * self._decay(epoch, self.warmup_epochs)
         if phase == "critic":
             return self.learning_rate
         done = epoch - self.warmup_epochs - self.critic_epochs
-        start = self.decay_from * self.epochs
-        if done < start or start == self.epochs:
-            return self.learning_rate
-        return self.learning_rate * (1 - (done - start) / (self.epochs - start))
+        return self.learning_rate * self._decay(done, self.epochs)
+
+    def _decay(self, done: int, epochs: int) -> float:
+        """What is left of a phase's rate after ``done`` of its epochs."""
+        start = self.decay_from * epochs
+        if done < start or start == epochs:
+            return 1.0
+        return 1 - (done - start) / (epochs - start)
 
 
 class Optimizer(_Section):

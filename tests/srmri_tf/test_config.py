@@ -21,12 +21,12 @@ def test_the_papers_learning_rates():
     assert rate(99) == pytest.approx(2e-6)
 
 
-def test_phases_follow_each_other_and_the_decay_counts_adversarial_epochs():
-    schedule = Schedule(epochs=4, warmup_epochs=2, critic_epochs=1, learning_rate=1.0)
-    assert [schedule.phase(e) for e in range(7)] == ["content"] * 2 + ["critic"] + [
-        "adversarial"
-    ] * 4
-    assert [schedule.rate(e) for e in range(7)] == [1e-3, 1e-3, 1.0, 1.0, 1.0, 1.0, 0.5]
+def test_phases_follow_each_other_and_each_decays_by_itself():
+    schedule = Schedule(epochs=4, warmup_epochs=4, critic_epochs=1, learning_rate=1.0)
+    phases = [schedule.phase(e) for e in range(9)]
+    assert phases == ["content"] * 4 + ["critic"] + ["adversarial"] * 4
+    rates = [schedule.rate(e) for e in range(9)]
+    assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 1.0, 1.0, 1.0, 1.0, 0.5]
 
 
 @pytest.mark.parametrize(
