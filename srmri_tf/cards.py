@@ -1,0 +1,224 @@
+"""Model cards: what a trained network is, was shown, reaches, and must not be used for.
+
+A card is a TOML file beside the weights. Its figures are computed from shards and evaluations
+(`srmri_tf.cardmaker`), never typed.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from data_prep.errors import CorruptArtefactError
+from data_prep.schema import Degradation
+
+FAR = 1.5
+"""How many times above the largest or below the smallest value met in training is far away."""
+
+PERCENTILES = (10, 50, 90, 99)
+
+LIMITS = (
+    "Not a diagnostic device: no clinical use, no decision about a patient.",
+    "It can invent detail, and it can smooth real detail away, lesions included.",
+    "Made for slices whose k-space was cut to the central half of each axis, and nothing else: "
+    "not for blur, noise, motion or thick slices.",
+    "Measured on few subjects of one data set; on other scanners, sequences, ages and diseases "
+    "it is untested.",
+)
+
+Interval = tuple[float, float]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Section):
+    """What a network was trained on.
+
+    Args:
+        title: Name of the data set.
+        licence: Terms of the data.
+        attribution: Whom to name, and where the data are.
+        subjects: Number of subjects trained on.
+        scans: Number of scans of them.
+        slices: Number of slices of those.
+        manifest_sha256: Of the shards' manifest, which lists every scan with its SHA-256.
+    """
+
+    title: str
+    licence: str
+    attribution: str
+    subjects: int = Field(ge=1)
+    scans: int = Field(ge=1)
+    slices: int = Field(ge=1)
+    manifest_sha256: str
+
+
+class Score(_Section):
+    """One measure of the network's output beside its input's.
+
+    Args:
+        input: Mean over subjects of the low-resolution input.
+        output: The same of the network's output.
+        gain: Mean over subjects of the paired differences.
+        ci95: 95 % bootstrap interval of the gain over subjects; None for a single subject.
+    """
+
+    input: float
+    output: float
+    gain: float
+    ci95: Interval | None = None
+
+
+class Measured(_Section):
+    """Gains on subjects that the network, or its like, was not trained on.
+
+    Args:
+        protocol: ``crossval``: networks of the same recipe, each measured on the fold it was not
+            shown; ``evaluation``: this network on held-out subjects.
+        command: What measured it.
+        data: What it was measured on.
+        subjects: Number of subjects measured on.
+        slices: Number of slices of them.
+        psnr: In dB, range 1.
+        ssim: Gaussian 11x11, range 1.
+        psnr_consistent: PSNR with the measured centre of k-space put back; None if not measured.
+        ssim_consistent: The same of SSIM.
+    """
+
+    protocol: Literal["crossval", "evaluation"]
+    command: str
+    data: str
+    subjects: int = Field(ge=1)
+    slices: int = Field(ge=1)
+    psnr: Score
+    ssim: Score
+    psnr_consistent: Score | None = None
+    ssim_consistent: Score | None = None
+
+
+class Ranges(_Section):
+    """The smallest and the largest value met in training.
+
+    Args:
+        in_plane_mm: Spacing of the high-resolution pixels, of rows and columns together.
+        slice_mm: Spacing of the slices.
+        intensity: Of each volume's `head_statistics`, by name.
+    """
+
+    in_plane_mm: Interval
+    slice_mm: Interval
+    intensity: Mapping[str, Interval]
+
+    def departures(
+        self, in_plane_mm: Sequence[float], slice_mm: float, intensity: Mapping[str, float]
+    ) -> list[str]:
+        """What is far from everything met in training, a clause each; empty if nothing is.
+
+        Args:
+            in_plane_mm: Row and column spacing of the sharpened grid.
+            slice_mm: Spacing of its slices.
+            intensity: `head_statistics` of the volume.
+        """
+        found = [("in-plane spacing", value, self.in_plane_mm, " mm") for value in in_plane_mm]
+        found.append(("slice spacing", slice_mm, self.slice_mm, " mm"))
+        found += [
+            (f"{name} of the head's intensities", intensity[name], bounds, " of the maximum")
+            for name, bounds in self.intensity.items()
+            if name in intensity
+        ]
+        clauses = [
+            f"{what} {value:.3g}{unit}, but {low:.3g} to {high:.3g} in training"
+            for what, value, (low, high), unit in found
+            if not low / FAR <= value <= high * FAR
+        ]
+        return list(dict.fromkeys(clauses))
+
+
+class ModelCard(_Section):
+    """All that is said of a shipped network.
+
+    Args:
+        name: What ``--model`` takes.
+        kind: ``cpce`` or ``circle``.
+        contrast: Of the training scans, such as T2.
+        title: What it is, in a line.
+        sha256: Of the weights (`srmri_tf.metadata.digest`).
+        degradation: How its low-resolution images were made.
+        data: What it was trained on.
+        measured: What it gains; None if nothing was measured.
+        ranges: What it met in training.
+        recipe: Its resolved settings, themselves a valid recipe.
+        commands: What trains it again, line by line.
+        limits: What it must not be used for.
+    """
+
+    name: str
+    kind: Literal["cpce", "circle"]
+    contrast: str
+    title: str
+    sha256: str
+    degradation: Degradation
+    data: Data
+    measured: Measured | None = None
+    ranges: Ranges
+    recipe: dict[str, Any]
+    commands: tuple[str, ...]
+    limits: tuple[str, ...] = LIMITS
+
+
+def head_statistics(volume: np.ndarray) -> dict[str, float]:
+    """Mean and percentiles of a head's voxels, as parts of the volume's maximum.
+
+    The head is every voxel above a tenth of the 99th percentile of the positive ones: air is left
+    out whatever the scale, and a few very bright voxels do not move the threshold.
+
+    Args:
+        volume: Any shape and scale, finite.
+
+    Returns:
+        ``mean``, ``p10``, ``p50``, ``p90`` and ``p99``; empty if no voxel is positive.
+    """
+    positive = np.asarray(volume, np.float32)
+    positive = positive[positive > 0]
+    if not positive.size:
+        return {}
+    head = positive[positive > 0.1 * np.percentile(positive, 99)] / positive.max()
+    values = np.percentile(head, PERCENTILES)
+    named = {f"p{p}": float(v) for p, v in zip(PERCENTILES, values, strict=True)}
+    return {"mean": float(head.mean(dtype=np.float64)), **named}
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a card.
+
+    Raises:
+        CorruptArtefactError: It is missing, not TOML, or says something it must not.
+    """
+    try:
+        return parse_card(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        reason = "; ".join(str(error).split("\n"))[:300]
+        raise CorruptArtefactError(
+            f"is not a model card ({reason})", path=path, remedy="Install the package again"
+        ) from None
+
+
+def parse_card(said: Mapping[str, Any]) -> ModelCard:
+    """A card from what TOML or JSON says.
+
+    Raises:
+        ValidationError: Something is missing, unknown or of another type.
+    """
+    return ModelCard.model_validate(said)
+
+
+def to_toml(card: ModelCard) -> str:
+    """The card as TOML, which `read_card` reads."""
+    import tomli_w
+
+    return tomli_w.dumps(card.model_dump(exclude_none=True, mode="json"))

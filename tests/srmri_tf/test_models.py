@@ -1,0 +1,81 @@
+"""One network, whatever it is kept in."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError
+from srmri_tf.config import CircleConfig, CpceConfig
+from srmri_tf.models import load_network, meaning, reach
+from srmri_tf.runs import MODELS, Run
+
+from .test_evaluate import make_run
+
+RNG = np.random.default_rng(0)
+
+
+def test_a_run_is_a_network(tmp_path):
+    run = make_run(tmp_path / "run", gain=1.0)
+    network = load_network(run)
+    assert (network.name, network.kind, network.halo, network.multiple) == ("run", "cpce", 8, 1)
+    assert network.degradation.keep == 0.25
+    assert network.card is None
+    lr = RNG.random((3, 21, 34), np.float32)
+    expected = Run(run).generator()(lr[..., None]).numpy()[..., 0]
+    np.testing.assert_allclose(network.sharpen(lr), expected, atol=1e-6)
+    assert load_network(run).sha256 == network.sha256
+    assert load_network(make_run(tmp_path / "b" / "run", gain=1.0)).sha256 != network.sha256
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "does not say which degradation"),
+        ({"degradation": {"keep": 0.25, "keep_by": "axis"}}, r"0\.25 of k-space by axis"),
+        ({"degradation": {"keep": 0.5, "keep_by": "area"}}, r"0\.5 of k-space by area"),
+    ],
+)
+def test_a_degradation_that_is_unknown_or_not_twofold_is_refused(tmp_path, parameters, message):
+    run = make_run(tmp_path / "run", parameters=parameters)
+    with pytest.raises(BadInputError, match=message):
+        load_network(run)
+
+
+def test_half_of_each_axis_is_a_quarter_of_the_area(tmp_path):
+    run = make_run(tmp_path / "run", parameters={"degradation": {"keep": 0.5, "keep_by": "axis"}})
+    assert load_network(run).degradation.keep_by == "axis"
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({}))
+    for path in (tmp_path, tmp_path / "config.json", tmp_path / "absent"):
+        with pytest.raises(BadInputError, match="not a training run"):
+            load_network(path)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CpceConfig(generator={"shortcut": True}),
+        CircleConfig(),
+        CircleConfig(generator={"first_stride": 1}),
+    ],
+    ids=["cpce", "circle", "circle at full size"],
+)
+def test_the_halo_is_exactly_as_far_as_the_network_looks(config):
+    """One pixel is changed: what changes in the result lies within the halo, and reaches it."""
+    halo, multiple = reach(config.model, meaning(config))
+    generator = MODELS[config.model].build_generator(config, "float32")
+    for variable in generator.variables:  # all positive: no ReLU hides a dependence
+        variable.assign(np.full(variable.shape, 1 / np.prod(variable.shape[:-1]), np.float32))
+    found = 0
+    for shift in range(multiple):
+        where = 48 + shift
+        image = np.ones((1, 96, 96, 1), np.float32)
+        changed = image.copy()
+        changed[0, where, where] = 1e6
+        difference = np.abs(generator(changed).numpy() - generator(image).numpy())[0, ..., 0]
+        rows, columns = np.nonzero(difference)
+        found = max(found, *(abs(rows - where)), *(abs(columns - where)))
+    assert found == halo
