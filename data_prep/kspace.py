@@ -10,6 +10,8 @@ import numpy as np
 
 from data_prep.schema import Degradation
 
+_HALF = Degradation()
+
 
 def kept_box(shape: tuple[int, int], degradation: Degradation) -> tuple[slice, slice]:
     """The rows and columns of a centred k-space that are kept; DC is at index n // 2.
@@ -91,6 +93,76 @@ def reconstruct_kept(kspace: np.ndarray, degradation: Degradation) -> np.ndarray
     return _real_image(_centred_inverse(kept), degradation)
 
 
+def upsampled(images: np.ndarray) -> np.ndarray:
+    """Zero-fill k-space to twice the matrix: the same field of view on a grid twice as fine.
+
+    Pixel (2m, 2n) of the result is pixel (m, n) of the input, so (0, 0) stays where it is, the
+    intensities are kept, and nothing is invented. The outermost (Nyquist) line of an even matrix
+    stands for both signs of its frequency: half of it goes to either end, which keeps the image
+    real.
+
+    Args:
+        images: ``(..., H, W)`` real, in any scale.
+
+    Returns:
+        ``(..., 2H, 2W)`` float32; truncated k-space rings, also below zero.
+    """
+    import scipy.fft
+
+    images = np.asarray(images, np.float32)
+    height, width = images.shape[-2:]
+    half = scipy.fft.rfft(images, axis=-1)  # frequencies 0, 1, ... of each row
+    if width % 2 == 0:
+        half[..., -1] /= 2  # irfft adds the mirror image, the other half
+    half = scipy.fft.fft(half, axis=-2, overwrite_x=True)
+    tall = np.zeros((*half.shape[:-2], 2 * height, half.shape[-1]), np.complex64)
+    above, below = (height + 1) // 2, (height - 1) // 2
+    tall[..., :above, :] = half[..., :above, :]
+    tall[..., 2 * height - below :, :] = half[..., height - below :, :]
+    if height % 2 == 0:
+        tall[..., above, :] = half[..., above, :] / 2
+        tall[..., -above, :] = tall[..., above, :]
+    tall = scipy.fft.ifft(tall, axis=-2, overwrite_x=True)
+    fine = scipy.fft.irfft(tall, n=2 * width, axis=-1, overwrite_x=True)
+    fine *= np.float32(4)  # the inverse transform divides by four times as many samples
+    return fine
+
+
+def consistent(
+    images: np.ndarray, measured: np.ndarray, degradation: Degradation = _HALF
+) -> np.ndarray:
+    """Put the measured samples of k-space back into images that a network has changed.
+
+    Inside the kept box the result has the spectrum of ``measured``, outside it that of
+    ``images``. An even box reaches one line further below DC than above. A real image holds that
+    line's samples at half their strength, mixed with their unmeasured mirror image, so it is not
+    put back.
+
+    Args:
+        images: ``(..., H, W)`` real.
+        measured: ``(..., H, W)`` real, in the same scale: `zero_filled` or `upsampled`.
+        degradation: Decides the box; by default half of each axis.
+
+    Returns:
+        ``(..., H, W)`` float32; applied twice it gives the same.
+    """
+    import scipy.fft
+
+    images = np.asarray(images, np.float32)
+    height, width = images.shape[-2:]
+    rows, columns = (
+        _reach(kept, n)
+        for kept, n in zip(kept_box((height, width), degradation), (height, width), strict=True)
+    )
+    change = scipy.fft.rfft(np.asarray(measured, np.float32) - images, axis=-1)
+    change = scipy.fft.fft(change[..., : columns + 1], axis=-2, overwrite_x=True)
+    change[..., rows + 1 : height - rows, :] = 0
+    change = scipy.fft.ifft(change, axis=-2, overwrite_x=True)
+    result = scipy.fft.irfft(change, n=width, axis=-1, overwrite_x=True)
+    result += images
+    return result
+
+
 def magnitude(images: np.ndarray) -> np.ndarray:
     """Absolute value, float32.
 
@@ -114,6 +186,12 @@ def _centred(size: int, fraction: float) -> slice:
     kept = min(max(kept, 1), size)
     start = size // 2 - kept // 2
     return slice(start, start + kept)
+
+
+def _reach(kept: slice, size: int) -> int:
+    """The highest frequency that is kept with its mirror image."""
+    whole = kept.stop - kept.start == size
+    return size // 2 if whole else min(size // 2 - kept.start, kept.stop - 1 - size // 2)
 
 
 def _unshifted(kept: slice, size: int) -> tuple[slice, slice]:

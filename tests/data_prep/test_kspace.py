@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.kspace import kept_box, magnitude, reconstruct, reconstruct_kept, zero_filled
+from data_prep.kspace import (
+    consistent,
+    kept_box,
+    magnitude,
+    reconstruct,
+    reconstruct_kept,
+    upsampled,
+    zero_filled,
+)
 from data_prep.schema import Degradation
 
 HALF = Degradation()
@@ -134,3 +142,93 @@ def test_measured_kspace_gives_the_image_it_was_made_from(shape):
     np.testing.assert_allclose(reconstruct_kept(kspace, HALF), zero_filled(image, HALF), atol=1e-5)
     real = Degradation(lr="real")
     np.testing.assert_allclose(reconstruct_kept(kspace, real), zero_filled(image, real), atol=1e-5)
+
+
+def interpolated(image: np.ndarray) -> np.ndarray:
+    """Twice the matrix by the definition: the trigonometric polynomial, term by term."""
+    for axis in (0, 1):
+        n = image.shape[axis]
+        spectrum = np.fft.fft(image, axis=axis)
+        where = np.arange(2 * n) / 2
+        terms = []
+        for k in range(n):
+            signed = k if k < n / 2 else k - n
+            wave = np.exp(2j * np.pi * signed * where / n)
+            # At half the sampling rate both signs fit the samples: the real mean of both.
+            wave = wave.real if 2 * k == n else wave
+            terms.append(np.multiply.outer(np.take(spectrum, k, axis), wave))
+        image = np.moveaxis(sum(terms) / n, -1, axis)
+    return image.real
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(1, 17), width=st.integers(1, 17), seed=st.integers(0, 99))
+def test_upsampling_is_trigonometric_interpolation(height, width, seed):
+    image = np.random.default_rng(seed).random((height, width))
+    fine = upsampled(image)
+    assert fine.dtype == np.float32
+    np.testing.assert_allclose(fine, interpolated(image), atol=3e-6)
+    np.testing.assert_allclose(fine[::2, ::2], image, atol=3e-6)  # no pixel moves
+
+
+def test_upsampling_is_zero_filling_of_the_centred_spectrum():
+    # Odd sides have no Nyquist line, so this is padding and nothing else.
+    image = np.random.default_rng(5).random((9, 13))
+    spectrum = np.fft.fftshift(np.fft.fft2(image))
+    padded = np.zeros((18, 26), complex)
+    padded[9 - 4 : 9 + 5, 13 - 6 : 13 + 7] = spectrum
+    expected = 4 * np.fft.ifft2(np.fft.ifftshift(padded))
+    np.testing.assert_allclose(expected.imag, 0, atol=1e-12)
+    np.testing.assert_allclose(upsampled(image), expected.real, atol=2e-6)
+
+
+def test_upsampling_a_stack_and_a_flat_image():
+    images = np.random.default_rng(6).random((2, 3, 8, 7)).astype(np.float32)
+    stack = upsampled(images)
+    assert stack.shape == (2, 3, 16, 14)
+    np.testing.assert_allclose(stack[1, 2], upsampled(images[1, 2]), atol=1e-6)
+    np.testing.assert_allclose(upsampled(np.full((6, 5), 7.0)), 7, atol=1e-5)
+
+
+def inside(shape: tuple[int, int], degradation: Degradation) -> np.ndarray:
+    """Where a centred spectrum is measured together with its mirror image."""
+    box = kept_box(shape, degradation)
+    frequencies = [np.arange(n) - n // 2 for n in shape]
+    kept = [
+        np.isin(f, f[part]) & np.isin(np.where(2 * f == -n, f, -f), f[part])
+        for f, part, n in zip(frequencies, box, shape, strict=True)
+    ]
+    return np.logical_and.outer(*kept)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 24),
+    width=st.integers(1, 24),
+    keep=st.floats(0.01, 1),
+    by=st.sampled_from(["area", "axis"]),
+    seed=st.integers(0, 99),
+)
+def test_consistency_replaces_the_samples_inside_the_box_only(height, width, keep, by, seed):
+    degradation = Degradation(keep=keep, keep_by=by)
+    sharp, low = np.random.default_rng(seed).random((2, height, width))
+    result = consistent(sharp, low, degradation)
+    assert result.dtype == np.float32
+    found, theirs, measured = (np.fft.fftshift(np.fft.fft2(x)) for x in (result, sharp, low))
+    expected = np.where(inside((height, width), degradation), measured, theirs)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(consistent(result, low, degradation), result, atol=2e-6)
+
+
+@pytest.mark.parametrize("shape", [(16, 12), (15, 11)])
+def test_the_scan_comes_back_from_an_image_made_consistent_with_it(shape):
+    # What a scanner would measure of the result is what it measured of the scan.
+    scan = np.random.default_rng(7).random(shape)
+    sharp = np.random.default_rng(8).random((2 * shape[0], 2 * shape[1]))
+    result = consistent(sharp, upsampled(scan))
+    spectrum = np.fft.fftshift(np.fft.fft2(result)) / 4
+    mine = np.fft.fftshift(np.fft.fft2(scan))
+    reach = [(m - 1) // 2 for m in shape]  # all but an even matrix's Nyquist line
+    large = tuple(slice(m - r, m + r + 1) for m, r in zip(shape, reach, strict=True))
+    small = tuple(slice(m // 2 - r, m // 2 + r + 1) for m, r in zip(shape, reach, strict=True))
+    np.testing.assert_allclose(spectrum[large], mine[small], atol=1e-4)
