@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from isal import igzip
+from isal import isal_zlib
 
 from data_prep.atomic import atomic_file
 from data_prep.errors import BadInputError
@@ -19,8 +19,9 @@ from data_prep.nifti_header import (
     spatial_shape,
     unpacked_size,
     voxel_offset,
+    wide_enough,
 )
-from data_prep.unpack import MAGIC, head, unpack
+from data_prep.unpack import GZIP, MAGIC, head, unpack
 
 SUFFIXES = (".nii", ".nii.gz")
 
@@ -105,7 +106,7 @@ def read(path: Path) -> NiftiImage:
     return NiftiImage(voxels, best_affine(header, path), header, hashlib.sha256(raw).hexdigest())
 
 
-def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header) -> None:
+def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header, *, widen: bool = False) -> str:
     """Write voxels under an existing header: geometry, codes, units, description stay as they are.
 
     Integer files stay integer, with their own slope and intercept: values are rounded and
@@ -114,7 +115,12 @@ def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header) -> None:
     Args:
         path: ``.nii`` or ``.nii.gz``.
         voxels: ``(X, Y, Z)`` in the storage order of the header's own scan.
-        header: The header of that scan, as `read` returned it.
+        header: The header of that scan, as `read` returned it, or one derived from it.
+        widen: Give integers more bits where the largest value needs them, instead of clipping
+            it. Unsigned types still end at zero.
+
+    Returns:
+        SHA-256 of the file.
 
     Raises:
         EnvironmentFault: The file cannot be written.
@@ -124,17 +130,33 @@ def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header) -> None:
     kept["dim"] = (3, *voxels.shape, 1, 1, 1, 1)
     kept["magic"] = b"n+1" if kept["sizeof_hdr"] == 348 else b"n+2"
     kept["vox_offset"] = int(kept["sizeof_hdr"]) + 4
-    dtype = kept.get_data_dtype()
     slope, inter = intensity_slope(header, path)
-    stored = (np.asarray(voxels, np.float64) - inter) / slope
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        stored = np.clip(np.rint(stored), limits.min, limits.max)
-    content = kept.binaryblock + b"\0\0\0\0" + stored.astype(dtype).tobytes(order="F")
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(
-            igzip.compress(content, mtime=0) if path.name.endswith(".gz") else content
-        )
+    if widen:
+        ends = [(float(end) - inter) / slope for end in (voxels.min(), voxels.max())]
+        kept.set_data_dtype(wide_enough(kept.get_data_dtype(), min(ends), max(ends)))
+    stored = _stored(voxels, kept.get_data_dtype(), slope, inter)
+    parts = [kept.binaryblock + b"\0\0\0\0", stored.ravel(order="F").view(np.uint8).data]
+    if path.name.endswith(".gz"):
+        packer = isal_zlib.compressobj(wbits=GZIP)  # a gzip member without name or time
+        parts = [*map(packer.compress, parts), packer.flush()]
+    checksum = hashlib.sha256()
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        for part in parts:
+            checksum.update(part)
+            file.write(part)
+    return checksum.hexdigest()
+
+
+def _stored(voxels: np.ndarray, dtype: np.dtype, slope: float, inter: float) -> np.ndarray:
+    """Intensities as a file holds them, in Fortran order; a slice in double precision at a time."""
+    stored = np.empty(voxels.shape, dtype, order="F")
+    for k in range(voxels.shape[2]):
+        values = (np.asarray(voxels[:, :, k], np.float64) - inter) / slope
+        if np.issubdtype(dtype, np.integer):
+            limits = np.iinfo(dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
+        stored[:, :, k] = values
+    return stored
 
 
 def _read(path: Path, length: int = -1) -> tuple[bytes, int]:

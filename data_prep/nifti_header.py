@@ -160,3 +160,59 @@ def best_affine(header: nib.Nifti1Header, path: Path) -> np.ndarray:
         )
     scale = _TO_MM.get(int(header["xyzt_units"]) & 7, 1.0)
     return np.diag([scale, scale, scale, 1.0]) @ affine
+
+
+def slice_axis(header: nib.Nifti1Header) -> int | None:
+    """The stored axis that the file says its slices lie across; None if it does not say."""
+    return header.get_dim_info()[2]
+
+
+def refined(header: nib.Nifti1Header, axes: tuple[int, int]) -> nib.Nifti1Header:
+    """The header of the same volume on a grid twice as fine along two axes.
+
+    The centre of the first voxel stays where it is, so sform and qform lose half of those voxel
+    sizes and nothing else; halving is exact. Their codes stay.
+
+    Args:
+        header: Of the volume as it was.
+        axes: Which stored axes get twice as many voxels.
+    """
+    fine = header.copy()
+    for axis in axes:
+        fine["pixdim"][axis + 1] /= 2
+        for row in ("srow_x", "srow_y", "srow_z"):
+            fine[row][axis] /= 2
+    if slice_axis(header) in axes:  # the order in time was that of slices which are no more
+        for field in ("slice_start", "slice_end", "slice_code", "slice_duration"):
+            fine[field] = 0
+    return fine
+
+
+def of_floats(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """The same header for a map of other quantities: float32, no slope, no display range."""
+    other = header.copy()
+    other.set_data_dtype(np.float32)
+    other["scl_slope"], other["scl_inter"] = 1, 0
+    other["cal_min"], other["cal_max"] = 0, 0
+    return other
+
+
+def wide_enough(dtype: np.dtype, low: float, high: float) -> np.dtype:
+    """The smallest type of a kind, no smaller than ``dtype``, that holds a range when rounded.
+
+    Args:
+        dtype: What the file holds now; only integers are ever widened.
+        low: The smallest value; of no account for unsigned integers, which end at zero.
+        high: The largest value.
+
+    Returns:
+        Unsigned or signed integers of more bytes; float64 where even 8 bytes are too few.
+    """
+    if dtype.kind not in "iu":
+        return dtype
+    for size in (1, 2, 4, 8):
+        limits = np.iinfo(f"{dtype.kind}{size}")
+        holds = np.rint(high) <= limits.max and (dtype.kind == "u" or np.rint(low) >= limits.min)
+        if size >= dtype.itemsize and holds:
+            return np.dtype(f"{dtype.kind}{size}")
+    return np.dtype(np.float64)

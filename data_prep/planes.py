@@ -13,6 +13,8 @@ sagittal  superior anterior    patient's left       first
 ========= ======== =========== ==================== ==========================
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -49,17 +51,8 @@ def to_ras(voxels: np.ndarray, affine: np.ndarray, path: Path) -> tuple[np.ndarr
     Raises:
         BadInputError: Two axes of the volume lie along the same direction.
     """
-    try:
-        orientation = nib.io_orientation(affine)
-        if np.isnan(orientation).any():
-            raise OrientationError("an axis is missing")
-        turned = nib.apply_orientation(voxels, orientation)
-    except OrientationError as error:
-        raise BadInputError(
-            f"has an orientation that cannot be brought to RAS+ ({error})",
-            path=path,
-            remedy="Export the scan again",
-        ) from None
+    orientation = _orientation(affine, path)
+    turned = nib.apply_orientation(voxels, orientation)
     return turned, affine @ nib.orientations.inv_ornt_aff(orientation, voxels.shape)
 
 
@@ -116,3 +109,115 @@ def spacing(affine: np.ndarray, plane: AnatomicalPlane) -> tuple[float, float, f
     sizes = [round(float(size), 5) for size in voxel_sizes(affine)]
     slice_axis, row_axis, column_axis = _LAYOUT[plane]
     return sizes[row_axis], sizes[column_axis], sizes[slice_axis]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a stored volume falls into slices; nothing is turned, copied or moved.
+
+    Args:
+        plane: The plane the slices lie in.
+        axes: Which stored axes become slices, rows and columns.
+        against: Whether rows and columns run against the stored order.
+    """
+
+    plane: AnatomicalPlane
+    axes: tuple[int, int, int]
+    against: tuple[bool, bool]
+
+    def stack(self, voxels: np.ndarray) -> np.ndarray:
+        """The volume's slices as they are stored: ``(X, Y, Z)`` to ``(S, A, B)``, a view."""
+        return np.moveaxis(voxels, self.axes[0], 0)
+
+    def shown(self, stored: np.ndarray) -> np.ndarray:
+        """Slices as a person looks at them: ``(S, A, B)`` to ``(S, H, W)``, a view."""
+        images = stored.swapaxes(1, 2) if self._crosswise else stored
+        return images[:, self._steps[0], self._steps[1]]
+
+    def stored(self, shown: np.ndarray) -> np.ndarray:
+        """The inverse of `shown`, a view."""
+        images = shown[:, self._steps[0], self._steps[1]]
+        return images.swapaxes(1, 2) if self._crosswise else images
+
+    @property
+    def in_plane(self) -> tuple[int, int]:
+        """The two stored axes that are not the slices'."""
+        return min(self.axes[1:]), max(self.axes[1:])
+
+    @property
+    def _crosswise(self) -> bool:
+        return self.axes[1] > self.axes[2]
+
+    @property
+    def _steps(self) -> tuple[slice, slice]:
+        rows, columns = (slice(None, None, -1 if against else 1) for against in self.against)
+        return rows, columns
+
+
+def cut(
+    affine: np.ndarray,
+    path: Path | None = None,
+    plane: AnatomicalPlane | Literal["auto"] = "auto",
+    slice_axis: int | None = None,
+) -> Cut:
+    """Find out how a stored volume is to be cut, so that slices look as training saw them.
+
+    Args:
+        affine: ``(4, 4)``, stored indices to RAS+ mm.
+        path: Named in errors.
+        plane: The plane to cut along; ``auto`` takes the slices as they were acquired.
+        slice_axis: The stored axis that the file says its slices lie across, if it says so.
+
+    Raises:
+        BadInputError: Two axes of the volume lie along the same direction.
+    """
+    anatomical, signs = _orientation(affine, path).T
+    if plane == "auto":
+        across = _odd_one_out(affine) if slice_axis is None else slice_axis
+        plane = PLANES[int(anatomical[across])]
+    slices_at, rows_at, columns_at = (
+        int(np.flatnonzero(anatomical == axis)[0]) for axis in _LAYOUT[plane]
+    )
+    # Rows and columns run against RAS+, so an axis stored along RAS+ is to be reversed.
+    against = bool(signs[rows_at] > 0), bool(signs[columns_at] > 0)
+    return Cut(plane, (slices_at, rows_at, columns_at), against)
+
+
+def _odd_one_out(affine: np.ndarray) -> int:
+    """The stored axis whose spacing is unlike the two others', as pixels are mostly square.
+
+    Unlike `choose_plane` this finds the slices of a scan whose pixels are larger than its slices
+    are thick. Where all three differ it is the largest one's, where none does the axial one.
+    """
+    sizes = voxel_sizes(affine)
+    alike = [abs(a - b) <= _TIE * max(a, b) for a, b in _pairs(sizes)]
+    if sum(alike) == 1:
+        return alike.index(True)
+    if any(alike):
+        anatomical = _orientation(affine, None)[:, 0]
+        return int(np.flatnonzero(anatomical == PLANES.index("axial"))[0])
+    return int(np.argmax(sizes))
+
+
+def _pairs(sizes: Sequence[float]) -> list[tuple[float, float]]:
+    """For each axis the two others."""
+    return [(sizes[1], sizes[2]), (sizes[0], sizes[2]), (sizes[0], sizes[1])]
+
+
+def _orientation(affine: np.ndarray, path: Path | None) -> np.ndarray:
+    """(3, 2): the RAS+ axis that each stored axis is nearest to, and whether along it (1, -1).
+
+    Raises:
+        BadInputError: Two axes of the volume lie along the same direction.
+    """
+    try:
+        orientation = nib.io_orientation(affine)
+        if np.isnan(orientation).any():
+            raise OrientationError("an axis is missing")
+    except OrientationError as error:
+        raise BadInputError(
+            f"has an orientation that cannot be brought to RAS+ ({error})",
+            path=path,
+            remedy="Export the scan again",
+        ) from None
+    return orientation

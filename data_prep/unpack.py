@@ -9,7 +9,7 @@ from data_prep.errors import BadInputError
 
 MAGIC = b"\x1f\x8b"
 _ERROR = cast(type[Exception], isal_zlib.error)  # its stub says instance, not class
-_GZIP = 31  # zlib's window bits for a gzip member with header and CRC
+GZIP = 31  # zlib's window bits for a gzip member with header and CRC
 _CHUNK = 1 << 20
 _FETCH = "Fetch or compress the file again"
 
@@ -21,7 +21,7 @@ def head(packed: bytes, length: int, path: Path) -> bytes:
         BadInputError: The stream is damaged before that.
     """
     try:
-        return isal_zlib.decompressobj(wbits=_GZIP).decompress(packed, length)
+        return isal_zlib.decompressobj(wbits=GZIP).decompress(packed, length)
     except _ERROR as error:
         raise _damaged(error, path) from None
 
@@ -45,7 +45,7 @@ def unpack(packed: bytes, expected: int, slack: int, path: Path) -> bytes:
     room = expected + slack + 1
     rest = packed
     while rest.startswith(MAGIC):
-        member = isal_zlib.decompressobj(wbits=_GZIP)
+        member = isal_zlib.decompressobj(wbits=GZIP)
         try:
             while not member.eof:
                 part = member.decompress(rest, room)

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import time
 import tracemalloc
 
@@ -6,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_prep import nifti
+from data_prep import nifti, nifti_header
 from data_prep.errors import BadInputError
 from data_prep.pairs import slice_pairs
 from data_prep.schema import Parameters
@@ -155,3 +156,91 @@ def test_writing_keeps_slope_and_intercept(tmp_path):
     source = nifti.read(path)
     nifti.write(tmp_path / "out.nii", source.voxels, source.header)
     assert (tmp_path / "out.nii").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "high", "expected"),
+    [
+        ("u1", 255.4, "u1"),
+        ("u1", 256, "u2"),
+        ("u2", 70_000, "u4"),
+        ("i2", 32_767, "i2"),
+        ("i2", 32_768, "i4"),
+        ("i4", 1e12, "i8"),
+        ("u8", 1e30, "f8"),
+        ("f4", 1e30, "f4"),
+    ],
+)
+def test_bright_voxels_widen_integers_instead_of_being_clipped(tmp_path, dtype, high, expected):
+    source = nifti.read(save(tmp_path / "in.nii", np.zeros((3, 4, 5), dtype)))
+    voxels = np.zeros((3, 4, 5))
+    voxels[1, 2, 3] = high
+    nifti.write(tmp_path / "out.nii.gz", voxels, source.header, widen=True)
+    back = nib.load(tmp_path / "out.nii.gz")
+    assert back.get_data_dtype() == np.dtype(expected)
+    assert back.header["bitpix"] == 8 * np.dtype(expected).itemsize
+    np.testing.assert_allclose(back.get_fdata(), voxels, rtol=1e-7, atol=0.5)
+
+
+def test_widening_knows_slope_sign_and_byte_order(tmp_path):
+    assert nifti_header.wide_enough(np.dtype("i1"), -129, 5) == np.dtype("i2")
+    assert nifti_header.wide_enough(np.dtype("u1"), -129, 5) == np.dtype("u1")
+    header = nib.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    header["scl_slope"], header["scl_inter"] = -0.5, 10
+    voxels = np.full((2, 2, 2), 20_000.0)  # stored as (20000 - 10) / -0.5 = -39980
+    nifti.write(tmp_path / "out.nii", voxels, header, widen=True)
+    back = nib.load(tmp_path / "out.nii")
+    assert back.get_data_dtype() == np.dtype(">i4")
+    np.testing.assert_array_equal(back.get_fdata(), voxels)
+
+
+def test_writing_tells_the_files_checksum(tmp_path):
+    source = nifti.read(save(tmp_path / "in.nii"))
+    for name in ("out.nii", "out.nii.gz"):
+        said = nifti.write(tmp_path / name, source.voxels, source.header)
+        assert said == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("codes", [(1, 2), (4, 0), (0, 1)])
+@pytest.mark.parametrize("axes", [(0, 1), (0, 2), (1, 2)])
+def test_a_refined_header_is_the_same_place_on_a_finer_grid(codes, axes):
+    # sform and qform may differ: oblique, a reflection, another origin.
+    sform = np.array(
+        [[-0.9, 0.1, 0.2, 12.3], [0.1, 0.8, -0.3, -4.5], [0, 0.4, 2.9, 7], [0, 0, 0, 1]]
+    )
+    turn = nib.eulerangles.euler2mat(0.1, -0.2, 0.3)
+    qform = np.eye(4)
+    qform[:3, :3] = turn @ np.diag([-0.9, 0.9, 3.1])
+    qform[:3, 3] = 5, 6, 7
+    image = nib.Nifti1Image(np.zeros((4, 5, 6), np.float32), None)
+    image.set_qform(qform, codes[1], update_affine=False)
+    image.set_sform(sform, codes[0], update_affine=False)
+    header = image.header
+    fine = nifti_header.refined(header, axes)
+    step = np.ones(4)
+    step[list(axes)] = 0.5
+    np.testing.assert_array_equal(fine.get_sform(), header.get_sform() * step)
+    np.testing.assert_allclose(fine.get_qform(), header.get_qform() * step, atol=1e-6)
+    assert (fine["sform_code"], fine["qform_code"]) == codes
+    np.testing.assert_array_equal(fine["pixdim"][1:4], header["pixdim"][1:4] * step[:3])
+
+
+def test_a_refined_header_forgets_the_slices_order_only_if_they_are_refined():
+    header = nib.Nifti1Header()
+    header.set_dim_info(0, 1, 2)
+    header["slice_end"], header["slice_code"] = 9, 1
+    assert nifti_header.slice_axis(header) == 2
+    assert nifti_header.refined(header, (0, 1))["slice_end"] == 9
+    assert nifti_header.refined(header, (0, 2))["slice_end"] == 0
+    assert nifti_header.slice_axis(nib.Nifti1Header()) is None
+
+
+def test_a_map_of_other_quantities_is_float_without_a_slope():
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint16)
+    header["scl_slope"], header["cal_max"] = 3, 900
+    other = nifti_header.of_floats(header)
+    assert other.get_data_dtype() == np.float32
+    assert (other["scl_slope"], other["scl_inter"], other["cal_max"]) == (1, 0, 0)
+    assert header["scl_slope"] == 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError
-from data_prep.planes import PLANES, choose_plane, slices, spacing, to_ras
+from data_prep.planes import PLANES, choose_plane, cut, slices, spacing, to_ras
 from tests.data_prep.scans import affine, phantom
 
 HERE = Path("scan.nii")
@@ -78,3 +78,50 @@ def test_axes_along_one_direction_are_refused():
     flat = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
     with pytest.raises(BadInputError, match="cannot be brought to RAS"):
         to_ras(phantom((3, 3, 3)), flat, HERE)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("plane", PLANES)
+def test_a_cut_shows_stored_slices_as_training_saw_them(orientation, plane):
+    turn = np.array(orientation, float)
+    voxels, matrix = phantom((7, 6, 5)), affine((1, 1.5, 2))
+    stored = nib.apply_orientation(voxels, turn)
+    found = cut(matrix @ nib.orientations.inv_ornt_aff(turn, voxels.shape), HERE, plane)
+    stack = found.stack(stored)
+    # The order of the slices is the file's; what each shows is not.
+    shown = found.shown(stack)[:: int(turn[PLANES.index(plane), 1])]
+    np.testing.assert_array_equal(shown, slices(voxels, plane))
+    np.testing.assert_array_equal(found.stored(found.shown(stack)), stack)
+    assert np.shares_memory(found.shown(stack), stored)
+    assert stack.shape[1:] == tuple(stored.shape[axis] for axis in found.in_plane)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "plane"),
+    [
+        ((0.6, 0.6, 3.3), "axial"),
+        ((1.2, 0.9375, 0.9375), "sagittal"),
+        ((1, 3, 1), "coronal"),
+        ((2, 2, 1), "axial"),  # large pixels, thin slices: still cut along the pixels
+        ((1, 2, 2), "sagittal"),
+        ((1, 1, 1), "axial"),
+        ((1.000004, 1, 1), "axial"),
+        ((1, 2, 3), "axial"),
+        ((1, 3, 2), "coronal"),
+    ],
+)
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_acquired_slices_are_found_wherever_they_are_stored(sizes, plane, order):
+    assert cut(affine(sizes)[:, [*order, 3]]).plane == plane
+
+
+def test_the_file_knows_better_which_axis_its_slices_lie_across():
+    assert cut(affine((1, 1, 3)), slice_axis=0).plane == "sagittal"
+    assert cut(affine((1, 1, 3)), plane="coronal", slice_axis=0).plane == "coronal"
+
+
+def test_a_cut_of_two_axes_along_one_direction_is_refused():
+    flat = affine()
+    flat[:3, 1] = flat[:3, 0]
+    with pytest.raises(BadInputError, match="cannot be brought to RAS"):
+        cut(flat, HERE, "axial")
