@@ -20,6 +20,9 @@ FAR = 1.5
 
 PERCENTILES = (10, 50, 90, 99)
 
+SHIPPED = Path(__file__).parent / "shipped"
+"""``NAME.npz`` and ``NAME.toml`` of every model that comes with the package."""
+
 LIMITS = (
     "Not a diagnostic device: no clinical use, no decision about a patient.",
     "It can invent detail, and it can smooth real detail away, lesions included.",
@@ -191,6 +194,21 @@ def head_statistics(volume: np.ndarray) -> dict[str, float]:
     values = np.percentile(head, PERCENTILES)
     named = {f"p{p}": float(v) for p, v in zip(PERCENTILES, values, strict=True)}
     return {"mean": float(head.mean(dtype=np.float64)), **named}
+
+
+def shipped_names() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(card.stem for card in SHIPPED.glob("*.toml") if weights_file(card.stem).is_file())
+
+
+def weights_file(name: str) -> Path:
+    """Where a shipped model's weights are."""
+    return SHIPPED / f"{name}.npz"
+
+
+def card_file(name: str) -> Path:
+    """Where its card is."""
+    return SHIPPED / f"{name}.toml"
 
 
 def read_card(path: Path) -> ModelCard:

@@ -10,43 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from data_prep.errors import BadInputError
 from data_prep.schema import Degradation
 from srmri_tf.cards import ModelCard
-from srmri_tf.config import CONFIGS, RunConfig
-from srmri_tf.devices import POLICIES, resolve_precision
-from srmri_tf.metadata import digest
-from srmri_tf.runs import MODELS, Run, Sharpen, sharpener
+from srmri_tf.runs import Sharpen, sharpener
+from srmri_tf.stored import Stored, reach, read
 
-Weights = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What is kept of a network: all that is needed to build it.
-
-    Args:
-        name: What it is called.
-        kind: ``cpce`` or ``circle``.
-        options: Those of its generator that decide what the weights mean.
-        degradation: How its low-resolution images were made.
-        weights: Float32 arrays by ``LAYER/VARIABLE``.
-        card: Its model card, if it has one.
-    """
-
-    name: str
-    kind: str
-    options: Mapping[str, Any]
-    degradation: Degradation
-    weights: Weights
-    card: ModelCard | None = None
-
-    @property
-    def sha256(self) -> str:
-        """`srmri_tf.metadata.digest` of it."""
-        return digest(self.kind, self.options, self.weights)
+MIN_SIDE = 9
+"""The smallest side of a slice that every network can take."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +51,6 @@ class Network:
     generator: keras.Model
 
 
-MIN_SIDE = 9
-"""The smallest side of a slice that every network can take."""
-
-
 def load_network(model: str | Path, precision: str = "float32") -> Network:
     """Open a MODEL.
 
@@ -95,9 +63,9 @@ def load_network(model: str | Path, precision: str = "float32") -> Network:
             slices that kept half of each axis of k-space.
         CorruptArtefactError: Its weights are damaged or not those it says.
     """
-    stored = _read(model)
+    stored = read(model)
     check_degradation(stored, model)
-    generator = build(stored, precision)
+    generator = stored.generator(precision)
     halo, multiple = reach(stored.kind, stored.options)
     return Network(
         name=stored.name,
@@ -127,66 +95,3 @@ def check_degradation(stored: Stored, model: str | Path) -> None:
             path=model,
             remedy="Train on shards prepared with `--keep 0.25 --keep-by area`, the defaults",
         )
-
-
-def build(stored: Stored, precision: str = "float32") -> keras.Model:
-    """The generator with its weights, under a precision's dtype policy."""
-    config = CONFIGS[stored.kind].model_validate(
-        {"model": stored.kind, "generator": dict(stored.options)}
-    )
-    policy = POLICIES[resolve_precision(precision)]
-    generator = MODELS[stored.kind].build_generator(config, policy)
-    for name, variable in variables_by_layer(generator).items():
-        variable.assign(stored.weights[name])
-    return generator
-
-
-def variables_by_layer(network: keras.Model) -> dict[str, keras.Variable]:
-    """A network's variables by ``LAYER/VARIABLE``, such as ``conv1/kernel``."""
-    return {"/".join(v.path.split("/")[-2:]): v for v in network.variables}
-
-
-def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
-    """How far a network looks, and where its tiles may begin.
-
-    GAN-CPCE: eight 3x3 layers. GAN-CIRCLE at full size: fifteen 3x3 layers in a row (12 blocks,
-    B2, C1, C2) and the output's; with a first stride of 2, output o depends on the inputs from
-    o - 29 to o + 30.
-
-    Returns:
-        The halo in pixels, and the number that tiles' offsets must be multiples of.
-    """
-    if kind == "cpce":
-        return 8, 1
-    return (30, 2) if options["first_stride"] == 2 else (16, 1)
-
-
-def meaning(config: RunConfig) -> dict[str, Any]:
-    """The generator's settings that matter once it is trained."""
-    options = config.model_dump()["generator"]
-    return {key: value for key, value in options.items() if key != "dropout"}
-
-
-def _read(model: str | Path) -> Stored:
-    path = Path(model)
-    if (path / "config.toml").is_file():
-        return _of_run(Run(path))
-    raise BadInputError(
-        "is not a training run, an exported model or a shipped model's name",
-        path=path,
-        remedy="Train one with `srmri-tf fit`",
-    )
-
-
-def _of_run(run: Run) -> Stored:
-    config, generator = run.config(), run.generator()
-    try:
-        degradation = Degradation.model_validate(run.facts()["parameters"]["degradation"])
-    except (KeyError, TypeError, ValueError):
-        raise BadInputError(
-            "does not say which degradation its network was trained on",
-            path=run.facts_file,
-            remedy="Train it on shards that `srmri-tf prepare` made",
-        ) from None
-    weights = {name: v.numpy() for name, v in variables_by_layer(generator).items()}
-    return Stored(run.name, config.model, meaning(config), degradation, weights)

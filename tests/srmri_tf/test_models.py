@@ -7,8 +7,9 @@ import pytest
 
 from data_prep.errors import BadInputError
 from srmri_tf.config import CircleConfig, CpceConfig
-from srmri_tf.models import load_network, meaning, reach
+from srmri_tf.models import load_network
 from srmri_tf.runs import MODELS, Run
+from srmri_tf.stored import meaning, reach
 
 from .test_evaluate import make_run
 

@@ -1,0 +1,280 @@
+"""What is kept of a trained network, and reading it from every format there is.
+
+A file is only ever read as data: its description and its arrays. The network itself is built here,
+so opening a MODEL runs no graph, no configuration and no pickle that came with it, and arrays that
+are not those the description was written for are refused.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from pydantic import ValidationError
+
+from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.schema import Degradation
+from srmri_tf import __version__, cards, checkpoint
+from srmri_tf.cards import ModelCard
+from srmri_tf.config import CONFIGS, RunConfig
+from srmri_tf.devices import POLICIES, resolve_precision
+from srmri_tf.metadata import Metadata, digest
+from srmri_tf.runs import MODELS, Run
+from srmri_tf.stock import stock_model
+
+MEMBER = "srmri-tf.json"
+"""Where a ``.keras`` file, and a SavedModel's ``assets.extra``, keep the description."""
+
+LARGEST = 1 << 28
+"""Bytes that a model file may unpack to; the largest network there is takes 2.5 MB."""
+
+_AGAIN = "Export the model again, or restore the file from a copy"
+# What zipfile, h5py, Keras and TensorFlow raise on archives that are broken or of another kind.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    tf.errors.OpError,
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is kept of a network: all that is needed to build it.
+
+    Args:
+        name: What it is called.
+        kind: ``cpce`` or ``circle``.
+        options: Those of its generator that decide what the weights mean.
+        degradation: How its low-resolution images were made.
+        weights: Float32 arrays by ``LAYER/VARIABLE``.
+        card: Its model card, if it has one.
+    """
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    degradation: Degradation
+    weights: Mapping[str, np.ndarray]
+    card: ModelCard | None = None
+
+    @property
+    def sha256(self) -> str:
+        """`srmri_tf.metadata.digest` of it."""
+        return digest(self.kind, self.options, self.weights)
+
+    def metadata(self) -> Metadata:
+        """The description that goes into every exported format."""
+        halo, multiple = reach(self.kind, self.options)
+        return Metadata(
+            software=f"srmri-tf {__version__}",
+            name=self.name,
+            kind=self.kind,
+            options=dict(self.options),
+            degradation=self.degradation,
+            halo=halo,
+            multiple=multiple,
+            sha256=self.sha256,
+            card=self.card,
+        )
+
+    def generator(self, precision: str = "float32") -> keras.Model:
+        """Our network with these weights, computing in a precision."""
+        policy = POLICIES[resolve_precision(precision)]
+        generator = MODELS[self.kind].build_generator(_config(self.kind, self.options), policy)
+        self._fill(generator)
+        return generator
+
+    def stock(self) -> keras.Model:
+        """The same network of Keras's own layers, in float32; even sides where the stride is 2."""
+        model = stock_model(self.kind, self.options)
+        self._fill(model)
+        return model
+
+    def _fill(self, network: keras.Model) -> None:
+        for name, variable in variables_by_layer(network).items():
+            variable.assign(self.weights[name])
+
+
+def variables_by_layer(network: keras.Model) -> dict[str, keras.Variable]:
+    """A network's variables by ``LAYER/VARIABLE``, such as ``conv1/kernel``."""
+    return {"/".join(v.path.split("/")[-2:]): v for v in network.variables}
+
+
+def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
+    """How far a network looks, and where its tiles may begin.
+
+    GAN-CPCE: eight 3x3 layers. GAN-CIRCLE at full size: sixteen 3x3 layers in a row (12 blocks, B2,
+    C1, C2 and the output's); with a first stride of 2, output o depends on the inputs from o - 29
+    to o + 30.
+
+    Returns:
+        The halo in pixels, and the number that tiles' offsets must be multiples of.
+    """
+    if kind == "cpce":
+        return 8, 1
+    return (30, 2) if options["first_stride"] == 2 else (16, 1)
+
+
+def meaning(config: RunConfig) -> dict[str, Any]:
+    """The generator's settings that matter once it is trained."""
+    options = config.model_dump()["generator"]
+    return {key: value for key, value in options.items() if key != "dropout"}
+
+
+def read(model: str | Path) -> Stored:
+    """Open a MODEL, wherever it is kept; the name of a shipped one comes before a path.
+
+    Raises:
+        BadInputError: There is no such model, it has no finished epoch, or it does not say what
+            degradation it was trained on.
+        CorruptArtefactError: It is damaged, or its weights are not those it says.
+    """
+    path = Path(model)
+    if str(model) in cards.shipped_names():
+        return _shipped(str(model))
+    if (path / "config.toml").is_file():
+        return _of_run(Run(path))
+    if (path / "saved_model.pb").is_file():
+        return _saved_model(path)
+    if path.is_file() and path.suffix in (".npz", ".keras"):
+        return _npz(path) if path.suffix == ".npz" else _keras(path)
+    known = ", ".join(cards.shipped_names()) or "none in this installation"
+    raise BadInputError(
+        "is not a training run, an exported model or a shipped model's name",
+        path=path,
+        remedy="Give a RUN folder, a SavedModel folder, a .keras or .npz file that `srmri-tf "
+        f"export` wrote, or the name of a shipped model: {known}",
+    )
+
+
+def _shipped(name: str) -> Stored:
+    stored = replace(_npz(cards.weights_file(name)), name=name)
+    card = cards.read_card(cards.card_file(name))
+    if card.sha256 != stored.sha256:
+        raise CorruptArtefactError(
+            "is the card of other weights than those beside it",
+            path=cards.card_file(name),
+            remedy="Install the package again",
+        )
+    return replace(stored, card=card)
+
+
+def _of_run(run: Run) -> Stored:
+    config, generator = run.config(), run.generator()
+    try:
+        degradation = Degradation.model_validate(run.facts()["parameters"]["degradation"])
+    except (KeyError, TypeError, ValidationError):
+        raise BadInputError(
+            "does not say which degradation its network was trained on",
+            path=run.facts_file,
+            remedy="Train it on shards that `srmri-tf prepare` made",
+        ) from None
+    weights = {name: v.numpy() for name, v in variables_by_layer(generator).items()}
+    return Stored(run.name, config.model, meaning(config), degradation, weights)
+
+
+def _npz(path: Path) -> Stored:
+    with _damage(path):
+        _check_size(path)
+    arrays, meta = checkpoint.load(path)
+    return _checked(path, _described(path, meta.get("model")), arrays)
+
+
+def _keras(path: Path) -> Stored:
+    with _damage(path):
+        _check_size(path)
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(MEMBER) if MEMBER in archive.namelist() else None
+    metadata = _described(path, text)
+    with _damage(path):
+        network = stock_model(metadata.kind, metadata.options)
+        network.load_weights(path)
+        arrays = {name: v.numpy() for name, v in variables_by_layer(network).items()}
+    return _checked(path, metadata, arrays)
+
+
+def _saved_model(folder: Path) -> Stored:
+    file = folder / "assets.extra" / MEMBER
+    metadata = _described(folder, file.read_bytes() if file.is_file() else None)
+    with _damage(folder):
+        reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        network = stock_model(metadata.kind, metadata.options)
+        arrays = {
+            name: reader.get_tensor(checkpoint_key(name)) for name in variables_by_layer(network)
+        }
+    return _checked(folder, metadata, arrays)
+
+
+def checkpoint_key(name: str) -> str:
+    """Where a SavedModel's variables file keeps the array of that name."""
+    return f"weights/{name.replace('/', '_')}/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def _described(path: Path, said: Any) -> Metadata:
+    """The description in a file, once it is known to be one of ours."""
+    if not said:
+        raise BadInputError(
+            "is not a model that `srmri-tf export` wrote: it has no description of its network",
+            path=path,
+            remedy="Give the RUN folder, or export it again",
+        )
+    try:
+        if isinstance(said, bytes):
+            metadata = Metadata.model_validate_json(said)
+        else:
+            metadata = Metadata.model_validate(said)
+        _config(metadata.kind, metadata.options)
+    except (ValidationError, ValueError) as error:
+        reason = "; ".join(str(error).split("\n"))[:300]
+        raise CorruptArtefactError(
+            f"describes its network in a way that cannot be read ({reason})",
+            path=path,
+            remedy=_AGAIN,
+        ) from None
+    return metadata
+
+
+def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -> Stored:
+    if digest(metadata.kind, metadata.options, arrays) != metadata.sha256:
+        raise CorruptArtefactError(
+            "holds other weights than those it was exported with", path=path, remedy=_AGAIN
+        )
+    return Stored(
+        metadata.name, metadata.kind, metadata.options, metadata.degradation, arrays, metadata.card
+    )
+
+
+def _config(kind: str, options: Mapping[str, Any]) -> RunConfig:
+    return CONFIGS[kind].model_validate({"model": kind, "generator": dict(options)})
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that would unpack to more than any network takes, before it does."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"it unpacks to {size} bytes")
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+        raise CorruptArtefactError(
+            f"cannot be read as a model ({reason})", path=path, remedy=_AGAIN
+        ) from None
