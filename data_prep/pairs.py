@@ -90,7 +90,7 @@ def slice_pairs(volume: Volume, parameters: Parameters) -> SlicePairs:
     )
 
 
-def intensity_scale(voxels: np.ndarray, path: Path) -> float:
+def intensity_scale(voxels: np.ndarray, path: Path | None) -> float:
     """The maximum of a volume, after checking that dividing by it gives an image in [0, 1].
 
     Magnitudes are never negative, but resampled ones dip a little below zero beside bright

@@ -1,3 +1,28 @@
 """Super-resolution MRI with GAN-CPCE and GAN-CIRCLE (Lyu, You, Shan, Wang 2018)."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from srmri_tf.api import Model
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "load_model"]
+
+
+def load_model(model: str | Path = "cpce-t2-x2", precision: str = "float32") -> "Model":
+    """Load a trained network, to be called on volumes: ``load_model()(array, spacing)``.
+
+    Args:
+        model: The name of a shipped model (`srmri-tf models` lists them), a RUN folder, or what
+            `srmri-tf export` wrote.
+        precision: What it computes in: float32, bfloat16, float16 or auto.
+
+    Raises:
+        BadInputError: There is no such model, or it is no network for twice the matrix.
+        CorruptArtefactError: Its weights are damaged.
+    """
+    # TensorFlow takes seconds to import, and most of this package does without it.
+    from srmri_tf.api import load_model as load
+
+    return load(model, precision)

@@ -1,0 +1,226 @@
+"""A volume in, a sharper volume out: arrays in storage order, no files.
+
+A truly low-resolution volume is zero-filled in k-space to twice the in-plane matrix, in storage
+order, so that its first voxel stays where it is; the network then sees each slice as it saw those
+it was trained on. Nothing is resampled, and a few slices are in the network at a time.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.kspace import consistent, upsampled
+from data_prep.pairs import intensity_scale
+from data_prep.planes import AnatomicalPlane, Cut, cut
+from srmri_tf import tiles
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import
+    from srmri_tf.models import Network
+
+PIXELS = 4 * 256 * 256
+"""So many pixels of several slices go through a network together."""
+
+Progress = Callable[[int, int], None]
+Transform = tuple[bool, bool, bool]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to make of a volume.
+
+    Args:
+        same_grid: The scanner has interpolated already: sharpen on the grid as it is.
+        plane: The plane that was acquired; ``auto`` finds it.
+        consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
+        uncertainty: Also map how much the network's answer depends on how a slice is turned.
+    """
+
+    same_grid: bool = False
+    plane: AnatomicalPlane | Literal["auto"] = "auto"
+    consistency: bool | None = None
+    uncertainty: bool = False
+
+    @property
+    def factor(self) -> int:
+        """How many times as many voxels a slice has along each axis."""
+        return 1 if self.same_grid else 2
+
+    @property
+    def puts_back(self) -> bool:
+        """Whether the measured centre of k-space is put back."""
+        return not self.same_grid if self.consistency is None else self.consistency
+
+
+@dataclass(frozen=True, eq=False)
+class Enhanced:
+    """A sharpened volume.
+
+    Args:
+        voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
+        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
+        cut: How the volume was cut into slices.
+        uncertainty: Standard deviation of each voxel over the eight flips and transposes of its
+            slice, in the scan's units; None if it was not asked for.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    cut: Cut
+    uncertainty: np.ndarray | None = None
+
+
+def enhance_volume(
+    network: "Network",
+    voxels: np.ndarray,
+    affine: np.ndarray,
+    settings: Settings | None = None,
+    *,
+    path: Path | None = None,
+    slice_axis: int | None = None,
+    progress: Progress | None = None,
+) -> Enhanced:
+    """Sharpen a volume.
+
+    Args:
+        network: From `srmri_tf.models.load_network`.
+        voxels: ``(X, Y, Z)`` float, finite, magnitudes in any scale, in any storage order.
+        affine: ``(4, 4)``, voxel indices to RAS+ mm.
+        settings: What to make of it; by default a low-resolution scan's matrix is doubled.
+        path: Named in errors.
+        slice_axis: The stored axis that the file says its slices lie across, if it says so.
+        progress: Called with (finished, total) slices.
+
+    Raises:
+        BadInputError: The volume is no magnitude image, or its slices are too small.
+        CorruptArtefactError: The network gives values that are not finite.
+    """
+    settings = settings or Settings()
+    scale = volume_scale(voxels, path)
+    found = cut(affine, path, settings.plane, slice_axis)
+    stack = found.stack(voxels)
+    _check_sides(stack.shape[1:], settings.factor, path)
+    shape, steps = list(voxels.shape), np.ones(4)
+    for axis in found.in_plane:
+        shape[axis] *= settings.factor
+        steps[axis] = 1 / settings.factor
+    count = 2 if settings.uncertainty else 1
+    volumes = [np.empty(shape, np.float32, order="F") for _ in range(count)]
+    views = [found.stack(volume) for volume in volumes]
+    sharpener = _Sharpener(network, found, settings)
+    for chunk in _chunks(len(stack), stack[0].size * settings.factor**2):
+        images = sharpener(stack[chunk] / np.float32(scale))
+        for view, image in zip(views, images, strict=True):
+            if not (np.isfinite(image.min()) and np.isfinite(image.max())):
+                raise CorruptArtefactError(
+                    f"model {network.name} gives values that are not finite",
+                    remedy="Train it again, or give another --model",
+                )
+            np.multiply(image, np.float32(scale), out=view[chunk])
+        if progress:
+            progress(min(chunk.stop, len(stack)), len(stack))
+    return Enhanced(volumes[0], affine @ np.diag(steps), found, *volumes[1:])
+
+
+def volume_scale(voxels: np.ndarray, path: Path | None = None) -> float:
+    """The intensity that becomes 1: the maximum, or 1 for a volume that is zero everywhere.
+
+    Raises:
+        BadInputError: It is no magnitude image.
+    """
+    low, high = float(voxels.min()), float(voxels.max())
+    if low == high >= 0:  # nothing to see, and nothing to refuse
+        return high or 1.0
+    return intensity_scale(voxels, path)
+
+
+def departures(
+    network: "Network", voxels: np.ndarray, affine: np.ndarray, found: Cut, factor: int
+) -> list[str]:
+    """What of a volume is far from what a network met in training; empty if it has no card.
+
+    Args:
+        network: Its card has the figures.
+        voxels: ``(X, Y, Z)``.
+        affine: ``(4, 4)`` of those, in mm.
+        found: How they are cut.
+        factor: How many times as fine the sharpened grid is.
+    """
+    if network.card is None:
+        return []
+    from srmri_tf.cards import head_statistics
+
+    sizes = voxel_sizes(affine)
+    in_plane = [float(sizes[axis]) / factor for axis in found.in_plane]
+    across = float(sizes[found.axes[0]])
+    return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
+
+
+class _Sharpener:
+    """A few stored slices at a time, scaled to a maximum of 1."""
+
+    def __init__(self, network: "Network", found: Cut, settings: Settings) -> None:
+        self._network, self._cut, self._settings = network, found, settings
+
+    def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
+        """Sharpen ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
+        measured = scan if self._settings.same_grid else upsampled(scan)
+        sharp = self._turned(measured, (False, False, False))
+        if not self._settings.uncertainty:
+            return [sharp]
+        first, second = np.zeros_like(sharp), np.zeros_like(sharp)
+        for turn in _TURNS[1:]:
+            change = self._turned(measured, turn) - sharp
+            first += change
+            second += change * change
+        variance = second / len(_TURNS) - np.square(first / len(_TURNS))
+        return [sharp, np.sqrt(np.maximum(variance, 0, out=variance))]
+
+    def _turned(self, measured: np.ndarray, turn: Transform) -> np.ndarray:
+        """The network's answer to slices that are turned first, turned back."""
+        magnitude = self._network.degradation.lr == "magnitude"
+        images = self._cut.shown(np.abs(measured) if magnitude else measured)
+        turned = np.ascontiguousarray(_turn(images, turn))
+        answer = tiles.tiled(self._network, turned, tiles.TILE)
+        sharp = self._cut.stored(_turn_back(answer, turn))
+        if not self._settings.puts_back:
+            return sharp
+        return consistent(sharp, measured, self._network.degradation)
+
+
+_TURNS: tuple[Transform, ...] = tuple(product((False, True), repeat=3))  # type: ignore[arg-type]
+
+
+def _turn(images: np.ndarray, turn: Transform) -> np.ndarray:
+    """Flip rows, flip columns, transpose."""
+    rows, columns, transpose = turn
+    images = images[:, :: -1 if rows else 1, :: -1 if columns else 1]
+    return images.swapaxes(1, 2) if transpose else images
+
+
+def _turn_back(images: np.ndarray, turn: Transform) -> np.ndarray:
+    rows, columns, transpose = turn
+    images = images.swapaxes(1, 2) if transpose else images
+    return images[:, :: -1 if rows else 1, :: -1 if columns else 1]
+
+
+def _chunks(count: int, pixels: int) -> Iterator[slice]:
+    step = max(1, PIXELS // pixels)
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def _check_sides(sides: Sequence[int], factor: int, path: Path | None) -> None:
+    from srmri_tf.models import MIN_SIDE
+
+    if min(sides) * factor < MIN_SIDE:
+        raise BadInputError(
+            f"has slices of {sides[0]} x {sides[1]} voxels, but a network needs at least "
+            f"{-(-MIN_SIDE // factor)} a side",
+            path=path,
+            remedy="Give whole slices, or another --plane",
+        )
