@@ -3,6 +3,7 @@
 A message is one line: the file, what is wrong with it, and what to do.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -64,6 +65,21 @@ class DivergedError(SrmriError):
     """Training produced a value that is not finite, or a dead network."""
 
     exit_code = 6
+
+
+def raise_together(faults: Sequence[BadInputError]) -> None:
+    """Raise the faults of several scans as one; a single one as it is, none not at all.
+
+    Raises:
+        BadInputError: There are any.
+    """
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        lines = sorted(str(fault) for fault in faults)
+        more = f"\n  and {len(lines) - 50} more" if len(lines) > 50 else ""
+        shown = "".join(f"\n  {line}" for line in lines[:50])
+        raise BadInputError(f"{len(faults)} scans cannot be used:{shown}{more}\n")
 
 
 def _rebuild(kind: type[SrmriError], fault: str, path: Path | None, remedy: str) -> SrmriError:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from data_prep import resume, sources
 from data_prep.atomic import lock, refuse_foreign
 from data_prep.convert import Job, convert
-from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.errors import BadInputError, EnvironmentFault, raise_together
 from data_prep.patches import origins
 from data_prep.plan import Plan, make_plan
 from data_prep.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
@@ -107,7 +107,7 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
             shapes[scan] = sources.slice_shape(scan, config.parameters)
         except BadInputError as error:
             faults.append(error)
-    _raise_all(faults)
+    raise_together(faults)
     plan = make_plan(
         {scan: shape[0] for scan, shape in shapes.items()},
         config.parameters,
@@ -122,7 +122,7 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
                 origins((height, width), config.parameters.patch_size)
             except BadInputError as error:
                 faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
-    _raise_all(faults)
+    raise_together(faults)
     return plan
 
 
@@ -146,7 +146,7 @@ def _make(
             done[outcome.file] = outcome
             if progress:
                 progress(len(done), len(plan.items), job.item.scan.name)
-    _raise_all(faults)
+    raise_together(faults)
     return resume.finish(plan, out, done)
 
 
@@ -211,13 +211,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _raise_all(faults: Sequence[BadInputError]) -> None:
-    if len(faults) == 1:
-        raise faults[0]
-    if faults:
-        lines = sorted(str(fault) for fault in faults)
-        more = f"\n  and {len(lines) - 50} more" if len(lines) > 50 else ""
-        shown = "".join(f"\n  {line}" for line in lines[:50])
-        raise BadInputError(f"{len(faults)} scans cannot be used:{shown}{more}\n")

@@ -88,7 +88,7 @@ def find(
         ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
     """
     # Links are not followed: data sets under git-annex are links, named by people.
-    unique = {path.absolute(): path for source in sources for path in _files(Path(source))}
+    unique = {path.absolute(): path for source in sources for path in files(Path(source))}
     scans = [Scan(path=path, **_labels(path, pattern)) for path in unique.values()]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
@@ -138,13 +138,12 @@ def read(scan: Scan, parameters: Parameters) -> Volume:
     )
 
 
-def is_scan(path: Path) -> bool:
-    """Whether a file's name is that of a scan this package reads."""
-    known = nifti.is_nifti(path) or fastmri.is_fastmri(path)
-    return known and not path.name.startswith(".")
+def files(source: Path) -> list[Path]:
+    """The scans of a file, a folder (of a BIDS data set its anat folders) or a pattern.
 
-
-def _files(source: Path) -> list[Path]:
+    Raises:
+        BadInputError: It does not exist, or holds no scan.
+    """
     if source.is_dir():
         return _in_folder(source)
     if source.exists():
@@ -153,24 +152,36 @@ def _files(source: Path) -> list[Path]:
         matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207  # ** and absolute patterns
         if not matches:
             raise BadInputError("matches no file", path=source, remedy="Check the pattern")
-        return [file for match in matches for file in _files(match)]
+        return [file for match in matches for file in files(match)]
     raise BadInputError("does not exist", path=source, remedy="Check the path")
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether a folder is a BIDS data set."""
+    described = (folder / "dataset_description.json").exists()
+    return described or any(folder.glob("sub-*/**/anat"))
+
+
+def is_scan(path: Path) -> bool:
+    """Whether a file's name is that of a scan this package reads."""
+    known = nifti.is_nifti(path) or fastmri.is_fastmri(path)
+    return known and not path.name.startswith(".")
 
 
 def _in_folder(folder: Path) -> list[Path]:
     """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives."""
-    bids = (folder / "dataset_description.json").exists() or any(folder.glob("sub-*/**/anat"))
+    bids = is_bids(folder)
     patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*") if bids else ("**/*",)
     candidates = sorted(path for pattern in patterns for path in folder.glob(pattern))
-    files = [path for path in candidates if is_scan(path) and path.is_file()]
-    if not files:
+    found = [path for path in candidates if is_scan(path) and path.is_file()]
+    if not found:
         kind = "anatomical BIDS scan" if bids else "scan"
         raise BadInputError(
             f"holds no {kind} (.nii, .nii.gz, .h5)",
             path=folder,
             remedy="Give a folder of NIfTI or fastMRI files; dcm2niix converts DICOM",
         )
-    return files
+    return found
 
 
 def _labels(path: Path, pattern: str) -> names.Labels:
