@@ -4,6 +4,7 @@ A card is a TOML file beside the weights. Its figures are computed from shards a
 (`srmri_tf.cardmaker`), never typed.
 """
 
+import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data_prep.errors import CorruptArtefactError
+from data_prep.errors import ConfigError, CorruptArtefactError
 from data_prep.schema import Degradation
 
 FAR = 1.5
@@ -46,7 +47,7 @@ class Data(_Section):
         title: Name of the data set.
         licence: Terms of the data.
         attribution: Whom to name, and where the data are.
-        subjects: Number of subjects trained on.
+        labels: Of the subjects trained on.
         scans: Number of scans of them.
         slices: Number of slices of those.
         manifest_sha256: Of the shards' manifest, which lists every scan with its SHA-256.
@@ -55,7 +56,7 @@ class Data(_Section):
     title: str
     licence: str
     attribution: str
-    subjects: int = Field(ge=1)
+    labels: tuple[str, ...] = Field(min_length=1)
     scans: int = Field(ge=1)
     slices: int = Field(ge=1)
     manifest_sha256: str
@@ -209,6 +210,24 @@ def weights_file(name: str) -> Path:
 def card_file(name: str) -> Path:
     """Where its card is."""
     return SHIPPED / f"{name}.toml"
+
+
+def shipped_card(name: str) -> ModelCard:
+    """The card of a model that comes with the package.
+
+    Raises:
+        ConfigError: There is none of that name.
+        CorruptArtefactError: It cannot be read.
+    """
+    names = shipped_names()
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(
+            f"no model named {name} comes with this installation{hint}",
+            remedy="List them with `srmri-tf models`",
+        )
+    return read_card(card_file(name))
 
 
 def read_card(path: Path) -> ModelCard:

@@ -1,63 +1,205 @@
-"""`export`: a run's generator as a SavedModel that needs TensorFlow and nothing else.
+"""`export`: a trained network as a file that other programs can load without this package.
 
-Signature ``serving_default``: input ``lr`` float32 (batch, height, width, 1), output ``sr`` the
-same. Any size; intensities on the scale the run was trained on (a volume's maximum is 1).
+The name of the result decides the format:
+
+============== ==============================================================
+``NAME.keras`` a functional model of Keras's own layers
+``NAME.onnx``  the same for ONNX runtimes (extra ``onnx``)
+``NAME.npz``   weights and description, the smallest; shipped models are kept so
+any folder     a SavedModel with the signatures of `srmri_tf.graphs`
+============== ==============================================================
+
+In each is the description (`srmri_tf.metadata`). Each is read back by a process that cannot import
+this package before it takes its place.
 """
 
+import importlib.util
+import logging
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from data_prep.atomic import atomic_folder, refuse_foreign
-from data_prep.errors import ConfigError, CorruptArtefactError
-from srmri_tf.runs import Run
+from data_prep.atomic import atomic_file, atomic_folder, refuse_foreign
+from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
+from srmri_tf import checkpoint, fresh
+from srmri_tf.card_pages import markdown
+from srmri_tf.graphs import Graphs
+from srmri_tf.models import check_degradation
+from srmri_tf.stored import MEMBER, Stored, read
 
 TOLERANCE = 1e-5
+"""Largest difference between a format and the network, as a part of the intensities' range."""
+
+OPSET = 17
+_ONNX_NEEDS = ("tf2onnx", "onnx", "onnxruntime")
+_OTHER_FORMATS = (".h5", ".hdf5", ".pb", ".pt", ".pth", ".safetensors", ".tflite", ".zip")
 
 
-def export(run_folder: Path, out: Path, overwrite: bool = False) -> Path:
-    """Write the best epoch's generator as a SavedModel, read it back and compare.
+def export(model: str | Path, out: str | Path, overwrite: bool = False) -> Path:
+    """Write a MODEL in the format that ``out`` ends in, and read it back elsewhere.
 
     Args:
-        run_folder: A RUN folder.
-        out: The SavedModel's folder.
-        overwrite: Replace a SavedModel that is already there.
+        model: A shipped model's name, a RUN folder (its best epoch), or an exported model.
+        out: The file, or the SavedModel's folder.
+        overwrite: Replace what is there, if it is of the same format.
 
     Raises:
-        ConfigError: ``out`` holds something already.
-        BadInputError: The folder is not a run, or has no finished epoch.
-        CorruptArtefactError: The run's weights are damaged, or what was written does not agree.
-        EnvironmentFault: The folder cannot be written.
+        ConfigError: ``out`` holds something already, or ends in the name of another format.
+        BadInputError: There is no such model, it has no finished epoch, or its degradation is
+            unknown or not twofold.
+        CorruptArtefactError: The model's weights are damaged, or what was written does not agree.
+        EnvironmentFault: The folder cannot be written, or an optional package is missing.
     """
     out = Path(out)
-    refuse_foreign(out, "a SavedModel", "saved_model.pb")
-    if (out / "saved_model.pb").exists() and not overwrite:
-        raise ConfigError(
-            "already holds a SavedModel", path=out, remedy="Give --overwrite to replace it"
-        )
-    generator = Run(Path(run_folder)).generator()
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32, name="lr")])
-    def serve(lr: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"sr": generator(lr, training=False)}
-
-    with atomic_folder(out) as folder:
-        archive = keras.export.ExportArchive()
-        archive.track(generator)
-        archive.add_endpoint("serving_default", serve)
-        archive.write_out(str(folder), verbose=False)
-        _compare(folder, generator, out)
+    write = _writer(out)
+    _refuse_existing(out, overwrite)
+    stored = read(model)
+    check_degradation(stored, model)
+    write(stored, out)
     return out
 
 
-def _compare(folder: Path, generator: keras.Model, out: Path) -> None:
-    lr = np.random.default_rng(0).random((2, 40, 33, 1), np.float32)
-    loaded = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    difference = float(tf.reduce_max(tf.abs(loaded(lr=lr)["sr"] - generator(lr))))
+def _writer(out: Path) -> Callable[[Stored, Path], None]:
+    if out.suffix in _OTHER_FORMATS:
+        raise ConfigError(
+            f"ends in {out.suffix}, which is none of the formats there are",
+            path=out,
+            remedy="Give a name that ends in .keras, .onnx or .npz, or a folder for a SavedModel",
+        )
+    if out.suffix == ".onnx":
+        _need_onnx()
+    return {".keras": _write_keras, ".onnx": _write_onnx, ".npz": _write_npz}.get(
+        out.suffix, _write_saved_model
+    )
+
+
+def _refuse_existing(out: Path, overwrite: bool) -> None:
+    is_file = out.suffix in (".keras", ".onnx", ".npz")
+    if is_file and out.is_dir():
+        raise ConfigError("is a folder, not a file", path=out, remedy="Choose another name for -o")
+    if not is_file:
+        refuse_foreign(out, "a SavedModel", "saved_model.pb")
+    there = out if is_file else out / "saved_model.pb"
+    if there.exists() and not overwrite:
+        raise ConfigError(
+            "is there already" if is_file else "already holds a SavedModel",
+            path=out,
+            remedy="Give --overwrite to replace it",
+        )
+
+
+def _write_saved_model(stored: Stored, out: Path) -> None:
+    graphs = Graphs(stored)
+    with atomic_folder(out) as folder, _quiet():
+        tf.saved_model.save(graphs, str(folder), signatures=graphs.signatures())
+        extra = folder / "assets.extra"
+        extra.mkdir()
+        (extra / MEMBER).write_text(stored.metadata().to_json(), encoding="utf-8")
+        if stored.card:
+            (extra / "card.md").write_text(markdown(stored.card), encoding="utf-8")
+        _check_signatures(stored, graphs, folder, out)
+
+
+def _check_signatures(stored: Stored, graphs: Graphs, folder: Path, out: Path) -> None:
+    """Compare every signature's pixels with what this process computes."""
+    lr, image, scale = _test_slices(odd=True), 4095 * _test_slices(odd=True), np.array(4000, "f4")
+    with tf.device("CPU"):
+        sr = stored.generator()(lr) * scale
+        expected = {
+            "serving_default": sr,
+            "sr": sr,
+            "enhance": graphs.enhanced(tf.constant(image)),
+            "enhance_with_scale": graphs.enhanced(tf.constant(image), tf.constant(scale)),
+            "enhance_consistent": graphs.enhanced(
+                tf.constant(image), tf.constant(scale), consistent=True
+            ),
+        }
+    found = fresh.run(fresh.SAVED_MODEL, folder, {"lr": lr, "image": image, "scale": scale})
+    for name, pixels in expected.items():
+        unit = 1 if name in ("sr", "serving_default") else scale
+        _compare(out, name, found[name] / unit, np.asarray(pixels) / scale)
+
+
+def _write_keras(stored: Stored, out: Path) -> None:
+    with atomic_file(out) as temporary:
+        stored.stock().save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(MEMBER, stored.metadata().to_json())
+        _check(stored, out, temporary, fresh.KERAS)
+
+
+def _write_npz(stored: Stored, out: Path) -> None:
+    described = stored.metadata().model_dump(mode="json", exclude_none=True)
+    # With Keras's own description of the layers, stock Keras can use the weights.
+    meta = {"model": described, "keras": stored.stock().to_json()}
+    with atomic_file(out) as temporary:
+        checkpoint.save(temporary, stored.weights, meta)
+        _check(stored, out, temporary, fresh.WEIGHTS)
+
+
+def _write_onnx(stored: Stored, out: Path) -> None:
+    import onnx
+    import tf2onnx
+
+    network = stored.stock()
+    spec = tf.TensorSpec([None, None, None, 1], tf.float32, name="lr")
+    sharpen = tf.function(lambda lr: {"sr": network(lr, training=False)})
+    with _quiet():
+        model, _ = tf2onnx.convert.from_function(sharpen, [spec], opset=OPSET)
+    onnx.helper.set_model_props(model, {"srmri-tf": stored.metadata().to_json()})
+    model.doc_string = f"{stored.name}: input lr, output sr, docs/export.md of srmri-tf"
+    onnx.checker.check_model(model)
+    with atomic_file(out) as temporary:
+        onnx.save(model, str(temporary))
+        _check(stored, out, temporary, fresh.ONNX)
+
+
+def _check(stored: Stored, out: Path, written: Path, program: str) -> None:
+    """Compare a file's pixels with the network's."""
+    lr = _test_slices()
+    with tf.device("CPU"):
+        sr = np.asarray(stored.generator()(lr))
+    _compare(out, "sr", fresh.run(program, written, {"lr": lr})["sr"], sr)
+
+
+def _compare(out: Path, output: str, found: np.ndarray, expected: np.ndarray) -> None:
+    difference = float(np.max(np.abs(np.asarray(found) - np.asarray(expected))))
     if not difference <= TOLERANCE:
         raise CorruptArtefactError(
-            f"the SavedModel differs from the run by {difference:.1e}, not at most {TOLERANCE}",
+            f"{output} differs from the network by {difference:.1e}, not at most {TOLERANCE}",
             path=out,
+            remedy="This is a fault in srmri-tf or in a library's version: please report it",
         )
+
+
+def _test_slices(odd: bool = False) -> np.ndarray:
+    """Smooth noise in [0, 1]: two slices, not square."""
+    noise = np.random.default_rng(0).random((2, 40 + odd, 34 - odd, 1), np.float32)
+    return (noise + np.roll(noise, 1, 1) + np.roll(noise, 1, 2)) / 3
+
+
+def _need_onnx() -> None:
+    missing = [name for name in _ONNX_NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentFault(
+            f"ONNX needs packages that are not installed: {', '.join(missing)}",
+            remedy="Install them with: pip install 'srmri-tf[onnx]'",
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' remarks off the terminal; what goes wrong is an exception."""
+    loggers = [logging.getLogger(name) for name in ("tensorflow", "tf2onnx", "absl")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -6,7 +6,7 @@ import click
 
 from data_prep.errors import ConfigError, SrmriError
 from srmri_tf import __version__
-from srmri_tf.cli import data, download, measure, model
+from srmri_tf.cli import data, download, measure, model, ship
 
 INTERRUPTED = 130
 
@@ -21,8 +21,9 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (*download.COMMANDS, *data.COMMANDS, *model.COMMANDS, *measure.COMMANDS):
-    cli.add_command(command)
+for module in (download, data, model, measure, ship):
+    for command in module.COMMANDS:
+        cli.add_command(command)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Commands about models: fit, export, demo."""
+"""Commands that train: fit, demo."""
 
 import os
 import tomllib
@@ -132,18 +132,6 @@ def _fit(
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="The SavedModel's folder.")
-@click.option("--overwrite", is_flag=True, help="Replace a SavedModel that is already there.")
-def export(run: Path, out: Path, overwrite: bool) -> None:
-    """Write RUN's best generator as a SavedModel: input `lr`, output `sr`."""
-    quiet_tensorflow()
-    from srmri_tf.export import export as write
-
-    click.echo(f"SavedModel: {write(run, out, overwrite)}")
-
-
-@click.command()
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="Everything goes there.")
 @click.option("--model", type=click.Choice(["cpce", "circle"]), default="cpce", show_default=True)
 @click.option("--vgg-weights", default="auto", help="auto, imagenet or a file in Keras's layout.")
@@ -170,4 +158,4 @@ def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
     return overrides
 
 
-COMMANDS: tuple[click.Command, ...] = (fit, export, demo)
+COMMANDS: tuple[click.Command, ...] = (fit, demo)

@@ -1,0 +1,93 @@
+"""Commands about finished models: models, export, card."""
+
+from pathlib import Path
+
+import click
+
+from srmri_tf.cli.model import quiet_tensorflow
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--recipe", is_flag=True, help="Print NAME's recipe as TOML, for `fit --recipe`.")
+@click.option("--page", type=FOLDER, help="Bring the cards in this Markdown file up to date.")
+def models(name: str | None, recipe: bool, page: Path | None) -> None:
+    """List the models that come with the package, or print NAME's card."""
+    from srmri_tf import card_pages
+    from srmri_tf.cards import shipped_card, shipped_names
+
+    if name is None and recipe:
+        raise click.UsageError("--recipe needs the NAME of a model")
+    if name is not None and page is not None:
+        raise click.UsageError("--page takes all models, not one NAME")
+    if name is None:
+        cards = [shipped_card(each) for each in shipped_names()]
+        if page:
+            card_pages.rewrite(page, cards)
+        click.echo(card_pages.listing(cards), nl=False)
+        return
+    card = shipped_card(name)
+    if recipe:
+        import tomli_w
+
+        click.echo(tomli_w.dumps(card.recipe), nl=False)
+    else:
+        click.echo(card_pages.markdown(card), nl=False)
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=FOLDER,
+    required=True,
+    help="NAME.keras, NAME.onnx (extra), NAME.npz, or a folder for a SavedModel.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is already there.")
+def export(model: str, out: Path, overwrite: bool) -> None:
+    """Write MODEL for other programs: a SavedModel, Keras, ONNX or weights file.
+
+    MODEL is a RUN, a shipped model's name, or what export wrote. The result is read back by a
+    process without this package, and its pixels compared, before it takes its place.
+    """
+    quiet_tensorflow()
+    from srmri_tf.export import export as write
+
+    kind = {".keras": "Keras model", ".onnx": "ONNX model", ".npz": "weights"}
+    click.echo(f"{kind.get(out.suffix, 'SavedModel')}: {write(model, out, overwrite)}")
+
+
+@click.command()
+@click.argument("run", type=FOLDER)
+@click.argument("shards", type=FOLDER)
+@click.option("-o", "--output", "out", type=FOLDER, required=True, help="NAME.toml.")
+@click.option("--measured", type=FOLDER, help="An evaluation of RUN, or a whole cross-validation.")
+@click.option("--title", required=True, help="What the model is, in a line.")
+@click.option("--contrast", required=True, help="Of the scans, such as T2.")
+@click.option("--data", required=True, help="Name of the data set.")
+@click.option("--licence", required=True, help="Terms of the data.")
+@click.option("--attribution", required=True, help="Whom to name, and where the data are.")
+def card(run: Path, shards: Path, out: Path, measured: Path | None, **about: str) -> None:
+    """Write the model card of RUN, which was trained on SHARDS.
+
+    Every figure is computed: what the network met in training from SHARDS, what it gains from the
+    evaluation or cross-validation that --measured names.
+    """
+    from data_prep.errors import ConfigError
+
+    if out.suffix != ".toml":
+        raise ConfigError("is a card, and its name ends in .toml", path=out)
+    quiet_tensorflow()
+    from srmri_tf.card_pages import markdown
+    from srmri_tf.cardmaker import About, make_card
+
+    made = make_card(run, shards, About(**about), out, measured)
+    click.echo(markdown(made))
+    click.echo(f"card: {out}")
+
+
+COMMANDS: tuple[click.Command, ...] = (models, export, card)

@@ -1,0 +1,165 @@
+"""A network as TensorFlow functions that need no Python: what a SavedModel is made of."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from srmri_tf.stored import Stored, variables_by_layer
+
+_SLICES = tf.TensorSpec([None, None, None, 1], tf.float32)
+_NUMBER = tf.TensorSpec([], tf.float32)
+_SINGLE = tf.TensorSpec([None, None, 1], tf.float32)
+
+
+class Graphs(tf.Module):
+    """A network's signatures and the variables that they share.
+
+    Args:
+        stored: The network.
+    """
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__(name="srmri_tf")
+        network = stored.stock()
+        # Not the network itself: a SavedModel would keep Keras's objects, too.
+        self._apply = lambda lr: network(lr, training=False)
+        self._halves = stored.options.get("first_stride") == 2
+        self._magnitude = stored.degradation.lr == "magnitude"
+        # The names under which `srmri_tf.stored` finds them again.
+        self.weights = {
+            name.replace("/", "_"): variable.value
+            for name, variable in variables_by_layer(network).items()
+        }
+
+    def signatures(self) -> dict[str, Callable[..., Any]]:
+        """Concrete functions by the names that a SavedModel gives them.
+
+        ======================= ===================== =========================================
+        name                    input                 output
+        ======================= ===================== =========================================
+        ``serving_default``,    ``lr``, (B, H, W, 1)  ``sr``, the same shape; a volume's maximum
+        ``sr``                                        is 1
+        ``enhance``             ``image``, the same,  ``enhanced``, (B, 2H, 2W, 1), in the same
+                                raw intensities       intensities; the largest of ``image`` is
+                                                      what becomes 1
+        ``enhance_with_scale``  ``image``, ``scale``  the same, where ``scale`` becomes 1, so that
+                                                      a volume may come in parts
+        ``enhance_consistent``  ``image``, ``scale``  the same with the measured centre of k-space
+                                                      put back, as `srmri-tf enhance` does
+        ======================= ===================== =========================================
+
+        ``image`` has at least 5 rows and 5 columns.
+        """
+        lr, image = _named(_SLICES, "lr"), _named(_SLICES, "image")
+        scale = _named(_NUMBER, "scale")
+        sr = _traced(lambda lr: {"sr": self.sharpened(lr)}, lr)
+        return {
+            "serving_default": sr,
+            "sr": sr,
+            "enhance": _traced(lambda image: {"enhanced": self.enhanced(image)}, image),
+            "enhance_with_scale": _traced(
+                lambda image, scale: {"enhanced": self.enhanced(image, scale)}, image, scale
+            ),
+            "enhance_consistent": _traced(
+                lambda image, scale: {"enhanced": self.enhanced(image, scale, consistent=True)},
+                image,
+                scale,
+            ),
+        }
+
+    def sharpened(self, lr: tf.Tensor) -> tf.Tensor:
+        """The network on (B, H, W, 1) slices of any size."""
+        if not self._halves:
+            return self._apply(lr)
+        # Strides of 2 need even sides: an odd one is mirrored by a pixel and cropped again.
+        sides = tf.shape(lr)[1:3]
+        after = tf.concat([[0], sides % 2, [0]], axis=0)
+        even = tf.pad(lr, tf.stack([tf.zeros_like(after), after], axis=1), "SYMMETRIC")
+        return self._apply(even)[:, : sides[0], : sides[1]]
+
+    def enhanced(
+        self, image: tf.Tensor, scale: tf.Tensor | None = None, *, consistent: bool = False
+    ) -> tf.Tensor:
+        """Zero-fill raw slices to twice the matrix and sharpen them, one in memory at a time.
+
+        Args:
+            image: (B, H, W, 1) in any intensities.
+            scale: The intensity that becomes 1, such as the volume's maximum; the largest of
+                ``image`` if it is None.
+            consistent: Put the measured centre of k-space back.
+
+        Returns:
+            (B, 2H, 2W, 1) in the same intensities; pixel (0, 0) stays where it was.
+        """
+        scale = tf.reduce_max(image) if scale is None else scale
+        scale = tf.where(scale > 0, scale, tf.ones_like(scale))  # an empty image stays as it is
+
+        def one(single: tf.Tensor) -> tf.Tensor:
+            measured = upsampled(single[tf.newaxis, ..., 0] / scale)
+            fine = tf.abs(measured) if self._magnitude else measured
+            sharp = self.sharpened(fine[..., tf.newaxis])[..., 0]
+            sharp = put_back(sharp, measured) if consistent else sharp
+            return sharp[0, ..., tf.newaxis] * scale
+
+        return tf.map_fn(one, image, parallel_iterations=1, fn_output_signature=_SINGLE)
+
+
+def upsampled(images: tf.Tensor) -> tf.Tensor:
+    """Zero-fill k-space to twice the matrix; sample (0, 0) and all intensities stay.
+
+    The highest frequency of an even side is its own mirror image, so that one half of it goes to
+    either end: a real image stays real, and its own samples are found again between the new ones.
+
+    Args:
+        images: (B, H, W) real.
+
+    Returns:
+        (B, 2H, 2W) float32; truncated k-space rings, also below zero.
+    """
+    spectrum = tf.signal.fft2d(tf.cast(images, tf.complex64))
+    for axis in (1, 2):
+        spectrum = _filled(spectrum, axis)
+    return 4 * tf.math.real(tf.signal.ifft2d(spectrum))
+
+
+def put_back(images: tf.Tensor, measured: tf.Tensor) -> tf.Tensor:
+    """Give images the measured samples of k-space inside the central half of each axis.
+
+    The outermost line of an even half is not put back: it holds half-strength samples only.
+
+    Args:
+        images: (B, 2H, 2W) real.
+        measured: The same of `upsampled`.
+    """
+    change = tf.signal.fft2d(tf.cast(measured - images, tf.complex64))
+    sides = tf.shape(images)[1:]
+    rows, columns = (_inside(sides[axis]) for axis in (0, 1))
+    change *= tf.cast(rows[:, tf.newaxis] & columns, tf.complex64)
+    return images + tf.math.real(tf.signal.ifft2d(change))
+
+
+def _inside(count: tf.Tensor) -> tf.Tensor:
+    """Which of an axis's frequencies, in the FFT's order, lie inside its central half."""
+    index = tf.range(count)
+    return tf.minimum(index, count - index) <= (count // 2 - 1) // 2
+
+
+def _filled(spectrum: tf.Tensor, axis: int) -> tf.Tensor:
+    """Twice as many frequencies along an axis, in the FFT's order, the new ones zero."""
+    shape = tf.shape(spectrum)
+    count = shape[axis]
+    even = 1 - count % 2
+    positive, nyquist, negative = tf.split(
+        spectrum, [(count + 1) // 2, even, count - (count + 1) // 2 - even], axis
+    )
+    zeros = tf.zeros(tf.tensor_scatter_nd_update(shape, [[axis]], [count - even]), spectrum.dtype)
+    return tf.concat([positive, 0.5 * nyquist, zeros, 0.5 * nyquist, negative], axis)
+
+
+def _traced(function: Callable[..., Any], *specs: tf.TensorSpec) -> Callable[..., Any]:
+    return tf.function(function).get_concrete_function(*specs)
+
+
+def _named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
+    return tf.TensorSpec(spec.shape, spec.dtype, name=name)
