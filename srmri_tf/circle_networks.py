@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from srmri_tf.blocks import stateless_dropout
+from srmri_tf.blocks import leaky_relu, stateless_dropout
 
 _register = keras.saving.register_keras_serializable(package="srmri_tf")
 
@@ -216,10 +216,10 @@ class CircleCritic(keras.Model):
             x = conv(x)
             if i >= self.unnormalised:
                 x = self.norms[i - self.unnormalised](x)
-            x = tf.nn.leaky_relu(x, 0.2)
+            x = leaky_relu(x, 0.2)
         if self.form == "patchgan":
             return tf.reduce_mean(tf.cast(self.scores(x), tf.float32), axis=(1, 2))
-        return self.dense2(tf.nn.leaky_relu(self.dense1(self.flatten(x)), 0.2))
+        return self.dense2(leaky_relu(self.dense1(self.flatten(x)), 0.2))
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
@@ -227,7 +227,7 @@ class CircleCritic(keras.Model):
 
 
 def _leaky(x: tf.Tensor) -> tf.Tensor:
-    return tf.nn.leaky_relu(x, 0.1)
+    return leaky_relu(x, 0.1)
 
 
 def _to_even(images: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from srmri_tf import losses
 from srmri_tf.adversarial import AdversarialModel
-from srmri_tf.blocks import make_optimizer, minimise, replica_uniform
+from srmri_tf.blocks import leaky_relu, make_optimizer, minimise, replica_uniform
 from srmri_tf.config import CpceConfig, CpceObjective
 
 _register = keras.saving.register_keras_serializable(package="srmri_tf")
@@ -116,8 +116,8 @@ class CpceCritic(keras.Model):
         """Score (B, H, W, 1) images: (B, 1) float32, larger for more real."""
         x = tf.cast(images, self.compute_dtype)
         for conv in self.convs:
-            x = tf.nn.leaky_relu(conv(x), 0.2)
-        x = tf.nn.leaky_relu(self.dense1(self.flatten(x)), 0.2)
+            x = leaky_relu(conv(x), 0.2)
+        x = leaky_relu(self.dense1(self.flatten(x)), 0.2)
         return self.dense2(x)
 
 
@@ -163,10 +163,15 @@ class Cpce(AdversarialModel):
         lr, hr = data
         if self.phase == "content":
             return self._update_generator_on_content(lr, hr)
-        logs = self._update_critic_repeatedly(lr, hr)
+        last_lr, last_hr = self._deal(self.objective.n_critic - 1, lr, hr)
+        tape = tf.GradientTape(watch_accessed_variables=False)
+        with tape:
+            tape.watch([v.value for v in self.maker_variables()])
+            sr = self.generator(last_lr, training=True)
+        # The critic learns from the same images, while the generator's tape rests.
+        logs = self._update_critic_repeatedly(lr, hr, tf.stop_gradient(sr))
         if self.phase == "adversarial":
-            last = self.objective.n_critic - 1
-            logs |= self._update_generator(*self._deal(last, lr, hr))
+            logs |= self._update_generator(tape, sr, last_hr)
         return logs
 
     def _deal(self, k: int, *images: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -175,14 +180,17 @@ class Cpce(AdversarialModel):
             return images
         return tuple(image[k :: self.objective.n_critic] for image in images)
 
-    def _update_critic_repeatedly(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
-        # The generator stands still meanwhile, so one pass makes the fakes of every update.
-        fake = tf.stop_gradient(self.generator(lr, training=True))
+    def _update_critic_repeatedly(
+        self, lr: tf.Tensor, hr: tf.Tensor, last_fake: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Every critic update of a step; the generator stands still meanwhile."""
+        weights = self.objective
         logs: dict[str, tf.Tensor] = {}
-        for k in range(self.objective.n_critic):
-            penalised = k % self.objective.penalty_every == 0
-            dealt_fake, dealt_hr = self._deal(k, fake, hr)
-            logs |= self._update_critic(dealt_fake, dealt_hr, penalised)
+        for k in range(weights.n_critic):
+            dealt_lr, dealt_hr = self._deal(k, lr, hr)
+            known = weights.shared_batch or k == weights.n_critic - 1
+            fake = last_fake if known else self.generator(dealt_lr, training=True)
+            logs |= self._update_critic(fake, dealt_hr, k % weights.penalty_every == 0)
         return logs
 
     def _update_critic(
@@ -209,12 +217,18 @@ class Cpce(AdversarialModel):
         norm = minimise(tape, scaled, variables, self.critic_optimizer)
         return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
 
-    def _update_generator(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Minimise -E[D(G(x))] + lambda_p L_p (+ content terms) over the generator."""
+    def _update_generator(
+        self, tape: tf.GradientTape, sr: tf.Tensor, hr: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Minimise -E[D(G(x))] + lambda_p L_p (+ content terms) over the generator.
+
+        Args:
+            tape: Has watched how the generator made ``sr``, and watches on.
+            sr: G(x).
+            hr: y.
+        """
         weights, variables = self.objective, self.maker_variables()
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([v.value for v in variables])
-            sr = self.generator(lr, training=True)
+        with tape:
             terms = {"l1": losses.mean_absolute(sr, hr), "l2": losses.mean_squared(sr, hr)}
             if weights.adversarial:
                 terms["adversarial"] = losses.wasserstein_generator(self.critic(sr, training=True))

@@ -172,7 +172,7 @@ def test_generator_step_is_the_gradient_of_the_weighted_terms():
 
 
 def dealt(**objective):
-    """The pairs that each critic update and the generator update of one step see."""
+    """The pairs of each critic update, and of each pass of the generator: the trained one first."""
     seen = {"critic": [], "generator": []}
 
     class SpyGenerator(CpceGenerator):
@@ -194,15 +194,39 @@ def dealt(**objective):
     numbered = tf.tile(tf.range(6.0)[:, None, None, None], [1, 16, 16, 1])
     model.train_step((numbered, numbered))
     updates = [scored[: len(scored) // 2] for scored in seen["critic"][:-1]]
-    return updates, seen["generator"][-1]
+    return updates, seen["generator"]
 
 
 def test_each_critic_update_sees_its_own_pairs_and_the_generator_the_last_ones():
-    assert dealt() == ([[0, 3], [1, 4], [2, 5]], [2, 5])
+    assert dealt() == ([[0, 3], [1, 4], [2, 5]], [[2, 5], [0, 3], [1, 4]])
 
 
 def test_a_shared_batch_is_seen_by_every_update():
-    assert dealt(shared_batch=True) == ([list(range(6))] * 3, list(range(6)))
+    assert dealt(shared_batch=True) == ([list(range(6))] * 3, [list(range(6))])
+
+
+def test_the_penalty_takes_four_passes_of_the_critic_and_not_two_more_of_zeros():
+    judge = critic(16)
+    kernels = [layer.kernel.value for layer in (*judge.convs, judge.dense1, judge.dense2)]
+
+    @tf.function
+    def gradients(hr, fake):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(kernels)
+            penalty = losses.gradient_penalty(judge, hr, fake, tf.ones([2, 1, 1, 1]))
+        return tape.gradient(penalty, kernels)
+
+    graph = gradients.get_concrete_function(*[tf.TensorSpec([2, 16, 16, 1])] * 2).graph
+    needed, ahead = set(), [tensor.op for tensor in graph.outputs]
+    while ahead:
+        operation = ahead.pop()
+        if operation not in needed:
+            needed.add(operation)
+            ahead.extend(tensor.op for tensor in operation.inputs)
+    kinds = Counter(operation.type for operation in needed)
+    # Scores, their slope at the image, the slope's own change along it, and the weights' gradient.
+    assert kinds["Conv2D"] == 2 * 6
+    assert kinds["Conv2DBackpropInput"] == kinds["Conv2DBackpropFilter"] == 6
 
 
 def test_a_sparse_penalty_is_taken_every_so_often_with_its_whole_weight():

@@ -1,0 +1,65 @@
+"""The leaky ReLU of both GANs against TensorFlow's own, to the second derivative."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srmri_tf import losses
+from srmri_tf.blocks import leaky_relu
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("kind", [tf.float32, tf.bfloat16, tf.float16])
+def test_leaky_relu_and_its_slope_are_the_textbooks(kind):
+    x = tf.constant([-4.0, -0.5, 0.0, 0.5, 8.0], kind)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = leaky_relu(x, 0.25)
+    slope = tape.gradient(y, x, output_gradients=tf.fill([5], tf.constant(2.0, kind)))
+    assert y.dtype == slope.dtype == kind
+    np.testing.assert_array_equal(tf.cast(y, tf.float32), [-1.0, -0.125, 0.0, 0.5, 8.0])
+    np.testing.assert_array_equal(tf.cast(slope, tf.float32), [0.5, 0.5, 0.5, 2.0, 2.0])
+
+
+def test_leaky_relu_has_no_second_derivative_and_a_linear_first():
+    x = tf.constant([-2.0, 3.0])
+    upstream = tf.constant([5.0, 7.0])
+    with tf.GradientTape(persistent=True) as outer:
+        outer.watch([x, upstream])
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = leaky_relu(x, 0.2)
+        slope = inner.gradient(y, x, output_gradients=upstream)
+    assert outer.gradient(slope, x) is None
+    np.testing.assert_allclose(outer.gradient(slope, upstream), [0.2, 1.0])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_penalty_teaches_a_critic_what_it_does_with_tensorflows_leaky_relu(compiled):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Conv2D(4, 3, strides=s, padding="same") for s in (1, 2)]
+    last = keras.layers.Dense(1)
+    real, fake = RNG.random((2, 3, 8, 8, 1), np.float32)
+    alpha = tf.constant([0.2, 0.5, 0.9])[:, None, None, None]
+
+    def gradients(activation):
+        def critic(x):
+            for layer in layers:
+                x = activation(layer(x), 0.2)
+            return last(keras.ops.reshape(x, (len(real), -1)))
+
+        def call():
+            kernels = [layer.kernel.value for layer in (*layers, last)]
+            with tf.GradientTape() as tape:
+                penalty = losses.gradient_penalty(critic, real, fake, alpha)
+            return tape.gradient(penalty, kernels)
+
+        critic(real)  # creates the weights
+        return (tf.function(call) if compiled else call)()
+
+    ours, theirs = gradients(leaky_relu), gradients(tf.nn.leaky_relu)
+    for found, expected in zip(ours, theirs, strict=True):
+        assert np.any(expected.numpy())
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
