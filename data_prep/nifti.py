@@ -106,7 +106,7 @@ def read(path: Path) -> NiftiImage:
     return NiftiImage(voxels, best_affine(header, path), header, hashlib.sha256(raw).hexdigest())
 
 
-def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header, *, widen: bool = False) -> str:
+def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header) -> None:
     """Write voxels under an existing header: geometry, codes, units, description stay as they are.
 
     Integer files stay integer, with their own slope and intercept: values are rounded and
@@ -115,15 +115,26 @@ def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header, *, widen: bo
     Args:
         path: ``.nii`` or ``.nii.gz``.
         voxels: ``(X, Y, Z)`` in the storage order of the header's own scan.
-        header: The header of that scan, as `read` returned it, or one derived from it.
-        widen: Give integers more bits where the largest value needs them, instead of clipping
-            it. Unsigned types still end at zero.
-
-    Returns:
-        SHA-256 of the file.
+        header: The header of that scan, as `read` returned it.
 
     Raises:
         EnvironmentFault: The file cannot be written.
+    """
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        file.writelines(packed(path, voxels, header))
+
+
+def packed(
+    path: Path, voxels: np.ndarray, header: nib.Nifti1Header, *, widen: bool = False
+) -> list[bytes | memoryview]:
+    """The bytes that `write` writes, in parts.
+
+    Args:
+        path: Its name says whether they are compressed.
+        voxels: ``(X, Y, Z)`` in the storage order of the header's scan.
+        header: The header of that scan, or one derived from it.
+        widen: Give integers more bits where the largest value needs them, instead of clipping
+            it. Unsigned types still end at zero.
     """
     path = Path(path)
     kept = header.copy()
@@ -136,15 +147,10 @@ def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header, *, widen: bo
         kept.set_data_dtype(wide_enough(kept.get_data_dtype(), min(ends), max(ends)))
     stored = _stored(voxels, kept.get_data_dtype(), slope, inter)
     parts = [kept.binaryblock + b"\0\0\0\0", stored.ravel(order="F").view(np.uint8).data]
-    if path.name.endswith(".gz"):
-        packer = isal_zlib.compressobj(wbits=GZIP)  # a gzip member without name or time
-        parts = [*map(packer.compress, parts), packer.flush()]
-    checksum = hashlib.sha256()
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
-        for part in parts:
-            checksum.update(part)
-            file.write(part)
-    return checksum.hexdigest()
+    if not path.name.lower().endswith(".gz"):
+        return parts
+    packer = isal_zlib.compressobj(wbits=GZIP)  # a gzip member without name or time
+    return [*map(packer.compress, parts), packer.flush()]
 
 
 def _stored(voxels: np.ndarray, dtype: np.dtype, slope: float, inter: float) -> np.ndarray:

@@ -6,7 +6,7 @@ import click
 
 from data_prep.errors import ConfigError, SrmriError
 from srmri_tf import __version__
-from srmri_tf.cli import data, download, measure, model, ship
+from srmri_tf.cli import data, download, enhance, measure, model, ship
 
 INTERRUPTED = 130
 
@@ -17,11 +17,12 @@ INTERRUPTED = 130
 def cli(debug: bool) -> None:
     """Super-resolution MRI with GAN-CPCE and GAN-CIRCLE.
 
-    prepare turns scans into shards, fit trains, evaluate measures, export ships the model.
+    enhance sharpens scans; prepare turns them into shards, fit trains, evaluate measures, export
+    ships the model.
     """
 
 
-for module in (download, data, model, measure, ship):
+for module in (enhance, download, data, model, measure, ship):
     for command in module.COMMANDS:
         cli.add_command(command)
 

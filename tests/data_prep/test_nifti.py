@@ -1,5 +1,4 @@
 import gzip
-import hashlib
 import time
 import tracemalloc
 
@@ -158,6 +157,12 @@ def test_writing_keeps_slope_and_intercept(tmp_path):
     assert (tmp_path / "out.nii").read_bytes() == path.read_bytes()
 
 
+def written(path, voxels, header):
+    """What `packed` packs, as nibabel reads it."""
+    path.write_bytes(b"".join(nifti.packed(path, voxels, header, widen=True)))
+    return nib.load(path)
+
+
 @pytest.mark.parametrize(
     ("dtype", "high", "expected"),
     [
@@ -175,8 +180,7 @@ def test_bright_voxels_widen_integers_instead_of_being_clipped(tmp_path, dtype, 
     source = nifti.read(save(tmp_path / "in.nii", np.zeros((3, 4, 5), dtype)))
     voxels = np.zeros((3, 4, 5))
     voxels[1, 2, 3] = high
-    nifti.write(tmp_path / "out.nii.gz", voxels, source.header, widen=True)
-    back = nib.load(tmp_path / "out.nii.gz")
+    back = written(tmp_path / "out.nii.gz", voxels, source.header)
     assert back.get_data_dtype() == np.dtype(expected)
     assert back.header["bitpix"] == 8 * np.dtype(expected).itemsize
     np.testing.assert_allclose(back.get_fdata(), voxels, rtol=1e-7, atol=0.5)
@@ -189,17 +193,9 @@ def test_widening_knows_slope_sign_and_byte_order(tmp_path):
     header.set_data_dtype(np.int16)
     header["scl_slope"], header["scl_inter"] = -0.5, 10
     voxels = np.full((2, 2, 2), 20_000.0)  # stored as (20000 - 10) / -0.5 = -39980
-    nifti.write(tmp_path / "out.nii", voxels, header, widen=True)
-    back = nib.load(tmp_path / "out.nii")
+    back = written(tmp_path / "out.nii", voxels, header)
     assert back.get_data_dtype() == np.dtype(">i4")
     np.testing.assert_array_equal(back.get_fdata(), voxels)
-
-
-def test_writing_tells_the_files_checksum(tmp_path):
-    source = nifti.read(save(tmp_path / "in.nii"))
-    for name in ("out.nii", "out.nii.gz"):
-        said = nifti.write(tmp_path / name, source.voxels, source.header)
-        assert said == hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("codes", [(1, 2), (4, 0), (0, 1)])

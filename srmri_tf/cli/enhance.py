@@ -1,0 +1,93 @@
+"""The command for people who have scans and train nothing: enhance."""
+
+from pathlib import Path
+
+import click
+
+from srmri_tf.cli.data import progress_bar
+from srmri_tf.cli.model import quiet_tensorflow
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("scans", nargs=-1, required=True, type=_PATH, metavar="SCAN...")
+@click.option(
+    "-o",
+    "--output",
+    "out",
+    type=_PATH,
+    help="A folder, or for one scan a .nii or .nii.gz file.  [beside a file; "
+    "FOLDER/derivatives/srmri-tf for a folder]",
+)
+@click.option(
+    "--model",
+    default="",
+    help="A shipped model's name, a RUN, or an exported model.  [GAN-CPCE of the scan's contrast]",
+)
+@click.option("--same-grid", is_flag=True, help="The scanner has interpolated: keep the grid.")
+@click.option(
+    "--plane",
+    type=click.Choice(["auto", "axial", "coronal", "sagittal"]),
+    default="auto",
+    show_default=True,
+    help="The plane that was acquired.",
+)
+@click.option(
+    "--consistency/--no-consistency",
+    default=None,
+    help="Put the measured centre of k-space back.  [on, unless --same-grid]",
+)
+@click.option("--uncertainty", is_flag=True, help="Also map the spread over flips: 8 times slower.")
+@click.option("--modality", default="", help="Keep only these scans, such as T2.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
+    default="float32",
+    show_default=True,
+    help="What the network computes in.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+def enhance(
+    scans: tuple[Path, ...],
+    out: Path | None,
+    model: str,
+    same_grid: bool,
+    plane: str,
+    consistency: bool | None,
+    uncertainty: bool,
+    modality: str,
+    precision: str,
+    overwrite: bool,
+) -> None:
+    """Sharpen SCANs: NIfTI files, folders or BIDS data sets.
+
+    The slices' matrix is doubled: zero-filled in k-space, then sharpened by a network. The result
+    overlays on the scan, with its header, intensities and data type; a JSON sidecar says what it
+    was made of. The same command goes on with what was interrupted.
+
+    Research only: a network can invent detail.
+    """
+    from srmri_tf.volumes import Settings
+    from srmri_tf.worklist import make_worklist
+
+    settings = Settings(same_grid, plane, consistency, uncertainty)  # type: ignore[arg-type]
+    # What is no scan is refused before TensorFlow's import.
+    worklist = make_worklist(scans, out, settings, modality=modality)
+    quiet_tensorflow()
+    from srmri_tf.enhance import Request
+    from srmri_tf.enhance import enhance as sharpen
+
+    request = Request(settings, model, precision, overwrite)
+    with progress_bar("sharpening") as advance:
+        for result in sharpen(worklist, request, progress=advance, warn=_warn):
+            state = "" if result.fresh else " (finished already)"
+            for path in result.target.images:
+                click.echo(f"{path}{state}")
+
+
+def _warn(text: str) -> None:
+    click.echo(f"srmri-tf: warning: {text}", err=True)
+
+
+COMMANDS: tuple[click.Command, ...] = (enhance,)

@@ -1,0 +1,201 @@
+"""Which scans `enhance` is to sharpen and where each result goes, decided without a voxel."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep import names, nifti, planes, sources
+from data_prep.errors import BadInputError, ConfigError, raise_together
+from data_prep.nifti_header import MAX_BYTES
+from srmri_tf import derivatives
+from srmri_tf.derivatives import Target
+from srmri_tf.volumes import Settings
+
+DERIVATIVES = Path("derivatives") / derivatives.TOOL
+"""Where the results of a folder go if no other place is given."""
+
+_CONTRAST = re.compile(r"(?<![A-Za-z0-9])(T1|T2|PD|FLAIR)w?(?![A-Za-z0-9])", re.IGNORECASE)
+_NO_SCANS = ("_mask", "_defacemask", "_dseg", "_probseg")  # what is drawn on scans, in BIDS
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan and where its result goes.
+
+    Args:
+        scan: The file.
+        folder: Where the result goes.
+        name: What it is to be called; empty to derive it from the scan's name.
+        dataset: The BIDS data set that the scan was found in, None outside of one.
+    """
+
+    scan: Path
+    folder: Path
+    name: str = ""
+    dataset: Path | None = None
+
+    @property
+    def contrast(self) -> str:
+        """``T1``, ``T2``, ... as the scan's name has it; empty if it does not say."""
+        if modality := names.read_name(self.scan)["modality"]:
+            return modality
+        found = _CONTRAST.findall(nifti.stem(self.scan))
+        return names.normal_modality(found[-1]) if found else ""
+
+    @property
+    def default_model(self) -> str:
+        """The shipped GAN-CPCE of the scan's contrast; that of T2 if there is no other."""
+        return "cpce-t1-x2" if self.contrast.startswith("T1") else "cpce-t2-x2"
+
+    def target(self, kind: str, uncertainty: bool) -> Target:
+        """The files that a network of that kind will make."""
+        image = self.name or derivatives.result_name(self.scan, kind)
+        spread = (
+            derivatives.result_name(Path(self.name), "uncertainty")
+            if self.name
+            else derivatives.result_name(self.scan, f"{kind}Uncertainty")
+        )
+        return Target(self.folder / image, self.folder / spread if uncertainty else None)
+
+
+@dataclass(frozen=True)
+class Worklist:
+    """What is to be done.
+
+    Args:
+        jobs: The scans; all headers are sound and no two results have one name.
+        root: The folder of all results, None where they go beside their scans.
+        warnings: What a person should know first.
+    """
+
+    jobs: tuple[Job, ...]
+    root: Path | None
+    warnings: tuple[str, ...] = ()
+
+
+def make_worklist(
+    given: Sequence[Path],
+    out: Path | None = None,
+    settings: Settings | None = None,
+    *,
+    modality: str = "",
+) -> Worklist:
+    """Find scans, check their headers and decide where their results go.
+
+    Args:
+        given: NIfTI files, folders, BIDS data sets and patterns.
+        out: A folder, or for a single scan a ``.nii`` or ``.nii.gz`` file. None: beside a scan
+            that was named itself, and in ``derivatives/srmri-tf`` of a folder.
+        settings: What will be made of them.
+        modality: Keep only scans of this modality.
+
+    Raises:
+        BadInputError: A scan is missing or its header unsuitable; all such scans are named.
+        ConfigError: Two results would have one name, or go into one file.
+    """
+    warnings: list[str] = []
+    found: dict[Path, Job] = {}
+    roots: set[Path | None] = set()
+    single = out is not None and nifti.is_nifti(out) and not out.is_dir()
+    folder = out.parent if out is not None and single else out
+    for source in map(Path, given):
+        whole = source.is_dir()
+        jobs = _in_folder(source, folder, warnings) if whole else _named(source, folder, warnings)
+        for job in jobs:
+            found.setdefault(job.scan.absolute(), job)
+        roots.add(None if single else folder or (source / DERIVATIVES if whole else None))
+    chosen = _of_modality(list(found.values()), modality)
+    if out is not None and single:
+        if len(chosen) > 1:
+            raise ConfigError(
+                f"is one file, but there are {len(chosen)} scans",
+                path=out,
+                remedy="Give a folder for -o",
+            )
+        chosen = [dataclasses.replace(chosen[0], name=out.name)]
+    _refuse_clashes(chosen)
+    _check_headers(chosen, settings or Settings())
+    root = roots.pop() if len(roots) == 1 else None
+    return Worklist(tuple(chosen), root, tuple(warnings))
+
+
+def _named(source: Path, out: Path | None, warnings: list[str]) -> Iterator[Job]:
+    """A file, or those that a pattern matches."""
+    for scan in sources.files(source):
+        if derivatives.is_result(scan):
+            warnings.append(f"{scan}: is itself a result of srmri-tf, not a scan")
+        yield Job(scan, out or scan.parent)
+
+
+def _in_folder(source: Path, out: Path | None, warnings: list[str]) -> Iterator[Job]:
+    """The scans of a folder, and the same folders below ``out``."""
+    root = out or source / DERIVATIVES
+    dataset = source if sources.is_bids(source) else None
+    scans = [
+        scan
+        for scan in sources.files(source)
+        if nifti.is_nifti(scan)
+        and not scan.absolute().is_relative_to(root.absolute())
+        and not nifti.stem(scan).endswith(_NO_SCANS)
+    ]
+    if not scans:
+        raise BadInputError(
+            "holds no NIfTI scan to sharpen", path=source, remedy="Give .nii or .nii.gz files"
+        )
+    for scan in scans:
+        if derivatives.is_result(scan):
+            warnings.append(f"{scan}: is itself a result of srmri-tf, so it is left out")
+            continue
+        yield Job(scan, root / scan.parent.relative_to(source), dataset=dataset)
+
+
+def _of_modality(jobs: list[Job], modality: str) -> list[Job]:
+    wanted = names.normal_modality(modality)
+    chosen = [job for job in jobs if not wanted or job.contrast == wanted]
+    if not chosen and jobs:
+        seen = ", ".join(sorted({job.contrast or "unnamed" for job in jobs}))
+        raise BadInputError(
+            f"no scan of modality {modality}: the {len(jobs)} found are of {seen}",
+            remedy="Check --modality",
+        )
+    if not chosen:
+        raise BadInputError(
+            "no scan is left to sharpen: all that were found are results of srmri-tf",
+            remedy="Name a file itself to sharpen it again",
+        )
+    return chosen
+
+
+def _refuse_clashes(jobs: Sequence[Job]) -> None:
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        image = job.target("any", uncertainty=False).image.absolute()
+        # Some file systems do not tell cases apart, and x.nii has the sidecar of x.nii.gz.
+        other = taken.setdefault(str(Target(image).sidecar).lower(), job)
+        if other is not job:
+            raise ConfigError(
+                f"the results of {other.scan} and {job.scan} would have one name in {job.folder}",
+                remedy="Give them one by one with an -o each, or the folder that holds both",
+            )
+
+
+def _check_headers(jobs: Sequence[Job], settings: Settings) -> None:
+    faults = []
+    for job in jobs:
+        try:
+            shape, affine = nifti.read_geometry(job.scan)
+            planes.cut(affine, job.scan, settings.plane)
+            size = 4 * math.prod(shape) * settings.factor**2
+            if size > MAX_BYTES:
+                raise BadInputError(
+                    f"would become a volume of {size} bytes, got shape {shape}; the limit is "
+                    f"{MAX_BYTES}",
+                    path=job.scan,
+                    remedy="Crop it, or give --same-grid if it is interpolated already",
+                )
+        except BadInputError as error:
+            faults.append(error)
+    raise_together(faults)
