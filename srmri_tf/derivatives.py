@@ -35,8 +35,6 @@ _BIDS = re.compile(
 )
 _DESC = re.compile(r"(?P<before>.*_)desc-(?P<label>[A-Za-z0-9+]+)(?P<after>(_.*)?)")
 _OURS = re.compile(r".*_desc-[A-Za-z0-9+]*(cpce|circle)(Uncertainty)?(_.*)?", re.IGNORECASE)
-_DECISIVE = ("SourceSha256", "ModelSha256", "Parameters")
-"""What must agree for a result to be the one that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,11 @@ def is_finished(target: Target, wanted: Mapping[str, Any]) -> bool:
             if path.exists():
                 raise _occupied(path, "already exists and was not made by this program")
         return False
+    before, asked = _decisive(record), _decisive(wanted)
     changes = [
-        f"{key}: {record.get(key)} there, {wanted[key]} asked for"
-        for key in _DECISIVE
-        if record.get(key) != wanted[key]
+        f"{key}: {before.get(key)} there, {asked.get(key)} asked for"
+        for key in dict.fromkeys((*before, *asked))
+        if before.get(key) != asked.get(key)
     ]
     if changes:
         lines = "".join(f"\n  {line}" for line in changes)
@@ -224,6 +223,13 @@ def _read(sidecar: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def _decisive(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What must agree for a result to be the one that is wanted."""
+    parameters = record.get("Parameters")
+    facts = {key: record.get(key) for key in ("SourceSha256", "ModelSha256")}
+    return facts | (parameters if isinstance(parameters, dict) else {"Parameters": parameters})
 
 
 def _occupied(path: Path, fault: str) -> ConfigError:

@@ -12,32 +12,17 @@ import pytest
 import srmri_tf
 from data_prep.errors import BadInputError
 from srmri_tf.api import Model
-from srmri_tf.cards import Data, ModelCard, Ranges
+from srmri_tf.cards import ModelCard, Ranges
 from srmri_tf.volumes import Settings, enhance_volume
 from tests.data_prep.scans import affine, phantom
 
-from .test_evaluate import PARAMETERS, make_run
+from .test_evaluate import make_run
 from .test_volumes import fake, identity
 
-CARD = ModelCard(
-    name="fake",
-    kind="cpce",
+# No more of a card than warnings look at.
+CARD = ModelCard.model_construct(
     contrast="T2",
-    title="Nothing",
-    sha256="0" * 64,
-    degradation=PARAMETERS["degradation"],
-    data=Data(
-        title="phantoms",
-        licence="none",
-        attribution="nobody",
-        subjects=1,
-        scans=1,
-        slices=1,
-        manifest_sha256="0" * 64,
-    ),
     ranges=Ranges(in_plane_mm=(0.5, 0.6), slice_mm=(3, 3.3), intensity={"p50": (0.1, 0.5)}),
-    recipe={},
-    commands=(),
 )
 
 
