@@ -238,8 +238,8 @@ def read_card(path: Path) -> ModelCard:
     """
     try:
         return parse_card(tomllib.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
-        reason = "; ".join(str(error).split("\n"))[:300]
+    except (OSError, ValueError) as error:
+        reason = faults(error) if isinstance(error, ValidationError) else error
         raise CorruptArtefactError(
             f"is not a model card ({reason})", path=path, remedy="Install the package again"
         ) from None
@@ -252,6 +252,12 @@ def parse_card(said: Mapping[str, Any]) -> ModelCard:
         ValidationError: Something is missing, unknown or of another type.
     """
     return ModelCard.model_validate(said)
+
+
+def faults(error: ValidationError) -> str:
+    """What is wrong and where, in a line."""
+    places = [(".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors()]
+    return "; ".join(f"{where}: {what}" if where else what for where, what in places)
 
 
 def to_toml(card: ModelCard) -> str:

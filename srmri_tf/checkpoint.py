@@ -5,6 +5,7 @@ never executes anything. A member ``meta`` holds JSON.
 """
 
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ _DAMAGE = (
     KeyError,
     EOFError,
     RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

@@ -39,7 +39,7 @@ _AGAIN = "Export the model again, or restore the file from a copy"
 _DAMAGE = (
     OSError,
     ValueError,
-    KeyError,
+    LookupError,
     EOFError,
     RuntimeError,
     AttributeError,
@@ -189,7 +189,10 @@ def _of_run(run: Run) -> Stored:
 def _npz(path: Path) -> Stored:
     with _damage(path):
         _check_size(path)
-    arrays, meta = checkpoint.load(path)
+    try:
+        arrays, meta = checkpoint.load(path)
+    except CorruptArtefactError as error:
+        raise CorruptArtefactError(error.fault, path=path, remedy=_AGAIN) from None
     return _checked(path, _described(path, meta.get("model")), arrays)
 
 
@@ -237,10 +240,9 @@ def _described(path: Path, said: Any) -> Metadata:
         else:
             metadata = Metadata.model_validate(said)
         _config(metadata.kind, metadata.options)
-    except (ValidationError, ValueError) as error:
-        reason = "; ".join(str(error).split("\n"))[:300]
+    except ValidationError as error:
         raise CorruptArtefactError(
-            f"describes its network in a way that cannot be read ({reason})",
+            f"describes its network in a way that cannot be read ({cards.faults(error)})",
             path=path,
             remedy=_AGAIN,
         ) from None

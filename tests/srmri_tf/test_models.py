@@ -6,14 +6,32 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError
+from srmri_tf import checkpoint
 from srmri_tf.config import CircleConfig, CpceConfig
 from srmri_tf.models import load_network
-from srmri_tf.runs import MODELS, Run
+from srmri_tf.recipes import to_toml
+from srmri_tf.runs import MODELS, Run, weights_by_name
 from srmri_tf.stored import meaning, reach
 
-from .test_evaluate import make_run
+from .test_evaluate import PARAMETERS, make_run
 
 RNG = np.random.default_rng(0)
+
+
+def make_circle_run(folder, **generator):
+    """A RUN of GAN-CIRCLE with random weights and biases."""
+    config = CircleConfig(generator=generator)
+    network = MODELS["circle"].build_generator(config, "float32")
+    arrays = {
+        name: np.float32(0.1) * RNG.standard_normal(v.shape).astype(np.float32)
+        for name, v in weights_by_name(network).items()
+    }
+    folder.mkdir(parents=True)
+    run = Run(folder)
+    checkpoint.save(run.best_file, arrays, {})
+    run.config_file.write_text(to_toml(config))
+    run.facts_file.write_text(json.dumps({"parameters": PARAMETERS}))
+    return folder
 
 
 def test_a_run_is_a_network(tmp_path):
