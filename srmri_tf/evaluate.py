@@ -17,6 +17,8 @@ import numpy as np
 
 from data_prep.atomic import atomic_folder, refuse_foreign
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
+from data_prep.kspace import consistent
+from data_prep.schema import Degradation
 from srmri_tf import fairness, gallery, metrics, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic
 from srmri_tf.dataset import Shards, SlicePair
@@ -31,6 +33,9 @@ from srmri_tf.vgg19 import resolve
 __all__ = ["Evaluation", "Options", "evaluate", "table"]
 
 BATCH = 4
+CONSISTENT = "+dc"
+"""What follows a run's name where the measured centre of k-space was put back."""
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -46,6 +51,8 @@ class Options:
         fold: Measure on this fold of shards prepared with folds.
         force: Measure runs that learnt from test subjects, marked.
         licence: Where the data come from and on what terms; repeated in the report.
+        consistency: Also measure each run with the measured centre of k-space put back, as
+            ``RUN+dc``.
     """
 
     bicubic: bool = True
@@ -54,6 +61,7 @@ class Options:
     fold: int | None = None
     force: bool = False
     licence: str = ""
+    consistency: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +111,12 @@ def evaluate(
     """
     options = options or Options()
     refuse_foreign(out, "an evaluation", METRICS_NAME)
-    opened = _opened(runs)
+    opened = _opened(runs, options.consistency)
     generators = {run.name: run.generator() for run in opened}
     shards = Shards.open(shards_folder, fold=options.fold)
     _check_sides(shards)
     marks = {run.name: fairness.check(run, shards, options.force) for run in opened}
+    marks |= {name + CONSISTENT: why for name, why in marks.items() if options.consistency}
     seen = gallery.survey(shards)
     distance, notes = _distance(options.vgg_weights)
     methods = _methods(generators, shards, options)
@@ -133,9 +142,10 @@ def evaluate(
     return Evaluation(Path(out), rows, seen.n_air, document)
 
 
-def _opened(runs: Sequence[Path]) -> list[Run]:
+def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
     opened = [Run(Path(folder)) for folder in runs]
     names = [LOW_RESOLUTION, *(run.name for run in opened), BICUBIC, gallery.TRUTH]
+    names += [run.name + CONSISTENT for run in opened if consistency]
     if len(set(names)) < len(names):
         raise ConfigError(
             f"two methods have one name: {', '.join(names)}", remedy="Rename a run's folder"
@@ -170,10 +180,30 @@ def _distance(choice: str) -> tuple[FeatureDistance | None, list[str]]:
 def _methods(generators: Mapping[str, Any], shards: Shards, options: Options) -> dict[str, Sharpen]:
     degradation = shards.manifest.parameters.degradation
     methods: dict[str, Sharpen] = {LOW_RESOLUTION: lambda slices: slices}
-    methods |= {name: sharpener(network, BATCH) for name, network in generators.items()}
+    for name, network in generators.items():
+        methods[name] = sharpen = _Remembering(sharpener(network, BATCH))
+        if options.consistency:
+            methods[name + CONSISTENT] = _put_back(sharpen, degradation)
     if options.bicubic:
         methods[BICUBIC] = lambda slices: np.stack([bicubic(lr, degradation) for lr in slices])
     return methods
+
+
+class _Remembering:
+    """A method that knows its last answer, for those that go on from it."""
+
+    def __init__(self, sharpen: Sharpen) -> None:
+        self._sharpen = sharpen
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, slices: np.ndarray) -> np.ndarray:
+        if self._last is None or self._last[0] is not slices:
+            self._last = slices, self._sharpen(slices)
+        return self._last[1]
+
+
+def _put_back(sharpen: Sharpen, degradation: Degradation) -> Sharpen:
+    return lambda slices: consistent(sharpen(slices), slices, degradation)
 
 
 def _measure(

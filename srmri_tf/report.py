@@ -217,6 +217,8 @@ def _runs(folder: Path, document: Mapping[str, Any]) -> list[dict[str, str]]:
     """The settings and facts of every run, as text."""
     found = []
     for name in _run_names(document):
+        if not (folder / "runs" / name).is_dir():  # a run's answer, changed afterwards
+            continue
         texts = {"name": name}
         for file in ("config.toml", "run.json"):
             path = folder / "runs" / name / file

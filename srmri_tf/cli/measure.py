@@ -30,6 +30,9 @@ FOLDER = click.Path(path_type=Path)
     help="Slices to keep for the report: a number, or SUBJECT:INDEX,SUBJECT/SESSION:INDEX.",
 )
 @click.option("--licence", default="", help="Of the data; repeated in the report.")
+@click.option(
+    "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
+)
 @click.option("--force", is_flag=True, help="Measure runs that learnt from test subjects, marked.")
 def evaluate(
     runs: tuple[Path, ...],
@@ -40,6 +43,7 @@ def evaluate(
     no_bicubic: bool,
     slices: str,
     licence: str,
+    consistency: bool,
     force: bool,
 ) -> None:
     """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
@@ -47,7 +51,7 @@ def evaluate(
     from srmri_tf.evaluate import Options
     from srmri_tf.evaluate import evaluate as measure
 
-    options = Options(not no_bicubic, vgg_weights, slices, fold, force, licence)
+    options = Options(not no_bicubic, vgg_weights, slices, fold, force, licence, consistency)
     with progress_bar("measuring") as advance:
         result = measure(runs, shards, out, options, advance)
     click.echo(result.table)
@@ -78,6 +82,9 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @click.option("--vgg-weights", help="As for fit; also for the VGG distance.")
 @click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
+@click.option(
+    "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
+)
 @click.option("--licence", default="", help="Of the data; repeated in the reports.")
 def crossval(
     model: str,
@@ -102,7 +109,11 @@ def crossval(
     from srmri_tf.crossval import Plan, run_fold, run_side_by_side, summarise_folds
     from srmri_tf.evaluate import Options
 
-    options = Options(vgg_weights=given["vgg_weights"] or "none", licence=given["licence"])
+    options = Options(
+        vgg_weights=given["vgg_weights"] or "none",
+        licence=given["licence"],
+        consistency=given["consistency"],
+    )
     plan = Plan(settings, shards, out, given["devices"], options)
     if folds not in (None, plan.folds()):
         raise ConfigError(
@@ -142,6 +153,8 @@ def _arguments(model: str, shards: Path, out: Path, given: dict[str, Any]) -> li
     for name in ("recipe", "vgg_weights", "devices", "licence"):
         if given[name]:
             arguments += [f"--{name.replace('_', '-')}", str(given[name])]
+    if given["consistency"]:
+        arguments.append("--consistency")
     for setting in given["settings"]:
         arguments += ["--set", setting]
     return arguments

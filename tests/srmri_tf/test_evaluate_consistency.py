@@ -1,0 +1,75 @@
+"""`evaluate --consistency`: what putting the measured samples back does to a run's figures."""
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio
+
+from data_prep.errors import ConfigError
+from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.report import report
+from srmri_tf.runs import Run, sharpener
+
+from .conftest import SIDE, image_pair
+from .test_cli import run
+from .test_evaluate import make_run
+
+
+@pytest.fixture(scope="module")
+def result(shards, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("consistency")
+    runs = [make_run(folder / "identity"), make_run(folder / "net", gain=1.0)]
+    return evaluate(runs, shards, folder / "out", Options(consistency=True))
+
+
+def put_back(sharp: np.ndarray, lr: np.ndarray) -> np.ndarray:
+    """Frequencies -7 ... 7 of 32 are measured together with their mirror images."""
+    inside = np.abs(np.fft.fftfreq(SIDE) * SIDE) < SIDE // 4
+    box = np.logical_and.outer(inside, inside)
+    return np.fft.ifft2(np.where(box, np.fft.fft2(lr), np.fft.fft2(sharp))).real
+
+
+def test_a_row_more_for_every_run_measured_as_numpy_does(result):
+    names = [row.name for row in result.rows]
+    assert names == ["lr", "identity", "identity+dc", "net", "net+dc", "bicubic"]
+    sharpen = sharpener(Run(result.folder.parent / "net").generator())
+    means = []
+    for subject in ("s4", "s5"):
+        pairs = [image_pair(subject, index) for index in range(4)]
+        sharp = sharpen(np.stack([lr for lr, _ in pairs]))
+        scores = [
+            peak_signal_noise_ratio(hr, put_back(s, lr), data_range=1)
+            for s, (lr, hr) in zip(sharp, pairs, strict=True)
+        ]
+        means.append(np.mean(scores))
+    rows = {row.name: row for row in result.rows}
+    assert rows["net+dc"].psnr == pytest.approx(np.mean(means), abs=1e-4)
+    assert abs(rows["net+dc"].psnr - rows["net"].psnr) > 0.1
+    assert rows["identity+dc"].psnr == pytest.approx(rows["identity"].psnr, abs=1e-4)
+
+
+def test_a_leak_is_marked_in_both_rows(shards, tmp_path):
+    cheat = make_run(tmp_path / "cheat", train=("s1", "s4"))
+    options = Options(consistency=True, force=True, bicubic=False)
+    document = evaluate([cheat], shards, tmp_path / "out", options).document
+    marks = [document["methods"][name]["marks"] for name in ("cheat", "cheat+dc")]
+    assert marks[0] == marks[1] != []
+
+
+def test_a_run_of_that_name_is_refused(shards, tmp_path):
+    runs = [make_run(tmp_path / "net"), make_run(tmp_path / "net+dc")]
+    with pytest.raises(ConfigError, match="one name"):
+        evaluate(runs, shards, tmp_path / "out", Options(consistency=True))
+
+
+def test_the_report_has_the_row_and_no_empty_settings(result):
+    page = report(result.folder).read_text()
+    assert "net+dc" in page
+    assert "<summary>Run net:" in page
+    assert "<summary>Run net+dc:" not in page
+
+
+def test_the_command(shards, tmp_path, capsys):
+    network = make_run(tmp_path / "net")
+    arguments = ("evaluate", network, shards, "-o", tmp_path / "eval", "--vgg-weights", "none")
+    assert run(*arguments, "--consistency") == 0
+    assert "| net+dc |" in capsys.readouterr().out
