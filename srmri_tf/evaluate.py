@@ -19,7 +19,7 @@ from data_prep.atomic import atomic_folder, refuse_foreign
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 from data_prep.kspace import consistent
 from data_prep.schema import Degradation
-from srmri_tf import fairness, gallery, metrics, tables
+from srmri_tf import fairness, gallery, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic
 from srmri_tf.dataset import Shards, SlicePair
 from srmri_tf.figure import comparison
@@ -29,6 +29,7 @@ from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
 from srmri_tf.summary import METRICS_NAME, document_of, plain, rows_of
 from srmri_tf.tables import Row, table
 from srmri_tf.vgg19 import resolve
+from srmri_tf.windows import GAUSSIAN
 
 __all__ = ["Evaluation", "Options", "evaluate", "table"]
 
@@ -154,7 +155,7 @@ def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
 
 
 def _check_sides(shards: Shards) -> None:
-    least = len(metrics.GAUSSIAN.taps)
+    least = len(GAUSSIAN.taps)
     for shard in shards.manifest.of("test"):
         if min(shard.slice_height, shard.slice_width) < least:
             raise BadInputError(

@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from data_prep.schema import Degradation
 from srmri_tf import metrics
+from srmri_tf.similarity import Similarity
+from srmri_tf.windows import GAUSSIAN, UNIFORM
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and reading results needs none of it
     import keras
@@ -149,8 +152,8 @@ class FeatureDistance:
             lambda images: features(images, training=False), input_signature=[signature]
         )
 
-    def __call__(self, images: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Measure (M, H, W) float32 images against one truth (H, W): (M,) float64."""
+    def __call__(self, images: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
+        """Measure M images (H, W) float32 against one truth (H, W): (M,) float64."""
         theirs = self._of(truth)
         return np.array(
             [np.mean(np.square(self._of(x) - theirs), dtype=np.float64) for x in images]
@@ -174,6 +177,8 @@ class Scorer:
         self._distance = distance
         self._sums: dict[tuple[str, str, str], _Sums] = {}
         self._pool = ThreadPoolExecutor(1)
+        # Kept from slice to slice, for most are of one size.
+        self._similarity = lru_cache(1)(lambda shape: Similarity(shape, (GAUSSIAN, UNIFORM)))
 
     def slice(
         self, pair: "SlicePair", images: Mapping[str, np.ndarray], maximum: float
@@ -185,20 +190,19 @@ class Scorer:
             images: (H, W) by method.
             maximum: Of the true volume: fastMRI's range. Where it is 0, that range is 1.
         """
-        truth, stack = pair.hr, np.stack(list(images.values()))
+        truth, stack = pair.hr, list(images.values())
         maximum = maximum or 1.0
-        # NumPy works outside the interpreter's lock: half of the work beside the other half.
-        uniform = self._pool.submit(metrics.ssims, stack, truth, maximum, metrics.UNIFORM)
-        *details, true_detail = metrics.detail_power(
-            np.concatenate([stack, truth[None]]), self._degradation
-        ).tolist()
+        # Transforms are long calls outside the interpreter's lock, so they run beside the rest.
+        powers = self._pool.submit(metrics.detail_power, [*stack, truth], self._degradation)
         errors = metrics.squared_errors(stack, truth).tolist()
+        similarity = self._similarity(truth.shape)(stack, truth, (1.0, maximum))
         means = {
-            "ssim": metrics.ssims(stack, truth),
-            "ssim_fastmri": uniform.result(),
+            "ssim": similarity[0],
+            "ssim_fastmri": similarity[1],
             "vgg": self._distances(stack, truth),
         }
         power, air = metrics.power(truth), metrics.is_air(truth)
+        *details, true_detail = powers.result().tolist()
         rows = []
         for i, (name, error, detail) in enumerate(zip(images, errors, details, strict=True)):
             row = SliceRow(
@@ -235,7 +239,7 @@ class Scorer:
             for (method, subject, session), sums in self._sums.items()
         ]
 
-    def _distances(self, stack: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    def _distances(self, stack: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
         if self._distance is None:
             return np.full(len(stack), np.nan)
         return self._distance(stack, truth)
