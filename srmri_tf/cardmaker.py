@@ -168,7 +168,8 @@ def _split_options(rule: SplitRule) -> Iterator[str]:
 
 
 def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
-    if (folder / "summary.json").is_file():
+    folded = (folder / "summary.json").is_file()
+    if folded:
         evaluations, method = _folds(run, folder), run.config().model
         documents = [_document(evaluation / "metrics.json") for evaluation in evaluations]
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
@@ -194,7 +195,7 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     subjects = sorted({who for document in documents for who in document["test_subjects"]})
     consistency = " --consistency" if method + CONSISTENT in values else ""
     return Measured(
-        protocol="crossval" if len(documents) > 1 else "evaluation",
+        protocol="crossval" if folded else "evaluation",
         command=command + consistency,
         data=f"{about.data}: {', '.join(subjects)}",
         subjects=len(values[method]["psnr"]),

@@ -80,7 +80,9 @@ def card(run: Path, shards: Path, out: Path, measured: Path | None, **about: str
     from data_prep.errors import ConfigError
 
     if out.suffix != ".toml":
-        raise ConfigError("is a card, and its name ends in .toml", path=out)
+        raise ConfigError(
+            "is no name for a card, which ends in .toml", path=out, remedy="Give -o NAME.toml"
+        )
     quiet_tensorflow()
     from srmri_tf.card_pages import markdown
     from srmri_tf.cardmaker import About, make_card

@@ -1,0 +1,37 @@
+"""What lies in the package's own folder of models, whatever that is, and the page about it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from srmri_tf import cards
+from srmri_tf.card_pages import MARKER, page
+from srmri_tf.config import CONFIGS
+from srmri_tf.models import load_network
+
+DOCS = Path(__file__).parents[2] / "docs" / "models.md"
+
+
+def test_every_card_has_weights_and_every_weights_file_a_card():
+    found = [path.stem for path in cards.SHIPPED.iterdir() if path.suffix in (".npz", ".toml")]
+    assert sorted(found) == sorted(2 * cards.shipped_names())
+
+
+def test_every_model_opens_is_small_and_has_what_a_card_must_have():
+    for name in cards.shipped_names():
+        assert cards.weights_file(name).stat().st_size < 1_000_000
+        network = load_network(name)
+        card = network.card
+        assert card.name == name
+        assert f"-{card.contrast.lower()}-" in name
+        assert card.measured is not None
+        assert CONFIGS[card.kind].model_validate(card.recipe).model == network.kind
+        assert any("diagnostic" in limit for limit in card.limits)
+        lr = np.random.default_rng(0).random((1, 24, 24), np.float32)
+        assert np.isfinite(network.sharpen(lr)).all()
+
+
+def test_the_page_says_what_the_cards_say():
+    """`srmri-tf models --page docs/models.md` makes it so."""
+    shown = DOCS.read_text(encoding="utf-8").partition(MARKER)[2]
+    assert shown == "\n\n" + page([cards.shipped_card(name) for name in cards.shipped_names()])
