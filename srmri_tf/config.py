@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Phase = Literal["content", "critic", "adversarial"]
+ValidationFold = Literal["next", "none"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -137,10 +138,13 @@ class Validation(_Section):
     Args:
         max_slices: At most this many slices, evenly spaced; 0 takes them all.
         monitor: The measure that decides which epoch is kept as the best.
+        fold: Of runs on one fold of the data: ``next`` validates on the fold after the tested one,
+            ``none`` trains on that one, too, for data of few subjects.
     """
 
     max_slices: int = Field(0, ge=0)
     monitor: Literal["psnr", "ssim"] = "psnr"
+    fold: ValidationFold = "next"
 
 
 class RunConfig(_Section):
@@ -152,8 +156,8 @@ class RunConfig(_Section):
         seed: Decides initial weights, data order and the steps' random numbers.
         precision: ``auto`` is bfloat16 where the processor multiplies it natively, else float32.
         vgg_weights: ``auto``, ``imagenet`` or a file in Keras's layout.
-        fold: Test on this fold of shards prepared with folds, validate on the next, train on the
-            rest; None takes the split the shards were prepared with.
+        fold: Test on this fold of shards prepared with folds, validate on the next (or none:
+            ``validation.fold``), train on the rest; None takes the split they were prepared with.
         flips: Mirror training pairs at random along both axes.
     """
 

@@ -169,6 +169,7 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
         "version": VERSION,
         "model": plan.config.model,
         "folds": total,
+        "validation": plan.config.validation.fold if total > 2 else "none",
         "done": list(documents),
         "methods": {
             name: {
@@ -218,8 +219,10 @@ def _table(summary: Mapping[str, Any], documents: Mapping[int, Mapping[str, Any]
     labels = {"psnr": "PSNR (dB)", "ssim": "SSIM"}
     header = ("", "subjects", "slices", *(f"{name} {labels[key]}" for key, name in columns))
     done, total = len(documents), summary["folds"]
-    notes = () if done == total else (f"Incomplete: {done} of {total} folds are done.",)
-    return tables.Table("Cross-validation", header, tuple(rows), notes)
+    notes = [] if done == total else [f"Incomplete: {done} of {total} folds are done."]
+    if summary["validation"] == "none":
+        notes.append("No fold validated: each best epoch was chosen on training subjects.")
+    return tables.Table("Cross-validation", header, tuple(rows), tuple(notes))
 
 
 def _document(path: Path) -> dict[str, Any]:

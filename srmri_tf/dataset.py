@@ -15,6 +15,7 @@ import tensorflow as tf
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
 from data_prep.shards import verify, whole_slices
+from srmri_tf.config import ValidationFold
 from srmri_tf.pairing import Pairing
 
 _FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("lr", "hr")}
@@ -47,13 +48,17 @@ class Shards:
     manifest: Manifest
 
     @classmethod
-    def open(cls, folder: str | Path, fold: int | None = None) -> "Shards":
+    def open(
+        cls, folder: str | Path, fold: int | None = None, validation: ValidationFold = "next"
+    ) -> "Shards":
         """Check the folder and return it.
 
         Args:
             folder: What `srmri-tf prepare` wrote.
-            fold: Test on this fold, validate on the next, train on the rest; None takes the split
-                the folder was prepared with.
+            fold: Test on this fold, train on the rest; None takes the split the folder was
+                prepared with.
+            validation: ``next`` validates on the fold after the tested one if a third is left to
+                train on, ``none`` trains on it, too.
 
         Raises:
             ConfigError: There is no such fold.
@@ -62,7 +67,7 @@ class Shards:
         """
         manifest = verify(Path(folder))
         if fold is not None:
-            manifest = _of_fold(manifest, fold, Path(folder))
+            manifest = _of_fold(manifest, fold, validation, Path(folder))
         return cls(Path(folder), manifest)
 
     def training(self) -> tuple[Shard, ...]:
@@ -163,8 +168,8 @@ class Shards:
         return [pair for i, pair in enumerate(self.slices(split)) if i in wanted]
 
 
-def _of_fold(manifest: Manifest, fold: int, folder: Path) -> Manifest:
-    """The manifest with the splits of one fold: it is tested, the next one validates."""
+def _of_fold(manifest: Manifest, fold: int, validation: ValidationFold, folder: Path) -> Manifest:
+    """The manifest with the splits of one fold: it is tested, and the next one may validate."""
     folds = manifest.split_rule.folds
     if fold >= folds:
         raise ConfigError(
@@ -172,8 +177,9 @@ def _of_fold(manifest: Manifest, fold: int, folder: Path) -> Manifest:
             path=folder,
             remedy="Prepare the scans with --folds, or choose another fold",
         )
-    validation = (fold + 1) % folds if folds > 2 else None
-    splits: dict[int | None, Split] = {validation: "val", fold: "test"}
+    splits: dict[int | None, Split] = {fold: "test"}
+    if validation == "next" and folds > 2:
+        splits[(fold + 1) % folds] = "val"
     shards = [s.model_copy(update={"split": splits.get(s.fold, "train")}) for s in manifest.shards]
     return manifest.model_copy(update={"shards": tuple(shards)})
 

@@ -68,7 +68,7 @@ def fit(
     config = config.model_copy(update={"precision": resolve_precision(config.precision)})
     refuse_foreign(run.folder, "a training run", run.config_file.name)
     board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
-    shards = Shards.open(shards_folder, fold=config.fold)
+    shards = Shards.open(shards_folder, config.fold, config.validation.fold)
     _check_data(config, shards, strategy.num_replicas_in_sync)
     vgg = _vgg(config)
     with lock(run.folder) if is_chief(strategy) else contextlib.nullcontext():

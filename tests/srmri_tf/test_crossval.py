@@ -107,6 +107,28 @@ def test_a_finished_fold_is_left_alone_and_other_settings_are_refused(finished, 
         run_fold(other, 0)
 
 
+def test_all_other_folds_train_if_none_validates(folded, finished, tmp_path):
+    """Runs started before there was a choice have no word of it and go on."""
+    run = finished[0].folder(0) / "cpce"
+    text = (run / "config.toml").read_text()
+    assert 'fold = "next"\n' in text
+    (run / "config.toml").write_text(text.replace('fold = "next"\n', ""))
+    run_fold(finished[0], 0)
+
+    config = CpceConfig(**SETTINGS, validation={"fold": "none"})
+    alone = Plan(config, folded, tmp_path, options=Options(bicubic=False, slices="1"))
+    run_fold(alone, 0)
+    facts = json.loads((alone.folder(0) / "cpce" / "run.json").read_text())
+    assert facts["subjects"] == {"train": ["s2", "s3"], "val": [], "test": ["s1"]}
+    with (alone.folder(0) / "cpce" / "log.csv").open() as file:
+        assert {row["validated_on"] for row in csv.DictReader(file)} == {"train"}
+    notes = summarise_folds(alone)[1].notes
+    assert notes[1].startswith("No fold validated")
+    other = Plan(finished[0].config, folded, tmp_path)
+    with pytest.raises(ConfigError, match=r"validation\.fold: 'none' -> 'next'"):
+        run_fold(other, 0)
+
+
 def test_shards_without_folds_are_refused(shards, tmp_path):
     with pytest.raises(ConfigError, match="--folds K"):
         run_fold(Plan(CpceConfig(**SETTINGS), shards, tmp_path), 0)

@@ -160,7 +160,14 @@ def test_a_fold_is_chosen_on_reading(folded, fold, test, val, train):
     np.testing.assert_array_equal(first.hr, hr)
 
 
+def test_the_fold_after_the_tested_one_trains_too_if_none_validates(folded):
+    manifest = Shards.open(folded, 1, "none").manifest
+    found = [manifest.subjects(split) for split in ("test", "val", "train")]
+    assert found == [["b"], [], ["a", "c", "d"]]
+
+
 def test_without_a_fold_everybody_trains(folded):
+    assert Shards.open(folded, None, "none").manifest.subjects("train") == ["a", "b", "c", "d"]
     assert Shards.open(folded).manifest.subjects("train") == ["a", "b", "c", "d"]
 
 
