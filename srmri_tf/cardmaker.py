@@ -19,16 +19,16 @@ from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.cards import Data, Interval, Measured, ModelCard, Ranges, Score, head_statistics
 from srmri_tf.cards import to_toml as card_toml
 from srmri_tf.config import RunConfig
+from srmri_tf.crossval import SUMMARY_NAME
+from srmri_tf.evaluate import CONSISTENT
 from srmri_tf.models import check_degradation
 from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
 from srmri_tf.statistics import compare, summarise
 from srmri_tf.stored import read
+from srmri_tf.summary import METRICS_NAME
 
-CONSISTENT = "+dc"
-"""What `evaluate --consistency` adds to the name of a row with data consistency."""
-
-_OF_THE_PLACE = ("fold", "vgg_weights")
+_OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
 """Settings that may differ between a run and those that were cross-validated in its stead."""
 
 Values = dict[str, dict[str, dict[str, list[float]]]]  # method, measure, subject: slices
@@ -168,14 +168,14 @@ def _split_options(rule: SplitRule) -> Iterator[str]:
 
 
 def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
-    folded = (folder / "summary.json").is_file()
+    folded = (folder / SUMMARY_NAME).is_file()
     if folded:
         evaluations, method = _folds(run, folder), run.config().model
-        documents = [_document(evaluation / "metrics.json") for evaluation in evaluations]
+        documents = [_document(evaluation / METRICS_NAME) for evaluation in evaluations]
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
-    elif (folder / "metrics.json").is_file():
+    elif (folder / METRICS_NAME).is_file():
         evaluations, method = [folder], _name_in(run, folder)
-        documents = [_document(folder / "metrics.json")]
+        documents = [_document(folder / METRICS_NAME)]
         command = "srmri-tf evaluate run shards -o evaluation"
     else:
         raise BadInputError(
@@ -206,7 +206,7 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
 
 def _folds(run: Run, folder: Path) -> list[Path]:
     """The folds' evaluations, once all are there and of this run's recipe."""
-    summary = _document(folder / "summary.json")
+    summary = _document(folder / SUMMARY_NAME)
     if len(summary["done"]) < summary["folds"]:
         raise ConfigError(
             f"has only {len(summary['done'])} of {summary['folds']} folds done",
