@@ -38,8 +38,18 @@ def save(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) 
     Raises:
         EnvironmentFault: The disk is full or the folder cannot be written; the old file stays.
     """
+    with atomic_file(path) as temporary:
+        write(temporary, arrays, meta)
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """The same without the care: for who renames the file himself.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written.
+    """
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
+    with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **{_META: text}, **dict(arrays))
 
 

@@ -13,8 +13,10 @@ In each is the description (`srmri_tf.metadata`). Each is read back by a process
 this package before it takes its place.
 """
 
+import errno
 import importlib.util
 import logging
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,7 +97,12 @@ def _refuse_existing(out: Path, overwrite: bool) -> None:
 def _write_saved_model(stored: Stored, out: Path) -> None:
     graphs = Graphs(stored)
     with atomic_folder(out) as folder, _quiet():
-        tf.saved_model.save(graphs, str(folder), signatures=graphs.signatures())
+        try:
+            tf.saved_model.save(graphs, str(folder), signatures=graphs.signatures())
+        except tf.errors.ResourceExhaustedError as error:
+            if "No space left" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         extra = folder / "assets.extra"
         extra.mkdir()
         (extra / MEMBER).write_text(stored.metadata().to_json(), encoding="utf-8")
@@ -136,7 +143,7 @@ def _write_npz(stored: Stored, out: Path) -> None:
     # With Keras's own description of the layers, stock Keras can use the weights.
     meta = {"model": described, "keras": stored.stock().to_json()}
     with atomic_file(out) as temporary:
-        checkpoint.save(temporary, stored.weights, meta)
+        checkpoint.write(temporary, stored.weights, meta)
         _check(stored, out, temporary, fresh.WEIGHTS)
 
 

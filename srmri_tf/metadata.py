@@ -34,7 +34,7 @@ class Metadata(BaseModel):
     format: Literal["srmri-tf model"] = "srmri-tf model"
     version: Literal[1] = 1
     software: str
-    name: str = Field(pattern=r"^[A-Za-z0-9._+-]+$")
+    name: str = Field(min_length=1)
     kind: Literal["cpce", "circle"]
     options: dict[str, Any]
     degradation: Degradation

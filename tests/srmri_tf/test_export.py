@@ -202,6 +202,29 @@ def test_fresh_processes_cannot_import_this_package(tmp_path):
             fresh.run(f"import {name}", tmp_path, {})
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 150 kB; the weights alone are 250 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a tmpfs cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", ["model", "model.keras", "model.onnx", "model.npz"])
+def test_a_full_disk_is_one_error_and_leaves_nothing(run, small_disk, name):
+    with pytest.raises(EnvironmentFault, match=rf"disk/{name}: cannot be written: the disk is fu"):
+        export(run, small_disk / name)
+    assert list(small_disk.iterdir()) == []
+
+
 def test_what_is_there_is_kept_unless_asked(run, tmp_path, monkeypatch):
     without_checks(monkeypatch)
     for out in (tmp_path / "model", tmp_path / "model.npz"):
