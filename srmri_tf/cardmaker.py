@@ -122,7 +122,8 @@ def _ranges(folder: Path, shards: Sequence[Shard]) -> Ranges:
     for shard in shards:
         if not shard.records:
             continue
-        volume = np.stack([single.hr for single in whole_slices(folder, shard)])
+        volume = np.stack([single.lr for single in whole_slices(folder, shard)])
+        # Of the low resolution: that is what the network is given, here and in use.
         for name, value in head_statistics(volume).items():
             statistics.setdefault(name, []).append(value)
     in_plane = [mm for shard in shards for mm in shard.spacing[:2]]

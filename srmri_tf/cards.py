@@ -111,7 +111,7 @@ class Ranges(_Section):
     Args:
         in_plane_mm: Spacing of the high-resolution pixels, of rows and columns together.
         slice_mm: Spacing of the slices.
-        intensity: Of each volume's `head_statistics`, by name.
+        intensity: Of each low-resolution volume's `head_statistics`, by name.
     """
 
     in_plane_mm: Interval

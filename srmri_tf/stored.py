@@ -239,13 +239,19 @@ def _described(path: Path, said: Any) -> Metadata:
             metadata = Metadata.model_validate_json(said)
         else:
             metadata = Metadata.model_validate(said)
-        _config(metadata.kind, metadata.options)
+        options = meaning(_config(metadata.kind, metadata.options))
     except ValidationError as error:
         raise CorruptArtefactError(
             f"describes its network in a way that cannot be read ({cards.faults(error)})",
             path=path,
             remedy=_AGAIN,
         ) from None
+    if options != metadata.options:
+        raise CorruptArtefactError(
+            f"describes its network by {sorted(metadata.options)}, not {sorted(options)}",
+            path=path,
+            remedy=_AGAIN,
+        )
     return metadata
 
 

@@ -63,7 +63,7 @@ def test_ranges_are_those_of_the_training_subjects(made):
     assert (ranges.in_plane_mm, ranges.slice_mm) == ((1.0, 1.0), (3.0, 3.0))
     means, medians = [], []
     for subject in ("s1", "s2"):
-        volume = np.stack([image_pair(subject, index)[1] for index in range(4)])
+        volume = np.stack([image_pair(subject, index)[0] for index in range(4)])
         head = volume[volume > 0.1 * np.percentile(volume[volume > 0], 99)] / volume.max()
         means.append(head.mean(dtype=np.float64))
         medians.append(np.median(head))

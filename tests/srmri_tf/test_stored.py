@@ -97,6 +97,7 @@ def test_weights_of_another_model_are_found(copy):
         ({"kind": "unet"}, "kind"),
         ({"options": {"shortcut": True, "depth": 3}}, "depth"),
         ({"options": {"shortcut": False}}, "other weights"),
+        ({"options": {}}, r"by \[\], not \['shortcut'\]"),
         ({"sha256": "0" * 64}, "other weights"),
         ({"licence": "mine"}, "licence"),
     ],
