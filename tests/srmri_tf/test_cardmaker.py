@@ -10,12 +10,16 @@ import pytest
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from srmri_tf.cardmaker import About, make_card
 from srmri_tf.cards import read_card
-from srmri_tf.evaluate import evaluate
+from srmri_tf.config import CpceConfig
+from srmri_tf.crossval import Plan, run_fold, summarise_folds
+from srmri_tf.evaluate import Options, evaluate
 from srmri_tf.recipes import load_recipe
 from srmri_tf.runs import Run
 from srmri_tf.stored import read
+from srmri_tf.training import fit
 
-from .conftest import image_pair
+from .conftest import image_pair, make_shards
+from .test_crossval import SETTINGS
 from .test_evaluate import PARAMETERS, make_run
 
 ABOUT = About("A network", "T2", "Phantoms", "CC BY 4.0", "Drawn by hand.")
@@ -137,6 +141,17 @@ def test_figures_that_leak_are_refused(made, shards, tmp_path):
         make_card(made[0] / "net", shards, ABOUT, tmp_path / "a.toml", path.parent)
 
 
+def folded_shards(folder):
+    """Three subjects, a fold each."""
+    make_shards(folder, dict.fromkeys(("s1", "s2", "s3"), "train"), slices=2)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for fold, shard in enumerate(manifest["shards"]):
+        shard["fold"] = fold
+    path.write_text(json.dumps(manifest | {"split_rule": {"folds": 3}}))
+    return folder
+
+
 def make_crossval(folder, run, psnrs, done=None):
     """Two folds of one subject each: (method, subject) -> PSNR of two slices."""
     folds = {"s1": 0, "s2": 1}
@@ -213,3 +228,29 @@ def test_damaged_figures_are_named(shards, tmp_path):
     (folder / "fold-1" / "evaluation" / "slices.tsv").write_text("method\tpsnr\nlr\t30\n")
     with pytest.raises(CorruptArtefactError, match=r"slices\.tsv: cannot be read"):
         make_card(run, shards, ABOUT, tmp_path / "a.toml", folder)
+
+
+@pytest.mark.slow
+def test_the_documented_steps_from_shards_to_a_card(tmp_path):
+    """Cross-validate a recipe, train it on everything, and make the card of that run."""
+    shards = folded_shards(tmp_path / "shards")
+    config = CpceConfig(**SETTINGS)
+    options = Options(bicubic=False, slices="1", consistency=True)
+    plan = Plan(config, shards, tmp_path / "crossval", options=options)
+    for fold in range(3):
+        run_fold(plan, fold)
+    summary = json.loads(summarise_folds(plan)[0].read_text())
+    run = fit(config, shards, tmp_path / "run").folder
+    card = make_card(run, shards, ABOUT, tmp_path / "net.toml", plan.out)
+    assert card.data.labels == ("s1", "s2", "s3")
+    for method, score in (
+        ("cpce", card.measured.psnr),
+        ("cpce+dc", card.measured.psnr_consistent),
+    ):
+        means = {
+            name: summary["methods"][name]["psnr"]["all_subjects"]["mean"]
+            for name in ("lr", method)
+        }
+        assert score.output == pytest.approx(means[method], abs=1e-5)
+        assert score.gain == pytest.approx(means[method] - means["lr"], abs=1e-5)
+    assert card.commands[0] == "srmri-tf prepare SCANS -o shards --patch-size 16 --folds 3"
