@@ -100,6 +100,8 @@ def make_worklist(
     found: dict[Path, Job] = {}
     roots: set[Path | None] = set()
     single = out is not None and nifti.is_nifti(out) and not out.is_dir()
+    if out is not None and not single and out.exists() and not out.is_dir():
+        raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
     folder = out.parent if out is not None and single else out
     for source in map(Path, given):
         whole = source.is_dir()

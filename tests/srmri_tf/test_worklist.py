@@ -114,6 +114,12 @@ def test_several_scans_do_not_go_into_one_file(tmp_path):
         make_worklist(scans, tmp_path / "out.nii.gz")
 
 
+def test_a_file_is_no_folder_for_results(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file, not a folder"):
+        make_worklist([save(tmp_path / "a.nii")], tmp_path / "notes.txt")
+
+
 def test_results_are_left_out_of_folders_and_named_ones_are_warned_of(tmp_path):
     scan = save(tmp_path / "scan.nii.gz")
     result = Path(shutil.copy(scan, tmp_path / "scan_desc-cpce.nii.gz"))
