@@ -12,19 +12,14 @@
 import csv
 import dataclasses
 import json
-import os
-import queue
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_prep.atomic import disk_errors, write_text
-from data_prep.errors import ConfigError, CorruptArtefactError, SrmriError
+from data_prep.atomic import write_text
+from data_prep.errors import ConfigError, CorruptArtefactError
 from data_prep.schema import read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
@@ -97,54 +92,6 @@ def run_fold(plan: Plan, fold: int) -> None:
     fit(config, plan.shards, run.folder, devices=plan.devices)
     options = dataclasses.replace(plan.options, fold=fold)
     evaluate([run.folder], plan.shards, plan.folder(fold) / "evaluation", options)
-
-
-def run_side_by_side(arguments: Sequence[str], out: Path, folds: Sequence[int], slots: int) -> None:
-    """Run folds in processes of their own, each seeing one device.
-
-    Args:
-        arguments: Of the ``srmri-tf`` command, to which ``--fold K`` is added.
-        out: Where the folds' folders are.
-        folds: Which to run.
-        slots: So many at a time; slot n sees the n-th visible GPU, if there is one.
-
-    Raises:
-        SrmriError: A fold failed; the others are finished first.
-    """
-    command = (sys.executable, "-c", "from srmri_tf.cli import main; main()")
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    names = [name for name in visible if name] or [str(n) for n in range(slots)]
-    free: queue.Queue[str] = queue.Queue()
-    for slot in range(slots):
-        free.put(names[slot % len(names)])
-
-    def one(fold: int) -> int:
-        device = free.get()
-        log = out / f"fold-{fold}" / "log.txt"
-        try:
-            with disk_errors(log):
-                log.parent.mkdir(parents=True, exist_ok=True)
-                with log.open("a", encoding="utf-8") as messages:
-                    return subprocess.run(
-                        [*command, *arguments, "--fold", str(fold)],
-                        env={**os.environ, "CUDA_VISIBLE_DEVICES": device},
-                        stdout=messages,
-                        stderr=subprocess.STDOUT,
-                        check=False,
-                    ).returncode
-        finally:
-            free.put(device)
-
-    with ThreadPoolExecutor(slots) as pool:
-        codes = dict(zip(folds, pool.map(one, folds), strict=True))
-    for fold, code in codes.items():
-        if code:
-            kinds = {kind.exit_code: kind for kind in SrmriError.__subclasses__()}
-            raise kinds.get(code, SrmriError)(
-                f"fold {fold} ended with exit code {code}",
-                path=out / f"fold-{fold}" / "log.txt",
-                remedy="Its last lines say why; the same command goes on with what is left",
-            )
 
 
 def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:

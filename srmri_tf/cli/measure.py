@@ -106,8 +106,9 @@ def crossval(
     settings = _crossval_settings(model, given)
     read_manifest(shards)  # what is no folder of shards is refused before TensorFlow's import
     quiet_tensorflow()
-    from srmri_tf.crossval import Plan, run_fold, run_side_by_side, summarise_folds
+    from srmri_tf.crossval import Plan, run_fold, summarise_folds
     from srmri_tf.evaluate import Options
+    from srmri_tf.parallel import run_side_by_side
 
     options = Options(
         vgg_weights=given["vgg_weights"] or "none",

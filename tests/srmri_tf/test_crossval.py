@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from data_prep.errors import BadInputError, ConfigError, SrmriError
+from data_prep.errors import ConfigError
 from srmri_tf import crossval
 from srmri_tf.config import CpceConfig
-from srmri_tf.crossval import Plan, run_fold, run_side_by_side, summarise_folds
+from srmri_tf.crossval import Plan, run_fold, summarise_folds
 from srmri_tf.evaluate import Options
 
 SETTINGS = {
@@ -132,12 +132,3 @@ def test_all_other_folds_train_if_none_validates(folded, finished, tmp_path):
 def test_shards_without_folds_are_refused(shards, tmp_path):
     with pytest.raises(ConfigError, match="--folds K"):
         run_fold(Plan(CpceConfig(**SETTINGS), shards, tmp_path), 0)
-
-
-def test_processes_side_by_side_report_the_fold_that_failed(tmp_path, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    arguments = ["crossval", "cpce", str(tmp_path / "absent"), "-o", str(tmp_path)]
-    with pytest.raises(BadInputError, match=r"log\.txt: fold 0 ended with exit code 3") as failed:
-        run_side_by_side(arguments, tmp_path, [0, 1], slots=2)
-    assert isinstance(failed.value, SrmriError)
-    assert "is not a folder of shards" in (tmp_path / "fold-1" / "log.txt").read_text()
