@@ -17,7 +17,7 @@ class Line:
 
     Args:
         name: Its name in the legend.
-        x: Positions.
+        x: Positions, such as epochs: whole numbers.
         y: Heights; values that are not finite leave a gap.
         dashed: Draw it dashed: a reference.
     """
@@ -100,7 +100,7 @@ def boxes(
     left = 20 + 7 * max(len(name) for name in clean)
     across = _Axis(min(every), max(every), left, WIDTH - RIGHT)
     parts = []
-    for tick in _ticks(across.low, across.high):
+    for tick in ticks(across.low, across.high):
         parts.append(_line(across(tick), TOP, across(tick), height - BOTTOM, "grid"))
         parts.append(_text(across(tick), height - BOTTOM + 16, _number(tick), "middle"))
     for number, (name, values) in enumerate(clean.items()):
@@ -125,21 +125,22 @@ def boxes(
 
 def _grid(across: _Axis, up: _Axis, height: int) -> list[Markup]:
     parts = []
-    for tick in _ticks(up.low, up.high):
+    for tick in ticks(up.low, up.high):
         parts.append(_line(LEFT, up(tick), WIDTH - RIGHT, up(tick), "grid"))
         parts.append(_text(LEFT - 6, up(tick) + 4, _number(tick), "end"))
-    for tick in _ticks(across.low, across.high):
+    for tick in ticks(across.low, across.high, whole=True):
         parts.append(_text(across(tick), height - BOTTOM + 16, _number(tick), "middle"))
     return parts
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """About five round numbers between ``low`` and ``high``."""
+def ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Three to eight round numbers between ``low`` and ``high``; fewer if they must be whole."""
     if high <= low:
         return [low]
-    rough = (high - low) / 4
+    rough = (high - low) / 3
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+    step = max(m * power for m in (1, 2, 5) if m * power <= rough or m == 1)
+    step = max(step, 1.0) if whole else step
     first = math.ceil(low / step)
     return [round(k * step, 10) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 

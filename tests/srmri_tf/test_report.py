@@ -161,3 +161,24 @@ def test_charts_escape_and_leave_gaps():
     boxed = charts.boxes("t", "x", {"a": [1.0, 2.0, 3.0], "b": []}, {"a": [2.0]})
     assert boxed.count("<rect") == 1
     assert boxed.count("<circle") == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.913, 0.998, [0.92, 0.94, 0.96, 0.98]),
+        (0.07, 0.16, [0.08, 0.1, 0.12, 0.14, 0.16]),
+        (34.6, 43.7, [36, 38, 40, 42]),
+        (-0.5, 0.5, [-0.4, -0.2, 0, 0.2, 0.4]),
+        (3, 3, [3]),
+    ],
+)
+def test_ticks_are_round_and_enough_to_read_a_scale(low, high, expected):
+    assert charts.ticks(low, high) == pytest.approx(expected)
+
+
+def test_no_axis_has_too_few_ticks_or_too_many_and_epochs_are_whole():
+    for high in np.geomspace(0.01, 900, 300):
+        assert 3 <= len(charts.ticks(0.003, 0.003 + high)) <= 8
+    assert charts.ticks(1, 2, whole=True) == [1, 2]
+    assert charts.ticks(1, 20, whole=True) == [5, 10, 15, 20]
