@@ -20,9 +20,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 import torch
+from parts import Part, gradient_of, measure, table, update_of
 from torch_circle import Step
 from turns import in_turns, ratio, report
 
+from srmri_tf import losses
 from srmri_tf.blocks import interleave, separate
 from srmri_tf.circle import Circle, build
 from srmri_tf.config import RunConfig
@@ -106,6 +108,37 @@ def sharing(batch: int, precision: str, rounds: int) -> dict[str, float]:
     return saved
 
 
+def parts_of_step(batch: int, precision: str) -> dict[str, Part]:
+    """What a step of the paper's recipe is made of; G and F, D_Y and D_X are alike."""
+    model, _ = our_model(load_recipe("paper-circle", {"batch_size": batch}), precision)
+    g, d = model.generator, model.critic_y
+    x, y = tf.random.uniform([2, batch, SIDE, SIDE, 1])
+    alpha = tf.random.uniform([batch, 1, 1, 1])
+    both, noise = tf.concat([x, y], axis=0), tf.constant([1, 2], tf.int64)
+    made, judged = g.trainable_variables, d.trainable_variables
+    forward = {"g": 0.34 * batch, "d": 1.37 * batch}  # GFLOP of one pass
+    return {
+        "generator on both, forward and back": Part(
+            gradient_of(lambda: g(both, noise=noise), made), 2, 6 * forward["g"]
+        ),
+        "generator's cycle, also to the image": Part(
+            gradient_of(lambda: g(x, noise=noise), made, x), 2, 3 * forward["g"]
+        ),
+        "critic on both, forward and back": Part(
+            gradient_of(lambda: d(both), judged), 2, 6 * forward["d"]
+        ),
+        # Instance norm is curved: the slope's change also goes back through the scores' own pass.
+        "penalty": Part(
+            gradient_of(lambda: losses.gradient_penalty(d, x, y, alpha), judged),
+            2,
+            6 * forward["d"],
+        ),
+        "critic, back to the image": Part(gradient_of(lambda: d(x), [], x), 2, 2 * forward["d"]),
+        "critics' Adam": Part(update_of(model.critic_optimizer, model.critic_variables()), 1),
+        "generators' Adam": Part(update_of(model.generator_optimizer, model.maker_variables()), 1),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a small batch and few rounds")
@@ -144,6 +177,10 @@ def main() -> None:
     }
     for precision in ("float32", "bfloat16"):
         ratios |= sharing(min(batch, 16), precision, rounds)
+        rows = measure(parts_of_step(batch, precision), precision, max(3, rounds))
+        print(f"\n{table(f'one step in {precision}, batch {batch}', rows)}")
+        figures[f"parts, {precision}"] = rows
+    print()
     report(ratios, figures, DATA, args.json)
 
 

@@ -24,9 +24,11 @@ import numpy as np
 import read
 import tensorflow as tf
 import torch
+from parts import Part, gradient_of, measure, table, update_of
 from torch_cpce import Step
 from turns import in_turns, ratio, report
 
+from srmri_tf import losses
 from srmri_tf.config import RunConfig
 from srmri_tf.cpce import Cpce, build
 from srmri_tf.dataset import Shards
@@ -115,75 +117,37 @@ def check_same_losses(lr: np.ndarray, hr: np.ndarray) -> float:
     return max(abs(found[k] - v) / max(abs(v), 1e-6) for k, v in expected.items())
 
 
-def parts(batch: int, precision: str) -> dict[str, tuple[Callable, float]]:
-    """Each part of a step as a compiled function, with its arithmetic in GFLOP."""
-    policy = POLICIES[precision]
-    model, _ = our_model(load_recipe("paper-cpce", {"batch_size": batch}), policy)
-    x = tf.random.uniform([batch, SIDE, SIDE, 1])
+def parts_of_step(batch: int, precision: str) -> dict[str, Part]:
+    """What a step of the paper's recipe is made of."""
+    config = load_recipe("paper-cpce", {"batch_size": batch})
+    model, _ = our_model(config, POLICIES[precision])
     g, d, phi = model.generator, model.critic, model.features
-
-    def gradient_of(network: keras.Model, target: str) -> Callable:
-        def call() -> list[tf.Tensor]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                watched = [x] if target == "input" else [v.value for v in network.trainable_weights]
-                tape.watch(watched)
-                loss = tf.reduce_sum(tf.cast(network(x, training=True), tf.float32))
-            return tape.gradient(loss, watched)
-
-        return call
-
-    def penalty() -> list[tf.Tensor]:
-        weights = [v.value for v in d.trainable_weights]
-        with tf.GradientTape(watch_accessed_variables=False) as outer:
-            outer.watch(weights)
-            with tf.GradientTape(watch_accessed_variables=False) as inner:
-                inner.watch(x)
-                scores = d(x, training=True)
-            norm = tf.reduce_sum(tf.square(tf.cast(inner.gradient(scores, x), tf.float32)))
-        return outer.gradient(norm, weights)
-
-    def adam() -> None:
-        weights = d.trainable_weights
-        model.critic_optimizer.apply([tf.zeros_like(w.value) for w in weights], weights)
-
-    forward = {"g": 0.42, "d": 0.57, "phi": 3.2}  # GFLOP per pair and forward pass
+    x, y = tf.random.uniform([2, batch, SIDE, SIDE, 1])
+    alpha = tf.random.uniform([batch, 1, 1, 1])
+    both = tf.concat([x, y], axis=0)
+    made, judged = model.maker_variables(), model.critic_variables()
+    forward = {"g": 0.42 * batch, "d": 0.57 * batch, "phi": 3.2 * batch}  # GFLOP of one pass
+    n = config.objective.n_critic
     return {
-        "generator, forward": (lambda: g(x), forward["g"] * batch),
-        "generator, forward and backward": (gradient_of(g, "weights"), 3 * forward["g"] * batch),
-        "critic, forward and backward": (gradient_of(d, "weights"), 3 * forward["d"] * batch),
-        "penalty, forward and both backwards": (penalty, 6 * forward["d"] * batch),
-        "VGG-19, forward": (lambda: phi(x), forward["phi"] * batch),
-        "VGG-19, forward and back to the image": (
-            gradient_of(phi, "input"),
-            2 * forward["phi"] * batch,
+        "generator, forward": Part(lambda: g(x), n - 1, forward["g"]),
+        "generator, forward and back": Part(gradient_of(lambda: g(x), made), 1, 3 * forward["g"]),
+        "critic on both, forward and back": Part(
+            gradient_of(lambda: d(both), judged), n, 6 * forward["d"]
         ),
-        "critic's Adam": (adam, 0.0),
+        # Scores, their slope at the image, its change along itself, and the weights' gradient.
+        "penalty": Part(
+            gradient_of(lambda: losses.gradient_penalty(d, x, y, alpha), judged),
+            n,
+            4 * forward["d"],
+        ),
+        "critic, back to the image": Part(gradient_of(lambda: d(x), [], x), 1, 2 * forward["d"]),
+        "VGG-19, forward": Part(lambda: phi(x), 1, forward["phi"]),
+        "VGG-19, back to the image": Part(
+            gradient_of(lambda: phi(x), [], x), 1, 2 * forward["phi"]
+        ),
+        "critic's Adam": Part(update_of(model.critic_optimizer, judged), n),
+        "generator's Adam": Part(update_of(model.generator_optimizer, made), 1),
     }
-
-
-def peak_gflops(precision: str) -> float:
-    """What a large, regular convolution reaches on this machine."""
-    kind = tf.bfloat16 if precision == "bfloat16" else tf.float32
-    x = tf.cast(tf.random.uniform([32, 64, 64, 128]), kind)
-    kernel = tf.cast(tf.random.uniform([3, 3, 128, 128]), kind)
-    conv = tf.function(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"))
-    best = min(in_turns({"conv": conv}, 5)["conv"])
-    return 2 * 32 * 64 * 64 * 9 * 128 * 128 / best / 1e9
-
-
-def part_table(batch: int, precision: str, rounds: int) -> list[str]:
-    """Where the time goes, and what fraction of the convolution peak each part reaches."""
-    peak = peak_gflops(precision)
-    lines = [
-        f"{precision}, batch {batch}; convolution peak {peak:.0f} GFLOP/s",
-        f"{'part':<40}{'ms':>8}{'GFLOP/s':>10}{'of peak':>9}",
-    ]
-    for name, (call, gflop) in parts(batch, precision).items():
-        seconds = sorted(in_turns({name: tf.function(call)}, rounds)[name])[rounds // 2]
-        speed = gflop / seconds
-        shown = f"{speed:>10.0f}{speed / peak:>9.2f}" if gflop else ""
-        lines.append(f"{name:<40}{seconds * 1e3:>8.0f}{shown}")
-    return lines
 
 
 def memory_growth(steps: int) -> float:
@@ -235,10 +199,12 @@ def main() -> None:
     started = time.perf_counter()
     seconds = in_turns(variants, rounds)
     print(f"{rounds} rounds in {time.perf_counter() - started:.0f} s, batch {batch}")
-    for precision in ("float32", "bfloat16"):
-        print("\n" + "\n".join(part_table(min(batch, 16), precision, max(3, rounds))))
-    print()
     figures = {f"pairs/s {n}": batch / sorted(s)[len(s) // 2] for n, s in seconds.items()}
+    for precision in ("float32", "bfloat16"):
+        rows = measure(parts_of_step(batch, precision), precision, max(3, rounds))
+        print(f"\n{table(f'one step in {precision}, batch {batch}', rows)}")
+        figures[f"parts, {precision}"] = rows
+    print()
     figures["MiB grown over 1,000 steps"] = growth
     figures["loss difference"] = difference
     figures["pairs/s of the input pipeline alone"] = input_pairs_per_second()

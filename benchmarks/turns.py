@@ -52,10 +52,11 @@ def machine() -> dict[str, Any]:
 def report(
     ratios: Mapping[str, float], figures: Mapping[str, Any], data: str, path: Path | None
 ) -> None:
-    """Print ratios and figures, and write them to a JSON file if one is given."""
+    """Print ratios and figures, tables aside, and write all to a JSON file if one is given."""
     result = {"ratios": dict(ratios), "figures": dict(figures), "machine": machine(), "data": data}
-    width = max(map(len, [*ratios, *figures]))
-    for name, value in {**figures, **ratios}.items():
+    shown = {k: v for k, v in {**figures, **ratios}.items() if not isinstance(v, Mapping)}
+    width = max(map(len, shown))
+    for name, value in shown.items():
         print(f"{name:<{width}}  {value:.4g}" if isinstance(value, float) else f"{name}  {value}")
     print(f"data: {data}\nmachine: {result['machine']}")
     if path:
