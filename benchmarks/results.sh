@@ -13,8 +13,8 @@ mkdir -p "$out"
 
 # Patients 03 and 04 train, 12 is only measured.
 printf '%s\t%s\n' subject split openms_patient03 train openms_patient04 train \
-  openms_patient12 test >"$out/split.tsv"
-srmri-tf prepare "$scans" -o "$shards" --split "$out/split.tsv" --min-signal 0.05
+  openms_patient12 test >"$out/split12.tsv"
+srmri-tf prepare "$scans" -o "$shards" --split "$out/split12.tsv" --min-signal 0.05
 
 cpce() { srmri-tf fit cpce "$shards" -o "$runs/$1" --vgg-weights "$vgg" "${@:2}"; }
 circle() { srmri-tf fit circle "$shards" -o "$runs/$1" --recipe fast-circle "${@:2}"; }
