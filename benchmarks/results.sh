@@ -33,16 +33,18 @@ circle circle-semi10 --mode semi --paired-fraction 0.1
 circle circle-unsupervised --mode unsupervised
 
 # Precisions at equal epochs.
-for precision in float32 bfloat16 float16; do
+for precision in float32 bfloat16; do
   cpce "$precision" --recipe fast-cpce --precision "$precision" \
-    --set schedule.steps_per_epoch=60 --set schedule.warmup_epochs=6 --epochs 2
+    --set schedule.steps_per_epoch=60 --set schedule.warmup_epochs=6 --epochs 1
 done
 
 licence="Lesjak et al., Neuroinformatics 2016, CC BY; clinical MS T2 scans"
 srmri-tf evaluate "$runs"/{l1,fast-cpce,paper-cpce,circle,circle-no-lsup,circle-semi50} \
   "$runs"/{circle-semi10,circle-unsupervised} "$shards" -o "$out/evaluation" \
-  --vgg-weights "$vgg" --slices 12 --licence "$licence" --consistency
-srmri-tf evaluate "$runs"/{float32,bfloat16,float16} "$shards" -o "$out/precision" \
+  --vgg-weights "$vgg" --slices 12 --licence "$licence"
+srmri-tf evaluate "$runs"/{l1,fast-cpce,circle} "$shards" -o "$out/consistency" \
+  --vgg-weights none --consistency --licence "$licence"
+srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
   --vgg-weights "$vgg" --licence "$licence"
 srmri-tf report "$out/evaluation"
 
@@ -50,4 +52,4 @@ here=$(dirname "$0")
 python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.png"
 python "$here/curves.py" "$runs"/circle{,-no-lsup,-semi50,-semi10,-unsupervised} \
   -o "$out/curves-circle.png"
-python "$here/curves.py" "$runs"/{float32,bfloat16,float16} --by epochs -o "$out/curves-precision.png"
+python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
