@@ -22,8 +22,9 @@ circle() { srmri-tf fit circle "$shards" -o "$runs/$1" --recipe fast-circle "${@
 # GAN-CPCE: L1 alone, the fast recipe (its warm-up is exactly that), the paper's.
 cpce l1 --recipe fast-cpce --set schedule.critic_epochs=0 --epochs 0
 cpce fast-cpce --recipe fast-cpce
-# The paper's hundred epochs take days here: this one was stopped with Ctrl-C.
-cpce paper-cpce --recipe paper-cpce --batch-size 16 --precision bfloat16
+# The paper's hundred epochs take hours to days here: this one is stopped as Ctrl-C would.
+timeout --signal=INT "${PAPER_SECONDS:-330}" srmri-tf fit cpce "$shards" -o "$runs/paper-cpce" \
+  --recipe paper-cpce --batch-size 16 --precision bfloat16 --vgg-weights "$vgg" || [ $? -eq 124 ]
 
 # GAN-CIRCLE: every budget is the same.
 circle circle
