@@ -23,7 +23,7 @@ circle() { srmri-tf fit circle "$shards" -o "$runs/$1" --recipe fast-circle "${@
 cpce l1 --recipe fast-cpce --set schedule.critic_epochs=0 --epochs 0
 cpce fast-cpce --recipe fast-cpce
 # The paper's hundred epochs take hours to days here: this one is stopped as Ctrl-C would.
-timeout --signal=INT "${PAPER_SECONDS:-330}" srmri-tf fit cpce "$shards" -o "$runs/paper-cpce" \
+timeout --signal=INT "${PAPER_SECONDS:-210}" srmri-tf fit cpce "$shards" -o "$runs/paper-cpce" \
   --recipe paper-cpce --batch-size 16 --precision bfloat16 --vgg-weights "$vgg" || [ $? -eq 124 ]
 
 # GAN-CIRCLE: every budget is the same.
@@ -36,7 +36,7 @@ circle circle-unsupervised --mode unsupervised
 # Precisions at equal epochs.
 for precision in float32 bfloat16; do
   cpce "$precision" --recipe fast-cpce --precision "$precision" \
-    --set schedule.steps_per_epoch=60 --set schedule.warmup_epochs=6 --epochs 1
+    --set schedule.steps_per_epoch=40 --set schedule.warmup_epochs=6 --epochs 1
 done
 
 licence="Lesjak et al., Neuroinformatics 2016, CC BY; clinical MS T2 scans"
@@ -46,7 +46,7 @@ srmri-tf evaluate "$runs"/{l1,fast-cpce,paper-cpce,circle,circle-no-lsup,circle-
 srmri-tf evaluate "$runs"/{l1,fast-cpce,circle} "$shards" -o "$out/consistency" \
   --vgg-weights none --consistency --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
-  --vgg-weights "$vgg" --licence "$licence"
+  --vgg-weights none --licence "$licence"
 srmri-tf report "$out/evaluation"
 
 here=$(dirname "$0")
@@ -54,3 +54,4 @@ python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.
 python "$here/curves.py" "$runs"/circle{,-no-lsup,-semi50,-semi10,-unsupervised} \
   -o "$out/curves-circle.png"
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
+python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce circle -o "$out/results.png"
