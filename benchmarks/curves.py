@@ -46,8 +46,9 @@ def draw(runs: list[Path], by: str, out: Path) -> None:
             if "adversarial" in phases and phases[0] != "adversarial":
                 turn = phases.index("adversarial") - 1
                 axis.plot(x[turn], y[turn], "o", color=line.get_color(), fillstyle="none")
-        for level in sorted({float(rows[0][f"lr_{key}"]) for rows in logs.values()}):
-            axis.axhline(level, color="black", linestyle="--", linewidth=1, label="lr (input)")
+        inputs = sorted({round(float(rows[0][f"lr_{key}"]), 4) for rows in logs.values()})
+        for level, name in zip(inputs, ["lr (input)", *[None] * len(inputs)], strict=False):
+            axis.axhline(level, color="black", linestyle="--", linewidth=1, label=name)
         axis.set(xlabel=by, ylabel=label)
         axis.grid(alpha=0.3)
     axes[0].legend(fontsize=8)

@@ -50,7 +50,7 @@ srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
 srmri-tf report "$out/evaluation"
 
 here=$(dirname "$0")
-python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.png"
+python "$here/curves.py" "$runs"/{l1,fast-cpce} -o "$out/curves-cpce.png"
 python "$here/curves.py" "$runs"/circle{,-no-lsup,-semi50,-semi10,-unsupervised} \
   -o "$out/curves-circle.png"
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
