@@ -23,6 +23,7 @@ def quiet_tensorflow() -> None:
     try:
         import tensorflow as tf
 
+        tf.get_logger().setLevel("ERROR")  # it takes many small graphs for one that is retraced
         tf.config.list_physical_devices()
     finally:
         os.dup2(terminal, 2)
