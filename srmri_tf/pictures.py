@@ -194,5 +194,6 @@ def _heat_colours() -> np.ndarray:
 
 def _uri(picture: Image.Image) -> str:
     content = io.BytesIO()
-    picture.save(content, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+    # Lossless WebP is a fifth smaller than PNG, and every browser of today shows it.
+    picture.convert("RGB").save(content, "WEBP", lossless=True, quality=60, method=3)
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"

@@ -24,7 +24,7 @@ LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
 CURVES = (("psnr", "lr_psnr", "PSNR (dB)"), ("ssim", "lr_ssim", "SSIM"))
 DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "detail", "vgg")
 #: Shades of grey, tried in turn until the pictures take no more than so many characters.
-SHADES = (256, 96, 40)
+SHADES = (256, 96, 40, 20)
 MOST_CHARACTERS = 9_500_000
 Roi = tuple[int, int, int]
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from PIL import Image
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
@@ -134,9 +135,12 @@ def test_pictures_by_hand():
     assert panel.box == (6, 6, 16)
     assert panel.kept == (0.25, 0.25, 0.5, 0.5)
     truth = pixels(panel.pictures[1].image)
-    assert (truth[0, 0], truth[10, 10]) == (0, 255)
+    assert (truth[0, 0].tolist(), truth[10, 10].tolist()) == ([0] * 3, [255] * 3)
     error = pixels(panel.pictures[0].error)
-    assert np.unique(error).tolist() == [8]  # half of 0.2 is the middle of 16 colours
+    middle = colormaps["magma"](8 / 15)[:3]  # half of 0.2 is the middle of 16 colours
+    np.testing.assert_array_equal(
+        error, np.broadcast_to(np.rint(255 * np.array(middle)), (28, 38, 3))
+    )
     assert panel.pictures[1].error == ""
 
 
