@@ -1,6 +1,5 @@
 """Makes a model card: every figure in it is read from a run, its shards and a measurement."""
 
-import csv
 import hashlib
 import json
 import shlex
@@ -24,9 +23,10 @@ from srmri_tf.evaluate import CONSISTENT
 from srmri_tf.models import check_degradation
 from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
+from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import compare, summarise
 from srmri_tf.stored import read
-from srmri_tf.summary import METRICS_NAME
+from srmri_tf.summary import METRICS_NAME, by_subject
 
 _OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
 """Settings that may differ between a run and those that were cross-validated in its stead."""
@@ -261,20 +261,8 @@ def _refuse_leaks(document: Mapping[str, Any], method: str, folder: Path) -> Non
 
 def _values(evaluations: Sequence[Path]) -> Values:
     """The slices' values of all evaluations together; air-only slices are left out."""
-    values: Values = {}
-    for evaluation in evaluations:
-        path = evaluation / "slices.tsv"
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file, delimiter="\t"):
-                    if row["air"] == "True":
-                        continue
-                    mine = values.setdefault(row["method"], {"psnr": {}, "ssim": {}})
-                    for key in ("psnr", "ssim"):
-                        mine[key].setdefault(row["subject"], []).append(float(row[key]))
-        except (OSError, ValueError, KeyError) as error:
-            raise CorruptArtefactError(f"cannot be read ({error})", path=path) from None
-    return values
+    rows = [row for evaluation in evaluations for row in read_slices(evaluation)]
+    return by_subject(rows, ("psnr", "ssim"))
 
 
 def _score(values: Values, method: str, key: str) -> Score:

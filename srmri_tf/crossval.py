@@ -9,10 +9,9 @@
 =========================== ===================================================
 """
 
-import csv
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ from srmri_tf.devices import resolve_precision
 from srmri_tf.evaluate import Options, evaluate
 from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
+from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import summarise
-from srmri_tf.summary import METRICS_NAME, plain
+from srmri_tf.summary import METRICS_NAME, by_subject, plain
 from srmri_tf.training import fit
 
 SUMMARY_NAME = "summary.json"
@@ -111,7 +111,8 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
     }
     methods = list(dict.fromkeys(m for d in documents.values() for m in d["methods"]))
     keys = list(dict.fromkeys(k for d in documents.values() for k in d["measures"]))
-    values = _by_subject(plan, documents, keys)
+    scores = [row for k in documents for row in read_slices(plan.folder(k) / "evaluation")]
+    values = by_subject(scores, keys)  # each subject is tested in one of the folds
     summary = {
         "version": VERSION,
         "model": plan.config.model,
@@ -179,23 +180,6 @@ def _document(path: Path) -> dict[str, Any]:
         raise CorruptArtefactError(
             f"cannot be read ({error})", path=path, remedy="Remove it to measure the fold again"
         ) from None
-
-
-def _by_subject(
-    plan: Plan, folds: Sequence[int] | Mapping[int, Any], keys: Sequence[str]
-) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Method, measure, subject -> slices of all folds; each subject is tested in one of them."""
-    values: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for fold in folds:
-        path = plan.folder(fold) / "evaluation" / "slices.tsv"
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                if row["air"] == "True":
-                    continue
-                mine = values.setdefault(row["method"], {key: {} for key in keys})
-                for key in keys:
-                    mine[key].setdefault(row["subject"], []).append(float(row.get(key) or "nan"))
-    return values
 
 
 def _mean_of(document: Mapping[str, Any], name: str, key: str) -> float:

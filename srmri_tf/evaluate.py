@@ -5,9 +5,7 @@ Writes ``metrics.json``, ``slices.tsv``, ``volumes.tsv``, ``table.md``, ``table.
 is in each.
 """
 
-import csv
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,8 +23,9 @@ from srmri_tf.dataset import Shards, SlicePair
 from srmri_tf.figure import comparison
 from srmri_tf.perceptual import build_features
 from srmri_tf.runs import Run, Sharpen, sharpener
+from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
-from srmri_tf.summary import METRICS_NAME, document_of, plain, rows_of
+from srmri_tf.summary import METRICS_NAME, document_of, rows_of, write_document
 from srmri_tf.tables import Row, table
 from srmri_tf.vgg19 import resolve
 from srmri_tf.windows import GAUSSIAN
@@ -128,8 +127,6 @@ def evaluate(
         slices, scorer.volumes(), marks, shards, fold=options.fold, licence=options.licence
     )
     document["notes"] = notes
-    rows = rows_of(document)
-    document["rows"] = [dataclasses.asdict(row) for row in rows]
     with atomic_folder(Path(out)) as folder:
         exhibits = looks.exhibits()
         document["slices"] = gallery.save(exhibits, folder)
@@ -137,10 +134,10 @@ def evaluate(
         for run in opened:
             _copy_run(run, folder / "runs" / run.name)
         left_out = () if distance else ("vgg",)
-        _write_rows(folder / "slices.tsv", slices, left_out)
-        _write_rows(folder / "volumes.tsv", scorer.volumes(), left_out)
-        _write_document(folder, document)
-    return Evaluation(Path(out), rows, seen.n_air, document)
+        write_rows(folder / SLICES_NAME, slices, left_out)
+        write_rows(folder / VOLUMES_NAME, scorer.volumes(), left_out)
+        write_document(folder, document)
+    return Evaluation(Path(out), rows_of(document), seen.n_air, document)
 
 
 def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
@@ -247,25 +244,3 @@ def _copy_run(run: Run, folder: Path) -> None:
     for file in (run.config_file, run.facts_file, run.log_file):
         if file.is_file():
             shutil.copyfile(file, folder / file.name)
-
-
-def _write_rows(path: Path, rows: Sequence[Any], left_out: Sequence[str]) -> None:
-    columns = [f.name for f in dataclasses.fields(rows[0]) if f.name not in left_out]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(getattr(row, name)) for name in columns] for row in rows)
-
-
-def _write_document(folder: Path, document: Mapping[str, Any]) -> None:
-    text = json.dumps(plain(document), indent=2, allow_nan=False)
-    (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
-    main, *others = found = tables.tables(plain(document))
-    sections = [f"{tables.markdown(main)}\n"]
-    sections += [f"## {t.title}\n\n{tables.markdown(t)}\n" for t in others]
-    (folder / "table.md").write_text("\n".join(sections), encoding="utf-8")
-    (folder / "table.tex").write_text("\n".join(map(tables.latex, found)), encoding="utf-8")
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.6f}" if isinstance(value, float) else str(value)

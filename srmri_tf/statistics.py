@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
+SLICE_RESAMPLES = 2_000  # slices are many, and so are the pairs of methods
 #: With fewer pairs the two-sided signed-rank test cannot fall below 0.05 whatever the data.
 FEWEST_PAIRS = 6
 
@@ -36,8 +37,10 @@ class Difference:
         ci95: Bootstrap interval of that; None for a single subject.
         p: Wilcoxon's signed-rank test over subjects, two-sided; None with fewer than 6.
         n_subjects: Subjects in it.
-        slice_p: The same test over slices. Slices of one head are not independent, so it claims
-            more than the data can bear; it is no evidence about other subjects.
+        slice_ci95: Bootstrap interval over the slices of these subjects; None where one has a
+            single slice. Slices of one head are not independent, so it claims more than the data
+            can bear; it is no evidence about other subjects.
+        slice_p: The signed-rank test over slices, with the same reservation.
         n_slices: Slices in that.
     """
 
@@ -45,6 +48,7 @@ class Difference:
     ci95: tuple[float, float] | None
     p: float | None
     n_subjects: int
+    slice_ci95: tuple[float, float] | None
     slice_p: float | None
     n_slices: int
 
@@ -71,6 +75,30 @@ def bootstrap_ci95(means: np.ndarray) -> tuple[float, float] | None:
         return None
     drawn = np.random.default_rng(0).integers(len(means), size=(RESAMPLES, len(means)))
     low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def slice_ci95(subjects: Sequence[np.ndarray]) -> tuple[float, float] | None:
+    """Percentile bootstrap of the mean over subjects, where only their slices are drawn anew.
+
+    Args:
+        subjects: The slices' values, an array for each subject; NaN is left out.
+
+    Returns:
+        None where a subject has fewer than two slices, which cannot vary.
+
+    Source: Efron and Tibshirani 1993, chapters 8 and 13: strata are resampled one by one.
+    """
+    kept = [values[~np.isnan(values)] for values in subjects]
+    kept = [values for values in kept if len(values)]
+    if not kept or min(map(len, kept)) < 2:
+        return None
+    rng = np.random.default_rng(0)
+    means = np.zeros(SLICE_RESAMPLES)
+    for values in kept:
+        drawn = rng.integers(len(values), size=(SLICE_RESAMPLES, len(values)))
+        means += values[drawn].mean(axis=1) / len(kept)
+    low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -111,6 +139,7 @@ def compare(
         ci95=bootstrap_ci95(means),
         p=signed_rank(means),
         n_subjects=len(means),
+        slice_ci95=slice_ci95(list(pairs.values())),
         slice_p=signed_rank(slices),
         n_slices=len(slices),
     )

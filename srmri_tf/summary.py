@@ -2,15 +2,17 @@
 
 import dataclasses
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_prep.schema import MANIFEST_NAME
-from srmri_tf import __version__
+from srmri_tf import __version__, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
 from srmri_tf.scores import KEYS, MEASURES, SliceRow, VolumeRow
 from srmri_tf.statistics import compare, summarise
@@ -32,7 +34,7 @@ def document_of(
     fold: int | None = None,
     licence: str = "",
 ) -> dict[str, Any]:
-    """All of metrics.json that follows from the scores.
+    """All of metrics.json that follows from the scores and the shards.
 
     Args:
         slices: All slices of all methods; the first method is the one gains refer to.
@@ -42,23 +44,8 @@ def document_of(
         fold: The fold that was tested on.
         licence: Of the data.
     """
-    keys = [key for key in KEYS if not all(math.isnan(getattr(row, key)) for row in slices)]
-    methods = method_summaries(slices, volumes, keys)
-    kinds = {LOW_RESOLUTION: "input", BICUBIC: "baseline"}
-    for name, method in methods.items():
-        method |= {"kind": kinds.get(name, "run"), "marks": list(marks.get(name, ()))}
     manifest = shards.manifest
-    return {
-        "version": VERSION,
-        "software": f"srmri-tf {__version__}",
-        "range": "1, volumes scaled by their maximum",
-        "mean": "over subjects, of each subject's mean over slices",
-        "ci95": "percentile bootstrap over subjects; null for a single subject",
-        "measures": {m.key: dataclasses.asdict(m) for m in MEASURES if m.key in keys},
-        "methods": methods,
-        "differences": differences(slices, keys),
-        "published": [dataclasses.asdict(row) for row in PUBLISHED],
-        "n_air": sum(row.air for row in slices if row.method == LOW_RESOLUTION),
+    return figures_of(slices, volumes, marks) | {
         "parameters": manifest.parameters.model_dump(),
         "split_rule": manifest.split_rule.model_dump(),
         "fold": fold,
@@ -75,6 +62,53 @@ def document_of(
             ],
         },
     }
+
+
+def figures_of(
+    slices: Sequence[SliceRow], volumes: Sequence[VolumeRow], marks: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Every figure of metrics.json, with what it means.
+
+    Args:
+        slices: All slices of all methods; the first method is the one gains refer to.
+        volumes: All volumes.
+        marks: Why a run's figures are too good, by run.
+    """
+    keys = [key for key in KEYS if not all(math.isnan(getattr(row, key)) for row in slices)]
+    methods = method_summaries(slices, volumes, keys)
+    kinds = {LOW_RESOLUTION: "input", BICUBIC: "baseline"}
+    for name, method in methods.items():
+        method |= {"kind": kinds.get(name, "run"), "marks": list(marks.get(name, ()))}
+    document = {
+        "version": VERSION,
+        "software": f"srmri-tf {__version__}",
+        "range": "1, volumes scaled by their maximum",
+        "mean": "over subjects, of each subject's mean over slices",
+        "ci95": "percentile bootstrap over subjects; null for a single subject",
+        "slice_ci95": "percentile bootstrap over the slices of these very subjects",
+        "measures": {m.key: dataclasses.asdict(m) for m in MEASURES if m.key in keys},
+        "methods": methods,
+        "differences": differences(slices, keys),
+        "published": [dataclasses.asdict(row) for row in PUBLISHED],
+        "n_air": sum(row.air for row in slices if row.method == LOW_RESOLUTION),
+    }
+    return document | {"rows": [dataclasses.asdict(row) for row in rows_of(document)]}
+
+
+def write_document(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write metrics.json, and its tables as table.md and table.tex.
+
+    Args:
+        folder: Gets the files.
+        document: From `document_of`, with ``notes``.
+    """
+    text = json.dumps(plain(document), indent=2, allow_nan=False)
+    (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
+    main, *others = found = tables.tables(plain(document))
+    sections = [f"{tables.markdown(main)}\n"]
+    sections += [f"## {t.title}\n\n{tables.markdown(t)}\n" for t in others]
+    (folder / "table.md").write_text("\n".join(sections), encoding="utf-8")
+    (folder / "table.tex").write_text("\n".join(map(tables.latex, found)), encoding="utf-8")
 
 
 def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:
@@ -106,8 +140,8 @@ def method_summaries(
         volumes: All volumes.
         keys: Measures to sum up.
     """
-    values = _values(slices, keys)
-    by_volume = _values(volumes, keys)
+    values = by_subject(slices, keys)
+    by_volume = by_subject(volumes, keys)
     base = next(iter(values))
     result = {}
     for name, mine in values.items():
@@ -131,7 +165,7 @@ def method_summaries(
 
 def differences(slices: Sequence[SliceRow], keys: Sequence[str]) -> list[dict[str, Any]]:
     """Paired differences of every two methods, the later minus the earlier one."""
-    values = _values(slices, keys)
+    values = by_subject(slices, keys)
     return [
         {"a": later, "b": earlier, "measure": key}
         | dataclasses.asdict(compare(values[later][key], values[earlier][key]))
@@ -149,10 +183,10 @@ def plain(tree: Any) -> Any:
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
-def _values(
+def by_subject(
     rows: Sequence[SliceRow] | Sequence[VolumeRow], keys: Sequence[str]
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Method, measure, subject -> values; air-only slices are left out."""
+    """Method, measure, subject: the slices' or volumes' values; air-only slices are left out."""
     values: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
         if isinstance(row, SliceRow) and row.air:

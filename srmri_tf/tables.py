@@ -128,26 +128,34 @@ def convention_table(document: Document) -> Table:
 
 def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssim")) -> Table:
     """Paired differences between methods."""
-    header = ("difference", "measure", "mean", "95 % interval", "p (subjects)", "p (slices) ‡")
+    header = (
+        "difference",
+        "measure",
+        "mean",
+        "95 % (subjects)",
+        "95 % (slices) ‡",
+        "p (subjects)",
+        "p (slices) ‡",
+    )
     rows = []
     for item in document["differences"]:
         if item["measure"] not in measures:
             continue
         digits = document["measures"][item["measure"]]["digits"]
-        bounds = item["ci95"]
         rows.append(
             (
                 f"{item['a']} - {item['b']}",
                 document["measures"][item["measure"]]["label"],
                 number(item["mean"], digits, sign=True),
-                interval(bounds, digits).strip() or "one subject",
+                interval(item["ci95"], digits).strip() or "one subject",
+                interval(item.get("slice_ci95"), digits).strip(),
                 _p_value(item["p"]) or f"too few ({item['n_subjects']})",
                 _p_value(item["slice_p"]),
             )
         )
     notes = (
         "Wilcoxon's signed-rank test, two-sided, not corrected for the number of comparisons.",
-        "‡ Slices of one head are not independent: this p is no evidence about other subjects.",
+        "‡ Slices of one head are not independent: no evidence about other subjects.",
     )
     return Table("Paired differences", header, tuple(rows), notes)
 

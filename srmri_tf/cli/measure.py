@@ -1,4 +1,4 @@
-"""Commands that measure: evaluate, report, crossval."""
+"""Commands that measure: evaluate, report, crossval, compare."""
 
 from pathlib import Path
 from typing import Any
@@ -134,6 +134,18 @@ def crossval(
     click.echo(f"{markdown(table)}\n\nsummary: {path}")
 
 
+@click.command()
+@click.argument("crossvals", type=FOLDER, nargs=-1, required=True, metavar="CROSSVAL...")
+@click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
+def compare(crossvals: tuple[Path, ...], out: Path) -> None:
+    """Put finished CROSSVALs on the same shards into one table, called by their folders' names."""
+    from srmri_tf.comparison import compare_crossvals
+    from srmri_tf.tables import markdown
+
+    click.echo(markdown(compare_crossvals(crossvals, out)))
+    click.echo(f"\ntables, paired differences: {out / 'table.md'}")
+
+
 def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
     """The recipe with the options laid over it."""
     from data_prep.errors import ConfigError
@@ -171,4 +183,4 @@ def _box(text: str | None) -> tuple[int, int, int] | None:
     return row, column, side
 
 
-COMMANDS: tuple[click.Command, ...] = (evaluate, crossval, report)
+COMMANDS: tuple[click.Command, ...] = (evaluate, crossval, compare, report)

@@ -158,7 +158,7 @@ def make_crossval(folder, run, psnrs, done=None):
     for subject, fold in folds.items():
         evaluation = folder / f"fold-{fold}" / "evaluation"
         evaluation.mkdir(parents=True)
-        lines = ["method\tsubject\tsession\tindex\tair\tpsnr\tssim"]
+        lines = ["method\tsubject\tsession\tslice\tair\tpsnr\tssim"]
         for (method, who), values in psnrs.items():
             if who == subject:
                 lines += [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from srmri_tf.statistics import bootstrap_ci95, compare, subject_means, summarise
+from srmri_tf.statistics import bootstrap_ci95, compare, slice_ci95, subject_means, summarise
 
 
 def test_a_subject_counts_once_however_many_slices_it_has():
@@ -23,6 +23,22 @@ def test_interval_is_scipys_percentile_bootstrap():
     theirs = bootstrap((means,), np.mean, method="percentile", rng=2).confidence_interval
     assert abs(low - theirs.low) < 0.1
     assert abs(high - theirs.high) < 0.1
+
+
+def test_interval_over_slices_is_scipys_for_one_subject():
+    from scipy.stats import bootstrap
+
+    slices = np.random.default_rng(2).normal(1, 2, size=80)
+    low, high = slice_ci95([np.append(slices, np.nan)])
+    theirs = bootstrap((slices,), np.mean, method="percentile", rng=3).confidence_interval
+    assert low == pytest.approx(theirs.low, abs=0.06)
+    assert high == pytest.approx(theirs.high, abs=0.06)
+
+
+def test_subjects_stay_while_their_slices_are_drawn_anew():
+    """Subjects far apart and slices all alike: nothing varies."""
+    assert slice_ci95([np.full(9, 1.0), np.full(3, 5.0)]) == (3.0, 3.0)
+    assert slice_ci95([np.full(9, 1.0), np.array([5.0])]) is None
 
 
 def test_a_summary_by_hand():
