@@ -128,39 +128,99 @@ def upsampled(images: np.ndarray) -> np.ndarray:
     return fine
 
 
+def downsampled(images: np.ndarray) -> np.ndarray:
+    """What a scanner would measure of images at half the matrix: the inverse of `upsampled`.
+
+    Args:
+        images: ``(..., 2H, 2W)`` real, in any scale.
+
+    Returns:
+        ``(..., H, W)`` float32, not a magnitude: truncated k-space rings, also below zero.
+    """
+    import scipy.fft
+
+    images = np.asarray(images, np.float32)
+    height, width = images.shape[-2] // 2, images.shape[-1] // 2
+    half = scipy.fft.rfft(images, axis=-1)[..., : width // 2 + 1]
+    if width % 2 == 0:
+        half[..., -1] *= 2  # irfft takes this line once, but the images hold both its signs
+    half = scipy.fft.fft(half, axis=-2, overwrite_x=True)
+    above, below = (height + 1) // 2, (height - 1) // 2
+    short = np.empty((*half.shape[:-2], height, half.shape[-1]), np.complex64)
+    short[..., :above, :] = half[..., :above, :]
+    short[..., height - below :, :] = half[..., 2 * height - below :, :]
+    if height % 2 == 0:
+        short[..., above, :] = half[..., above, :] + half[..., -above, :]
+    short = scipy.fft.ifft(short, axis=-2, overwrite_x=True)
+    coarse = scipy.fft.irfft(short, n=width, axis=-1, overwrite_x=True)
+    coarse /= np.float32(4)  # the inverse transform divides by a quarter of as many samples
+    return coarse
+
+
 def consistent(
     images: np.ndarray, measured: np.ndarray, degradation: Degradation = _HALF
 ) -> np.ndarray:
     """Put the measured samples of k-space back into images that a network has changed.
 
     Inside the kept box the result has the spectrum of ``measured``, outside it that of
-    ``images``. An even box reaches one line further below DC than above. A real image holds that
-    line's samples at half their strength, mixed with their unmeasured mirror image, so it is not
-    put back.
+    ``images``. A magnitude has lost its signs, and with them its spectrum: truncated k-space rings
+    below zero in the air around a head. They are taken from the images, cut to the kept box.
+
+    An even box reaches one line further below DC than above. A real image holds that line's
+    samples at half their strength, mixed with their unmeasured mirror image, so it is not put back.
 
     Args:
         images: ``(..., H, W)`` real.
-        measured: ``(..., H, W)`` real, in the same scale: `zero_filled` or `upsampled`.
-        degradation: Decides the box; by default half of each axis.
+        measured: ``(..., H, W)`` real, in the same scale: `zero_filled`.
+        degradation: Decides the box, by default half of each axis, and whether ``measured`` is a
+            magnitude.
 
     Returns:
-        ``(..., H, W)`` float32; applied twice it gives the same.
+        ``(..., H, W)`` float32.
     """
+    images, measured = np.asarray(images, np.float32), np.asarray(measured, np.float32)
+    if degradation.lr == "magnitude":
+        measured = np.copysign(measured, _inside(images, degradation))
+    return images + _inside(measured - images, degradation)
+
+
+def consistent_with_scan(
+    images: np.ndarray, scan: np.ndarray, degradation: Degradation = _HALF
+) -> np.ndarray:
+    """Put the samples that a scan was made of back into images of twice its matrix.
+
+    ``downsampled`` of the result is the scan again, whose signs, if it is a magnitude, are taken
+    from ``downsampled`` of the images.
+
+    Args:
+        images: ``(..., 2H, 2W)`` real.
+        scan: ``(..., H, W)`` real, in the same scale.
+        degradation: Decides whether a scan is a magnitude.
+
+    Returns:
+        ``(..., 2H, 2W)`` float32; applied twice it gives the same.
+    """
+    low = downsampled(images)
+    signed = np.copysign(scan, low) if degradation.lr == "magnitude" else scan
+    result = upsampled(signed - low)
+    result += images
+    return result
+
+
+def _inside(images: np.ndarray, degradation: Degradation) -> np.ndarray:
+    """What of real images lies inside the kept box of k-space, unpaired lines left out."""
     import scipy.fft
 
-    images = np.asarray(images, np.float32)
     height, width = images.shape[-2:]
     rows, columns = (
         _reach(kept, n)
         for kept, n in zip(kept_box((height, width), degradation), (height, width), strict=True)
     )
-    change = scipy.fft.rfft(np.asarray(measured, np.float32) - images, axis=-1)
-    change = scipy.fft.fft(change[..., : columns + 1], axis=-2, overwrite_x=True)
-    change[..., rows + 1 : height - rows, :] = 0
-    change = scipy.fft.ifft(change, axis=-2, overwrite_x=True)
-    result = scipy.fft.irfft(change, n=width, axis=-1, overwrite_x=True)
-    result += images
-    return result
+    half = scipy.fft.rfft(images, axis=-1)
+    half = scipy.fft.fft(half[..., : columns + 1], axis=-2, overwrite_x=True)
+    half[..., rows + 1 : height - rows, :] = 0
+    half = scipy.fft.ifft(half, axis=-2, overwrite_x=True)
+    return scipy.fft.irfft(half, n=width, axis=-1, overwrite_x=True)
 
 
 def magnitude(images: np.ndarray) -> np.ndarray:

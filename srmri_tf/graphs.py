@@ -96,10 +96,10 @@ class Graphs(tf.Module):
         scale = tf.where(scale > 0, scale, tf.ones_like(scale))  # an empty image stays as it is
 
         def one(single: tf.Tensor) -> tf.Tensor:
-            measured = upsampled(single[tf.newaxis, ..., 0] / scale)
-            fine = tf.abs(measured) if self._magnitude else measured
+            scan = single[tf.newaxis, ..., 0] / scale
+            fine = tf.abs(upsampled(scan)) if self._magnitude else upsampled(scan)
             sharp = self.sharpened(fine[..., tf.newaxis])[..., 0]
-            sharp = put_back(sharp, measured) if consistent else sharp
+            sharp = put_back(sharp, scan, magnitude=self._magnitude) if consistent else sharp
             return sharp[0, ..., tf.newaxis] * scale
 
         return tf.map_fn(one, image, parallel_iterations=1, fn_output_signature=_SINGLE)
@@ -123,26 +123,32 @@ def upsampled(images: tf.Tensor) -> tf.Tensor:
     return 4 * tf.math.real(tf.signal.ifft2d(spectrum))
 
 
-def put_back(images: tf.Tensor, measured: tf.Tensor) -> tf.Tensor:
-    """Give images the measured samples of k-space inside the central half of each axis.
-
-    The outermost line of an even half is not put back: it holds half-strength samples only.
+def downsampled(images: tf.Tensor) -> tf.Tensor:
+    """What a scanner would measure of images at half the matrix: the inverse of `upsampled`.
 
     Args:
         images: (B, 2H, 2W) real.
-        measured: The same of `upsampled`.
+
+    Returns:
+        (B, H, W) float32, not a magnitude.
     """
-    change = tf.signal.fft2d(tf.cast(measured - images, tf.complex64))
-    sides = tf.shape(images)[1:]
-    rows, columns = (_inside(sides[axis]) for axis in (0, 1))
-    change *= tf.cast(rows[:, tf.newaxis] & columns, tf.complex64)
-    return images + tf.math.real(tf.signal.ifft2d(change))
+    spectrum = tf.signal.fft2d(tf.cast(images, tf.complex64))
+    for axis in (1, 2):
+        spectrum = _cut(spectrum, axis)
+    return tf.math.real(tf.signal.ifft2d(spectrum)) / 4
 
 
-def _inside(count: tf.Tensor) -> tf.Tensor:
-    """Which of an axis's frequencies, in the FFT's order, lie inside its central half."""
-    index = tf.range(count)
-    return tf.minimum(index, count - index) <= (count // 2 - 1) // 2
+def put_back(images: tf.Tensor, scan: tf.Tensor, *, magnitude: bool) -> tf.Tensor:
+    """Give images the samples of k-space that a scan was made of.
+
+    Args:
+        images: (B, 2H, 2W) real.
+        scan: (B, H, W) real, in the same scale.
+        magnitude: The scan has lost its signs: take them from the images.
+    """
+    low = downsampled(images)
+    signed = tf.where(low < 0, -tf.abs(scan), tf.abs(scan)) if magnitude else scan
+    return images + upsampled(signed - low)
 
 
 def _filled(spectrum: tf.Tensor, axis: int) -> tf.Tensor:
@@ -155,6 +161,16 @@ def _filled(spectrum: tf.Tensor, axis: int) -> tf.Tensor:
     )
     zeros = tf.zeros(tf.tensor_scatter_nd_update(shape, [[axis]], [count - even]), spectrum.dtype)
     return tf.concat([positive, 0.5 * nyquist, zeros, 0.5 * nyquist, negative], axis)
+
+
+def _cut(spectrum: tf.Tensor, axis: int) -> tf.Tensor:
+    """Half as many frequencies along an axis; both signs of an even half's highest are one."""
+    count = tf.shape(spectrum)[axis] // 2
+    even = 1 - count % 2
+    above, below = (count + 1) // 2, (count - 1) // 2
+    parts = [above, even, 2 * (count - even) - above - below, even, below]
+    positive, nyquist, _, mirrored, negative = tf.split(spectrum, parts, axis)
+    return tf.concat([positive, nyquist + mirrored, negative], axis)
 
 
 def _traced(function: Callable[..., Any], *specs: tf.TensorSpec) -> Callable[..., Any]:

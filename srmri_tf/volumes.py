@@ -15,7 +15,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.kspace import consistent, upsampled
+from data_prep.kspace import consistent, consistent_with_scan, upsampled
 from data_prep.pairs import intensity_scale
 from data_prep.planes import AnatomicalPlane, Cut, cut
 from srmri_tf import tiles
@@ -170,18 +170,18 @@ class _Sharpener:
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Sharpen ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
         measured = scan if self._settings.same_grid else upsampled(scan)
-        sharp = self._turned(measured, (False, False, False))
+        sharp = self._turned(scan, measured, (False, False, False))
         if not self._settings.uncertainty:
             return [sharp]
         first, second = np.zeros_like(sharp), np.zeros_like(sharp)
         for turn in _TURNS[1:]:
-            change = self._turned(measured, turn) - sharp
+            change = self._turned(scan, measured, turn) - sharp
             first += change
             second += change * change
         variance = second / len(_TURNS) - np.square(first / len(_TURNS))
         return [sharp, np.sqrt(np.maximum(variance, 0, out=variance))]
 
-    def _turned(self, measured: np.ndarray, turn: Transform) -> np.ndarray:
+    def _turned(self, scan: np.ndarray, measured: np.ndarray, turn: Transform) -> np.ndarray:
         """The network's answer to slices that are turned first, turned back."""
         magnitude = self._network.degradation.lr == "magnitude"
         images = self._cut.shown(np.abs(measured) if magnitude else measured)
@@ -190,7 +190,8 @@ class _Sharpener:
         sharp = self._cut.stored(_turn_back(answer, turn))
         if not self._settings.puts_back:
             return sharp
-        return consistent(sharp, measured, self._network.degradation)
+        put_back = consistent if self._settings.same_grid else consistent_with_scan
+        return put_back(sharp, scan, self._network.degradation)
 
 
 _TURNS: tuple[Transform, ...] = tuple(product((False, True), repeat=3))  # type: ignore[arg-type]

@@ -22,10 +22,12 @@ def result(shards, tmp_path_factory):
 
 
 def put_back(sharp: np.ndarray, lr: np.ndarray) -> np.ndarray:
-    """Frequencies -7 ... 7 of 32 are measured together with their mirror images."""
+    """Frequencies -7 ... 7 of 32 are measured, as a magnitude whose signs the image knows."""
     inside = np.abs(np.fft.fftfreq(SIDE) * SIDE) < SIDE // 4
     box = np.logical_and.outer(inside, inside)
-    return np.fft.ifft2(np.where(box, np.fft.fft2(lr), np.fft.fft2(sharp))).real
+    low = np.fft.ifft2(np.where(box, np.fft.fft2(sharp), 0)).real
+    signed = np.where(low < 0, -lr, lr)
+    return np.fft.ifft2(np.where(box, np.fft.fft2(signed), np.fft.fft2(sharp))).real
 
 
 def test_a_row_more_for_every_run_measured_as_numpy_does(result):
@@ -43,8 +45,7 @@ def test_a_row_more_for_every_run_measured_as_numpy_does(result):
         means.append(np.mean(scores))
     rows = {row.name: row for row in result.rows}
     assert rows["net+dc"].psnr == pytest.approx(np.mean(means), abs=1e-4)
-    assert abs(rows["net+dc"].psnr - rows["net"].psnr) > 0.1
-    assert rows["identity+dc"].psnr == pytest.approx(rows["identity"].psnr, abs=1e-4)
+    assert abs(rows["net+dc"].psnr - rows["net"].psnr) > 0.01
 
 
 def test_a_leak_is_marked_in_both_rows(shards, tmp_path):
