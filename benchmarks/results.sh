@@ -4,29 +4,43 @@
 #   benchmarks/results.sh SCANS OUT VGG
 #
 # SCANS: folder with the T2 volumes openms_patient{03,04,12}_study*_T2W.nii.gz (Lesjak et al. 2016).
-# OUT:   gets shards, runs, evaluation and pictures. The same command goes on where it stopped.
+# OUT:   gets shards, runs, evaluations and pictures. The same command goes on where it stopped.
 # VGG:   as `--vgg-weights`: auto, imagenet or a file.
 set -euo pipefail
 scans=$1 out=$2 vgg=$3
-runs=$out/runs shards=$out/shards
-mkdir -p "$out"
+runs=$out/runs crossval=$out/crossval folds=$out/folds shards=$out/shards
+licence="Lesjak et al., Neuroinformatics 2016, CC BY; clinical MS T2 scans"
+mkdir -p "$runs"
 
-# Patients 03 and 04 train, 12 is only measured.
+# --- Every patient tested by networks that were trained on the other two -------------------------
+srmri-tf prepare "$scans" -o "$folds" --folds 3
+cross() {
+  srmri-tf crossval "$1" "$folds" -o "$crossval/$2" --set validation.fold=none --consistency \
+    --licence "$licence" --set vgg_weights="$vgg" "${@:3}"
+}
+# L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recipe is supervised.
+cross cpce l1 --recipe fast-cpce --set schedule.critic_epochs=0 --set schedule.epochs=0
+cross cpce fast-cpce --recipe fast-cpce
+cross circle fast-circle --recipe fast-circle
+srmri-tf compare "$crossval"/{l1,fast-cpce,fast-circle} -o "$out/comparison"
+
+# How fast-cpce's L1 weight was chosen: patient 03 trains, 04 validates, 12 is not looked at.
+for weight in 400 200; do
+  srmri-tf fit cpce "$folds" -o "$out/weights/$weight" --recipe fast-cpce --vgg-weights "$vgg" \
+    --set fold=1 --set schedule.warmup_epochs=10 --epochs 1 --set objective.l1="$weight.0"
+done
+
+# --- Patients 03 and 04 train, 12 is only measured -----------------------------------------------
 printf '%s\t%s\n' subject split openms_patient03 train openms_patient04 train \
   openms_patient12 test >"$out/split12.tsv"
 srmri-tf prepare "$scans" -o "$shards" --split "$out/split12.tsv" --min-signal 0.05
 
-cpce() { srmri-tf fit cpce "$shards" -o "$runs/$1" --vgg-weights "$vgg" "${@:2}"; }
-circle() { srmri-tf fit circle "$shards" -o "$runs/$1" --recipe fast-circle "${@:2}"; }
-
-# GAN-CPCE: L1 alone, the fast recipe (its warm-up is exactly that), the paper's.
-cpce l1 --recipe fast-cpce --set schedule.critic_epochs=0 --epochs 0
-cpce fast-cpce --recipe fast-cpce
-# The paper's hundred epochs take hours to days here: this one is stopped as Ctrl-C would.
-timeout --signal=INT "${PAPER_SECONDS:-210}" srmri-tf fit cpce "$shards" -o "$runs/paper-cpce" \
+# The paper's hundred epochs take hours to days here: this run is stopped as Ctrl-C would.
+timeout --signal=INT "${PAPER_SECONDS:-1200}" srmri-tf fit cpce "$shards" -o "$runs/paper-cpce" \
   --recipe paper-cpce --batch-size 16 --precision bfloat16 --vgg-weights "$vgg" || [ $? -eq 124 ]
 
-# GAN-CIRCLE: every budget is the same.
+# GAN-CIRCLE's modes: every budget is the same.
+circle() { srmri-tf fit circle "$shards" -o "$runs/$1" --recipe fast-circle "${@:2}"; }
 circle circle
 circle circle-no-lsup --set objective.supervised=0
 circle circle-semi50 --mode semi --paired-fraction 0.5
@@ -35,23 +49,27 @@ circle circle-unsupervised --mode unsupervised
 
 # Precisions at equal epochs.
 for precision in float32 bfloat16; do
-  cpce "$precision" --recipe fast-cpce --precision "$precision" \
-    --set schedule.steps_per_epoch=40 --set schedule.warmup_epochs=6 --epochs 1
+  srmri-tf fit cpce "$shards" -o "$runs/$precision" --recipe fast-cpce --vgg-weights "$vgg" \
+    --precision "$precision" --set schedule.steps_per_epoch=40 --set schedule.warmup_epochs=6 \
+    --epochs 1
 done
 
-licence="Lesjak et al., Neuroinformatics 2016, CC BY; clinical MS T2 scans"
-srmri-tf evaluate "$runs"/{l1,fast-cpce,paper-cpce,circle,circle-no-lsup,circle-semi50} \
-  "$runs"/{circle-semi10,circle-unsupervised} "$shards" -o "$out/evaluation" \
+# --- Measures and pictures -----------------------------------------------------------------------
+for name in l1 fast-cpce fast-circle; do  # of the fold that tests patient 12, under their own names
+  rm -rf "${runs:?}/$name"
+  cp -r "$crossval/$name"/fold-1/c[pi]* "$runs/$name"
+done
+srmri-tf evaluate "$runs"/{l1,fast-cpce,fast-circle,paper-cpce} "$shards" -o "$out/evaluation" \
   --vgg-weights "$vgg" --slices 12 --licence "$licence"
-srmri-tf evaluate "$runs"/{l1,fast-cpce,circle} "$shards" -o "$out/consistency" \
-  --vgg-weights none --consistency --licence "$licence"
+srmri-tf evaluate "$runs"/circle{,-no-lsup,-semi50,-semi10,-unsupervised} "$shards" \
+  -o "$out/modes" --vgg-weights "$vgg" --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
   --vgg-weights none --licence "$licence"
 srmri-tf report "$out/evaluation"
 
 here=$(dirname "$0")
-python "$here/curves.py" "$runs"/{l1,fast-cpce} -o "$out/curves-cpce.png"
+python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.png"
 python "$here/curves.py" "$runs"/circle{,-no-lsup,-semi50,-semi10,-unsupervised} \
   -o "$out/curves-circle.png"
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
-python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce circle -o "$out/results.png"
+python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce fast-circle -o "$out/results.png"
