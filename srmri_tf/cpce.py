@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from srmri_tf import losses
+from srmri_tf import blocks, losses
 from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import leaky_relu, make_optimizer, minimise, replica_uniform
 from srmri_tf.config import CpceConfig, CpceObjective
@@ -56,7 +56,10 @@ class CpceGenerator(keras.Model):
         self.built = True
 
     def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Sharpen (B, H, W, 1) images; the result is float32 and not negative."""
+        """Sharpen (B, H, W, 1) images; the result is float32 and not negative.
+
+        Without ``training`` the same is computed in ways that are faster forwards only.
+        """
         x = tf.cast(lr, self.compute_dtype)
         paths = []
         for conv in self.encoder:
@@ -64,9 +67,14 @@ class CpceGenerator(keras.Model):
             paths.append(x)
         paths.pop()  # conv4 has no conveying path
         for deconv, squeeze in zip(self.decoder, self.squeeze, strict=True):
-            x = tf.concat([paths.pop(), tf.nn.relu(deconv(x))], axis=-1)
-            x = tf.nn.relu(squeeze(x))
-        x = tf.cast(self.deconv8(x), tf.float32)
+            pair = paths.pop(), tf.nn.relu(deconv(x))
+            if training:
+                x = tf.nn.relu(squeeze(tf.concat(pair, axis=-1)))
+            else:
+                x = tf.nn.relu(blocks.convolve_pair(*pair, squeeze.kernel))
+        last = self.deconv8
+        x = last(x) if training else blocks.deconvolve_to_one_channel(x, last.kernel)
+        x = tf.cast(x, tf.float32)
         if self.shortcut:
             x += tf.cast(lr, tf.float32)
         return tf.nn.relu(x)

@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.signal import convolve2d
 
 from srmri_tf import losses
-from srmri_tf.blocks import leaky_relu
+from srmri_tf.blocks import convolve_pair, deconvolve_to_one_channel, leaky_relu
 
 RNG = np.random.default_rng(0)
 
@@ -63,3 +64,22 @@ def test_a_penalty_teaches_a_critic_what_it_does_with_tensorflows_leaky_relu(com
     for found, expected in zip(ours, theirs, strict=True):
         assert np.any(expected.numpy())
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(9, 12), (1, 3), (16, 7)])
+def test_blocks_of_pixels_are_the_transposed_convolution_to_one_channel(shape):
+    rng = np.random.default_rng(0)
+    x, kernel = rng.standard_normal((2, *shape, 5)), rng.standard_normal((3, 3, 1, 5))
+    # Every pixel adds the kernel around itself.
+    expected = [sum(convolve2d(image[..., c], kernel[..., 0, c]) for c in range(5)) for image in x]
+    found = deconvolve_to_one_channel(tf.constant(x), tf.constant(kernel))
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-12)
+
+
+def test_a_pair_is_convolved_as_if_side_by_side():
+    rng = np.random.default_rng(0)
+    first, second = rng.standard_normal((2, 2, 4, 3, 5))
+    kernel = rng.standard_normal((1, 1, 10, 6))
+    expected = np.concatenate([first, second], axis=-1) @ kernel[0, 0]
+    found = convolve_pair(*map(tf.constant, (first, second, kernel)))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
