@@ -6,6 +6,7 @@ it was trained on. Nothing is resampled, and a few slices are in the network at 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import
 
 PIXELS = 4 * 256 * 256
 """So many pixels of several slices go through a network together."""
+
+THREADS = 2
+"""So many parts of them, each on its own: while one is in the network, another is transformed."""
 
 Progress = Callable[[int, int], None]
 Transform = tuple[bool, bool, bool]
@@ -113,7 +117,8 @@ def enhance_volume(
     volumes = [np.empty(shape, np.float32, order="F") for _ in range(count)]
     views = [found.stack(volume) for volume in volumes]
     sharpener = _Sharpener(network, found, settings)
-    for chunk in _chunks(len(stack), stack[0].size * settings.factor**2):
+
+    def sharpen(chunk: slice) -> int:
         images = sharpener(stack[chunk] / np.float32(scale))
         for view, image in zip(views, images, strict=True):
             if not (np.isfinite(image.min()) and np.isfinite(image.max())):
@@ -122,8 +127,13 @@ def enhance_volume(
                     remedy="Train it again, or give another --model",
                 )
             np.multiply(image, np.float32(scale), out=view[chunk])
-        if progress:
-            progress(min(chunk.stop, len(stack)), len(stack))
+        return min(chunk.stop, len(stack))
+
+    together = max(1, PIXELS // (stack[0].size * settings.factor**2))
+    with ThreadPoolExecutor(min(THREADS, together)) as pool:
+        for done in pool.map(sharpen, _chunks(len(stack), max(1, together // THREADS))):
+            if progress:
+                progress(done, len(stack))
     return Enhanced(volumes[0], affine @ np.diag(steps), found, *volumes[1:])
 
 
@@ -210,8 +220,7 @@ def _turn_back(images: np.ndarray, turn: Transform) -> np.ndarray:
     return images[:, :: -1 if rows else 1, :: -1 if columns else 1]
 
 
-def _chunks(count: int, pixels: int) -> Iterator[slice]:
-    step = max(1, PIXELS // pixels)
+def _chunks(count: int, step: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
 
 

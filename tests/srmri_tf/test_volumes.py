@@ -1,6 +1,7 @@
 """Volumes against definitions that share no code with ours: NumPy's FFT, nibabel's affines."""
 
 import dataclasses
+import time
 from itertools import permutations, product
 from pathlib import Path
 
@@ -219,18 +220,23 @@ def test_a_halo_too_small_would_show(cpce):
     assert difference > 1e-4 * np.abs(cpce.sharpen(images)).max()
 
 
-def test_large_slices_are_tiled_and_few_go_together(monkeypatch):
-    monkeypatch.setattr(volumes, "PIXELS", 2000)
+@pytest.mark.parametrize(("pixels", "together"), [(5000, 4), (2000, 2), (900, 1)])
+def test_large_slices_are_tiled_and_few_go_together(monkeypatch, pixels, together):
+    monkeypatch.setattr(volumes, "PIXELS", pixels)
     monkeypatch.setattr(tiles, "TILE", 16)
-    seen = []
+    seen, inside, most = [], [], []
 
     def sharpen(images):
+        inside.append(len(images))
+        most.append(sum(inside))
+        time.sleep(0.01)  # long enough for another thread to come in
         seen.append(images.shape)
+        inside.remove(len(images))
         return images
 
     scan = phantom((20, 12, 7))
     result = enhance_volume(fake(sharpen), scan, affine(), PLAIN)
-    assert max(count for count, _, _ in seen) == 2000 // (40 * 24)
+    assert max(most) == together  # of 40 x 24 pixels each, or one
     assert max(max(sides) for _, *sides in seen) <= 16
     untiled = enhance_volume(fake(identity), scan, affine(), PLAIN)
     np.testing.assert_allclose(result.voxels, untiled.voxels, atol=1e-3)
@@ -244,12 +250,13 @@ def test_a_constant_volume_stays_finite(cpce, value, settings):
     assert result.uncertainty is None or np.isfinite(result.uncertainty).all()
 
 
-def test_progress_counts_slices():
+def test_progress_counts_slices(monkeypatch):
+    monkeypatch.setattr(volumes, "PIXELS", 2 * 24 * 22)
     told = []
     enhance_volume(
         fake(identity), phantom((12, 11, 5)), affine(), progress=lambda *a: told.append(a)
     )
-    assert told[-1] == (5, 5)
+    assert told == [(done, 5) for done in (1, 2, 3, 4, 5)]
 
 
 @pytest.mark.parametrize(
