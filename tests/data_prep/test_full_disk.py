@@ -17,19 +17,9 @@ CONFIG = PrepareConfig(
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(make_disk):
     """A file system of 1 MB; a shard of the scans below needs 0.4 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("a tmpfs cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    return make_disk("1m")
 
 
 def scans(folder, count):

@@ -203,19 +203,9 @@ def test_fresh_processes_cannot_import_this_package(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def small_disk(make_disk):
     """A file system of 150 kB; the weights alone are 250 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", str(folder)]
-    try:
-        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        mounted = False
-    if not mounted:
-        pytest.skip("a tmpfs cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    return make_disk("150k")
 
 
 @pytest.mark.parametrize("name", ["model", "model.keras", "model.onnx", "model.npz"])
