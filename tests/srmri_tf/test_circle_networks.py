@@ -131,6 +131,18 @@ def test_critics_mix_no_samples_and_normalise_each_image():
     np.testing.assert_allclose(network(3 * both)[0], network(both)[0], rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.parametrize("form", ["eight_conv", "four_stage", "patchgan"])
+def test_an_untrained_critic_is_not_steep_where_an_image_is_constant(form):
+    """Air of a defaced scan is exactly zero: instance norm alone has a slope of 1e10 there."""
+    network = critic(form, 64)
+    images = tf.zeros([2, 64, 64, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        scores = network(images)
+    slopes = tf.norm(tf.reshape(tape.gradient(scores, images), [2, -1]), axis=1)
+    assert float(tf.reduce_max(slopes)) < 10
+
+
 def test_patchgan_scores_are_the_mean_of_the_map():
     network = critic("patchgan", 32)
     network.scores.kernel.assign(tf.zeros_like(network.scores.kernel))
