@@ -7,7 +7,8 @@ A phantom of 128 x 128 x 130 int16 voxels becomes one of 256 x 256 x 130: readin
 zero-filling, the network, data consistency, the affine, compressing and writing, and opening the
 model, too. The bare network (GAN-CPCE, the compiled graph that `enhance` itself uses) and the same
 network in PyTorch (channels-last, inference mode) get the finished 256 x 256 slices as an array and
-give one back, four slices at a time. All have the same random weights and are compared first.
+give one back: the bare network four slices at a time, PyTorch one or four, whichever is faster in
+either precision. All have the same random weights and are compared first.
 
 Ratios: ``time_vs_bare_network`` is our time over the bare network's (at most 1.3 wanted),
 ``float32_vs_torch`` and ``bfloat16_vs_torch`` are PyTorch's time over ours (at least 1.3 wanted).
@@ -18,6 +19,7 @@ import argparse
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -42,7 +44,7 @@ from srmri_tf.recipes import to_toml
 from srmri_tf.runs import Run, weights_by_name
 from srmri_tf.worklist import make_worklist
 
-BATCH = 4
+TORCH_BATCHES = (1, 4)
 PRECISIONS = {"float32": False, "bfloat16": True}
 CLI = "from srmri_tf.cli import main; main()"
 
@@ -74,7 +76,7 @@ def make_scan(path: Path, slices: int) -> np.ndarray:
     return voxels
 
 
-def in_torch(weights: list[np.ndarray], slices: np.ndarray, bfloat16: bool) -> Callable:
+def in_torch(weights: list[np.ndarray], slices: np.ndarray, bfloat16: bool, batch: int) -> Callable:
     """The network in PyTorch, from a NumPy array to a NumPy array."""
     network = Generator().to(memory_format=torch.channels_last).eval()
     with torch.no_grad():
@@ -84,12 +86,16 @@ def in_torch(weights: list[np.ndarray], slices: np.ndarray, bfloat16: bool) -> C
     def call() -> np.ndarray:
         found = []
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            for start in range(0, len(slices), BATCH):
-                batch = torch.from_numpy(slices[start : start + BATCH, None])
-                found.append(network(batch.contiguous(memory_format=torch.channels_last)))
+            for start in range(0, len(slices), batch):
+                images = torch.from_numpy(slices[start : start + batch, None])
+                found.append(network(images.contiguous(memory_format=torch.channels_last)))
         return torch.cat(found).numpy()[:, 0]
 
     return call
+
+
+def torch_name(precision: str, batch: int) -> str:
+    return f"torch {precision}, {batch} at a time"
 
 
 def peak_memory(scan: Path, run: Path, out: Path) -> float:
@@ -104,7 +110,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="16 slices, 2 rounds")
     parser.add_argument("--json", type=Path, help="write the result here, too")
     options = parser.parse_args()
-    count, rounds = (16, 2) if options.quick else (130, 5)
+    count, rounds = (16, 2) if options.quick else (130, 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run, scan = make_run(folder / "run"), folder / "scan.nii.gz"
@@ -115,14 +121,18 @@ def main() -> None:
         difference = 0.0
         for precision, bfloat16 in PRECISIONS.items():
             network = load_network(run, precision)
-            theirs = in_torch(network.generator.get_weights(), slices, bfloat16)
+            weights = network.generator.get_weights()
+            theirs = {
+                torch_name(precision, batch): in_torch(weights, slices, bfloat16, batch)
+                for batch in TORCH_BATCHES
+            }
             request = Request(model=str(run), precision=precision, overwrite=True)
             variants[f"enhance {precision}"] = lambda r=request: list(enhance(worklist, r))
             variants[f"bare network {precision}"] = lambda n=network: n.sharpen(slices)
-            variants[f"torch {precision}"] = theirs
+            variants |= theirs
             if not bfloat16:
-                ours = network.sharpen(slices)
-                difference = float(np.abs(ours - theirs()).max() / np.abs(ours).max())
+                ours, its = network.sharpen(slices), next(iter(theirs.values()))()
+                difference = float(np.abs(ours - its).max() / np.abs(ours).max())
         seconds = in_turns(variants, rounds)
         memory = peak_memory(scan, run, folder / "memory.nii.gz")
     figures: dict[str, float] = {f"{k}, seconds": float(np.median(v)) for k, v in seconds.items()}
@@ -133,8 +143,9 @@ def main() -> None:
         / ratio(seconds["bare network float32"], seconds["enhance float32"])
     }
     for precision in PRECISIONS:
-        ours, theirs = seconds[f"enhance {precision}"], seconds[f"torch {precision}"]
-        ratios[f"{precision}_vs_torch"] = ratio(theirs, ours)
+        batches = [seconds[torch_name(precision, batch)] for batch in TORCH_BATCHES]
+        fastest = min(batches, key=statistics.median)
+        ratios[f"{precision}_vs_torch"] = ratio(fastest, seconds[f"enhance {precision}"])
     data = f"a phantom of 128 x 128 x {count} int16 voxels; random weights"
     report(ratios, figures, data, options.json)
 
