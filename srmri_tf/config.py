@@ -137,13 +137,14 @@ class Validation(_Section):
 
     Args:
         max_slices: At most this many slices, evenly spaced; 0 takes them all.
-        monitor: The measure that decides which epoch is kept as the best.
+        monitor: The measure that decides which epoch is kept; ``last`` keeps the last one: what a
+            GAN is trained for is in neither measure, so that they favour its first epochs.
         fold: Of runs on one fold of the data: ``next`` validates on the fold after the tested one,
             ``none`` trains on that one, too, for data of few subjects.
     """
 
     max_slices: int = Field(0, ge=0)
-    monitor: Literal["psnr", "ssim"] = "psnr"
+    monitor: Literal["psnr", "ssim", "last"] = "psnr"
     fold: ValidationFold = "next"
 
 

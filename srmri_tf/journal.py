@@ -129,6 +129,8 @@ class Journal:
         if row["phase"] != last_phase:
             return False
         monitor = self.config.validation.monitor
+        if monitor == "last":
+            return True
         rivals = [r[monitor] for r in self.progress.history if r["phase"] == last_phase]
         return all(row[monitor] > rival for rival in rivals)
 

@@ -15,8 +15,10 @@ from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, D
 from srmri_tf import checkpoint, cpce, devices, watch
 from srmri_tf.config import CpceConfig
 from srmri_tf.engine import phases, stop_requests
+from srmri_tf.journal import Journal
 from srmri_tf.recipes import load_recipe
 from srmri_tf.training import fit
+from srmri_tf.validation import Quality
 from srmri_tf.watch import guard
 
 QUICK = {
@@ -71,6 +73,24 @@ def test_only_the_last_phase_competes_for_the_best(finished):
     _, meta = checkpoint.load(finished.best_file)
     rows = checkpoint.load(finished.checkpoint_file)[1]["history"]
     assert meta["epoch"] == max(rows[2:], key=lambda r: r["psnr"])["epoch"]
+
+
+def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatch):
+    close_epoch = Journal.close_epoch
+
+    def worse_and_worse(journal, quality, *rest):
+        falling = Quality(psnr=-float(journal.progress.epoch), ssim=quality.ssim)
+        return close_epoch(journal, falling, *rest)
+
+    monkeypatch.setattr(Journal, "close_epoch", worse_and_worse)
+    schedule = {"epochs": 3, "steps_per_epoch": 1}
+    for monitor, expected in (("psnr", 1), ("last", 3)):
+        config = quick(validation={"monitor": monitor}, schedule=schedule)
+        run = train(config, shards, tmp_path / monitor)
+        kept, meta = checkpoint.load(run.best_file)
+        assert meta["epoch"] == expected
+    for name, array in kept.items():
+        np.testing.assert_array_equal(final_arrays(run)[f"generator/{name}"], array)
 
 
 def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path, monkeypatch):
