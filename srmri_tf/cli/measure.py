@@ -139,6 +139,7 @@ def crossval(
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
 def compare(crossvals: tuple[Path, ...], out: Path) -> None:
     """Put finished CROSSVALs on the same shards into one table, called by their folders' names."""
+    quiet_tensorflow()
     from srmri_tf.comparison import compare_crossvals
     from srmri_tf.tables import markdown
 
