@@ -24,6 +24,12 @@ cross cpce fast-cpce --recipe fast-cpce
 cross circle fast-circle --recipe fast-circle
 srmri-tf compare "$crossval"/{l1,fast-cpce,fast-circle} -o "$out/comparison"
 
+# How fast-cpce's L1 weight was chosen: patient 03 trains, 04 validates, 12 is not looked at.
+for weight in 400 200; do
+  srmri-tf fit cpce "$folds" -o "$out/weights/$weight" --recipe fast-cpce --vgg-weights "$vgg" \
+    --set fold=1 --set schedule.warmup_epochs=10 --epochs 1 --set objective.l1="$weight.0"
+done
+
 # --- Patients 03 and 04 train, 12 is only measured -----------------------------------------------
 printf '%s\t%s\n' subject split openms_patient03 train openms_patient04 train \
   openms_patient12 test >"$out/split12.tsv"
