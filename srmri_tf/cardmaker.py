@@ -1,7 +1,6 @@
 """Makes a model card: every figure in it is read from a run, its shards and a measurement."""
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.atomic import write_text
-from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
 from data_prep.shards import verify, whole_slices
 from srmri_tf.baselines import LOW_RESOLUTION
@@ -26,7 +25,7 @@ from srmri_tf.runs import Run
 from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import compare, summarise
 from srmri_tf.stored import read
-from srmri_tf.summary import METRICS_NAME, by_subject
+from srmri_tf.summary import METRICS_NAME, by_subject, read_document
 
 _OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
 """Settings that may differ between a run and those that were cross-validated in its stead."""
@@ -172,11 +171,11 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     folded = (folder / SUMMARY_NAME).is_file()
     if folded:
         evaluations, method = _folds(run, folder), run.config().model
-        documents = [_document(evaluation / METRICS_NAME) for evaluation in evaluations]
+        documents = [read_document(evaluation / METRICS_NAME) for evaluation in evaluations]
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
     elif (folder / METRICS_NAME).is_file():
         evaluations, method = [folder], _name_in(run, folder)
-        documents = [_document(folder / METRICS_NAME)]
+        documents = [read_document(folder / METRICS_NAME)]
         command = "srmri-tf evaluate run shards -o evaluation"
     else:
         raise BadInputError(
@@ -207,7 +206,7 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
 
 def _folds(run: Run, folder: Path) -> list[Path]:
     """The folds' evaluations, once all are there and of this run's recipe."""
-    summary = _document(folder / SUMMARY_NAME)
+    summary = read_document(folder / SUMMARY_NAME)
     if len(summary["done"]) < summary["folds"]:
         raise ConfigError(
             f"has only {len(summary['done'])} of {summary['folds']} folds done",
@@ -271,13 +270,6 @@ def _score(values: Values, method: str, key: str) -> Score:
     return Score(
         input=summarise(low).mean, output=summarise(output).mean, gain=gain.mean, ci95=gain.ci95
     )
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptArtefactError(f"cannot be read ({error})", path=path) from None
 
 
 def _content(path: Path) -> bytes | None:

@@ -4,20 +4,20 @@ Writes ``metrics.json``, ``slices.tsv``, ``volumes.tsv``, ``table.md`` and ``tab
 `evaluate` does for one split (docs/evaluation.md). A network is called by its folder's name.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from data_prep.atomic import atomic_folder, refuse_foreign
-from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.errors import BadInputError, ConfigError
 from srmri_tf import tables
 from srmri_tf.crossval import SUMMARY_NAME
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, read_slices, read_volumes, write_rows
 from srmri_tf.scores import KEYS, SliceRow, VolumeRow
-from srmri_tf.summary import METRICS_NAME, figures_of, write_document
+from srmri_tf.summary import METRICS_NAME, figures_of, read_document, write_document
+
+_AGAIN = "Run `srmri-tf crossval` again"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _open(folder: Path, name: str) -> _Scores:
             path=folder,
             remedy="Make one with `srmri-tf crossval`",
         )
-    summary = _json(folder / SUMMARY_NAME)
+    summary = read_document(folder / SUMMARY_NAME, _AGAIN)
     if len(summary["done"]) < summary["folds"]:
         raise BadInputError(
             f"has only {len(summary['done'])} of {summary['folds']} folds done",
@@ -119,7 +119,7 @@ def _open(folder: Path, name: str) -> _Scores:
     return _Scores(
         name,
         folder,
-        tuple(_json(evaluation / METRICS_NAME) for evaluation in evaluations),
+        tuple(read_document(evaluation / METRICS_NAME, _AGAIN) for evaluation in evaluations),
         tuple(replace(r, method=renamed(r.method)) for e in evaluations for r in read_slices(e)),
         tuple(replace(r, method=renamed(r.method)) for e in evaluations for r in read_volumes(e)),
     )
@@ -129,23 +129,13 @@ def _merged(parts: Sequence[Sequence[Any]]) -> list[Any]:
     """All rows, method by method; input and baselines, which are the same in each, once."""
     methods: dict[str, list[Any]] = {}
     for rows in parts:
-        mine: dict[str, list[Any]] = {}
-        for method, group in groupby(rows, key=lambda row: row.method):
-            mine.setdefault(method, []).extend(group)
-        for method, found in mine.items():
-            methods.setdefault(method, found)
+        known = set(methods)
+        for row in rows:
+            if row.method not in known:
+                methods.setdefault(row.method, []).append(row)
     return [row for rows in methods.values() for row in rows]
 
 
 def _scans(documents: Sequence[Mapping[str, Any]]) -> list[Any]:
     found = {scan["sha256"]: scan for d in documents for scan in d["data"]["test_scans"]}
     return list(found.values())
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptArtefactError(
-            f"cannot be read ({error})", path=path, remedy="Run `srmri-tf crossval` again"
-        ) from None

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.atomic import write_text
-from data_prep.errors import ConfigError, CorruptArtefactError
+from data_prep.errors import ConfigError
 from data_prep.schema import read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
@@ -29,10 +29,11 @@ from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
 from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import summarise
-from srmri_tf.summary import METRICS_NAME, by_subject, plain
+from srmri_tf.summary import METRICS_NAME, by_subject, plain, read_document
 from srmri_tf.training import fit
 
 SUMMARY_NAME = "summary.json"
+_AGAIN = "Remove it to measure the fold again"
 VERSION = 1
 
 
@@ -105,7 +106,7 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
     """
     total = plan.folds()
     documents = {
-        fold: _document(plan.folder(fold) / "evaluation" / METRICS_NAME)
+        fold: read_document(plan.folder(fold) / "evaluation" / METRICS_NAME, _AGAIN)
         for fold in range(total)
         if (plan.folder(fold) / "evaluation" / METRICS_NAME).is_file()
     }
@@ -171,15 +172,6 @@ def _table(summary: Mapping[str, Any], documents: Mapping[int, Mapping[str, Any]
     if summary["validation"] == "none":
         notes.append("No fold validated: each best epoch was chosen on training subjects.")
     return tables.Table("Cross-validation", header, tuple(rows), tuple(notes))
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptArtefactError(
-            f"cannot be read ({error})", path=path, remedy="Remove it to measure the fold again"
-        ) from None
 
 
 def _mean_of(document: Mapping[str, Any], name: str, key: str) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_prep.errors import CorruptArtefactError
 from data_prep.schema import MANIFEST_NAME
 from srmri_tf import __version__, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
@@ -109,6 +110,18 @@ def write_document(folder: Path, document: Mapping[str, Any]) -> None:
     sections += [f"## {t.title}\n\n{tables.markdown(t)}\n" for t in others]
     (folder / "table.md").write_text("\n".join(sections), encoding="utf-8")
     (folder / "table.tex").write_text("\n".join(map(tables.latex, found)), encoding="utf-8")
+
+
+def read_document(path: Path, remedy: str = "") -> dict[str, Any]:
+    """Read what an evaluation or a cross-validation wrote as JSON.
+
+    Raises:
+        CorruptArtefactError: The file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=remedy) from None
 
 
 def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:
