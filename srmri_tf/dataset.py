@@ -102,6 +102,7 @@ class Shards:
         replicas: int = 1,
         flips: bool = False,
         paired_share: float = 1.0,
+        known_only: bool = False,
     ) -> tuple[tf.data.Dataset, int]:
         """Shuffled training pairs of several epochs, one after the other.
 
@@ -113,12 +114,14 @@ class Shards:
             replicas: Devices that will share each batch.
             flips: Mirror each pair at random along both axes.
             paired_share: The fraction of slices whose pairs are known (`srmri_tf.pairing`).
+            known_only: Of these, take only known pairs, as often as it takes to fill the epoch;
+                without effect if none is known.
 
         Returns:
             A dataset of ((B, h, w, 1), (B, h, w, 1)) float32 pairs (lr, hr), and its elements per
-            epoch. What does not fill a batch is left out until the next epoch's other order. If not
-            all pairs are known, elements are (lr, hr, paired) with paired (B,) float32: 1 where lr
-            and hr are a pair, 0 where they are of different subjects.
+            epoch. What does not fill a batch is left out until the next epoch's other order. Where
+            samples may be no pair, elements are (lr, hr, paired) with paired (B,) float32: 1 where
+            lr and hr are a pair, 0 where they are of different subjects.
 
         Raises:
             ConfigError: The batch cannot be shared evenly, or is larger than the data.
@@ -141,7 +144,7 @@ class Shards:
         shape = (shards[0].height, shards[0].width)
         pairing = Pairing.of(self.folder, shards, paired_share)
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
-            lambda epoch: _one_epoch(pairing, batch, seed, epoch, shape).take(steps)
+            lambda epoch: _parsed(pairing.epoch(seed, epoch, batch, known_only), shape).take(steps)
         )
         if flips:
             data = data.enumerate(start=epochs.start * steps).map(
@@ -184,13 +187,11 @@ def _of_fold(manifest: Manifest, fold: int, validation: ValidationFold, folder: 
     return manifest.model_copy(update={"shards": tuple(shards)})
 
 
-def _one_epoch(
-    pairing: Pairing, batch: int, seed: int, epoch: tf.Tensor, shape: tuple[int, int]
-) -> tf.data.Dataset:
-    samples = pairing.epoch(seed, epoch, batch)
-    parse = functools.partial(_parse if pairing.share == 1.0 else _parse_apart, shape)
+def _parsed(samples: tf.data.Dataset, shape: tuple[int, int]) -> tf.data.Dataset:
+    """Images of the records of `Pairing.epoch`."""
+    parse = _parse if isinstance(samples.element_spec, tf.TensorSpec) else _parse_apart
     # Parsing a whole batch at once is twice as fast as parsing records one by one.
-    return samples.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    return samples.map(functools.partial(parse, shape), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _flip(sample: tuple[tf.Tensor, ...], seed: int, step: tf.Tensor) -> tuple:

@@ -68,6 +68,7 @@ class Engine:
                     replicas=self.strategy.num_replicas_in_sync,
                     flips=self.config.flips,
                     paired_share=self.config.paired_share(),
+                    known_only=phase == "content",
                 )
                 batches = iter(share(self.strategy, data.skip(self.journal.progress.steps), pairs))
                 step = make_step(self.strategy, self.model, phase)

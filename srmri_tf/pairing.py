@@ -63,18 +63,30 @@ class Pairing:
             )
         return pairing
 
-    def epoch(self, seed: int, epoch: tf.Tensor, batch: int) -> tf.data.Dataset:
+    def epoch(
+        self, seed: int, epoch: tf.Tensor, batch: int, known_only: bool = False
+    ) -> tf.data.Dataset:
         """The whole batches of an epoch, in its order.
 
+        Args:
+            seed: With the epoch, decides the order.
+            epoch: 0-based, int64.
+            batch: Samples per element.
+            known_only: Leave out the samples that are no pair, unless none is.
+
         Returns:
-            Records, if all pairs are known. Else triples: the record of x, the record of y, and 1
-            if they are one and the same, 0 if they are of different subjects; without end.
+            Records, if all pairs are known or only those that are were asked for. Else triples: the
+            record of x, the record of y, and 1 if they are one and the same, 0 if they are of
+            different subjects. Unless all pairs are known, without end.
         """
         state = tf.stack([tf.constant(seed, tf.int64), epoch * _MANY])
         if self.share == 1.0:
             windows = _windows(tf.constant(self.files), state)
             # Cutting windows into batches copies half as often as taking them apart first.
             return windows.rebatch(batch, drop_remainder=True)
+        if known_only and self.share:
+            known = _windows(tf.constant(self.files), _stream(state, 3), self.share)
+            return known.repeat().rebatch(batch, drop_remainder=True)
         apart = self._apart(state).map(lambda x, y: (x, y, 0.0))
         if self.share == 0.0:
             return apart.batch(batch, drop_remainder=True)

@@ -12,6 +12,7 @@ from data_prep.errors import BadInputError, ConfigError
 from srmri_tf import checkpoint, circle
 from srmri_tf.circle_networks import CircleCritic, CircleGenerator
 from srmri_tf.config import CircleConfig
+from srmri_tf.dataset import Shards
 from srmri_tf.export import export
 from srmri_tf.training import fit
 
@@ -96,6 +97,21 @@ def test_the_other_modes_train_from_the_same_shards(small, folder, tmp_path, mod
     (row,) = history(train(quick(mode=mode, schedule=schedule), folder, tmp_path / "run"))
     assert (row["supervised"] > 0) == (mode == "supervised")
     assert row["identity"] > 0
+
+
+def test_a_semi_supervised_warm_up_sees_known_pairs_alone(small, folder, tmp_path, monkeypatch):
+    asked, pairs = [], Shards.pairs
+
+    def record(self, *args, **kwargs):
+        data, steps = pairs(self, *args, **kwargs)
+        if "known_only" in kwargs:
+            asked.append((kwargs["paired_share"], len(data.element_spec)))
+        return data, steps
+
+    monkeypatch.setattr(Shards, "pairs", record)
+    train(quick(mode="semi", paired_fraction=0.25), folder, tmp_path / "run")
+    # Content phase: plain pairs; then the critics' and the joint phase: x, y and whether a pair.
+    assert asked == [(0.25, 2), (0.25, 3), (0.25, 3)]
 
 
 def test_the_best_generator_is_g(semi):

@@ -89,6 +89,28 @@ def test_semi_pairs_a_fixed_share_of_slices_and_keeps_the_rest_apart(folder, own
             assert not {x[1], y[1]} & known
 
 
+@pytest.mark.parametrize("share", [0.5, 0.125])
+def test_known_pairs_alone_fill_an_epoch(folder, owner, share):
+    known = {x[1] for x, _, flag in samples(folder, owner, share, epochs=range(3)) if flag}
+    data, steps = Shards.open(folder).pairs(
+        8, 0, range(2), paired_share=share, known_only=True, flips=False
+    )
+    seen = [
+        [(owner[x.tobytes()], owner[y.tobytes()]) for x, y in zip(*pair, strict=True)]
+        for pair in ((x.numpy(), y.numpy()) for x, y in data)
+    ]
+    assert len(seen) == 2 * steps
+    pairs = [pair for batch in seen for pair in batch]
+    assert all(x[:3] == y[:3] and (x[3], y[3]) == ("lr", "hr") for x, y in pairs)
+    assert {x[1] for x, _ in pairs} == known
+    assert {x[0] for x, _ in pairs} == set("abcde")
+    assert seen[:steps] != seen[steps:]
+
+
+def test_where_no_pair_is_known_known_only_changes_nothing(folder, owner):
+    assert samples(folder, owner, 0.0, known_only=True) == samples(folder, owner, 0.0)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_the_order_is_a_function_of_seed_and_epoch(folder, owner, share):
     whole = samples(folder, owner, share, 5, range(3))
