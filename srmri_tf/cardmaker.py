@@ -17,7 +17,7 @@ from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.cards import Data, Interval, Measured, ModelCard, Ranges, Score, head_statistics
 from srmri_tf.cards import to_toml as card_toml
 from srmri_tf.config import RunConfig
-from srmri_tf.crossval import SUMMARY_NAME
+from srmri_tf.crossval import SUMMARY_NAME, read_finished
 from srmri_tf.evaluate import CONSISTENT
 from srmri_tf.models import check_degradation
 from srmri_tf.recipes import differences
@@ -65,9 +65,9 @@ def make_card(
         measured: An evaluation of this very run, or a finished cross-validation of its recipe.
 
     Raises:
-        ConfigError: The shards are not those of the run, or the measurement is of another recipe,
-            unfinished, or leaks.
-        BadInputError: A folder is not what it should be.
+        ConfigError: The shards are not those of the run, or the measurement is of another recipe
+            or leaks.
+        BadInputError: A folder is not what it should be, or a cross-validation is unfinished.
         CorruptArtefactError: A file is damaged.
         EnvironmentFault: The card cannot be written.
     """
@@ -206,15 +206,9 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
 
 def _folds(run: Run, folder: Path) -> list[Path]:
     """The folds' evaluations, once all are there and of this run's recipe."""
-    summary = read_document(folder / SUMMARY_NAME)
-    if len(summary["done"]) < summary["folds"]:
-        raise ConfigError(
-            f"has only {len(summary['done'])} of {summary['folds']} folds done",
-            path=folder,
-            remedy="Let `srmri-tf crossval` finish",
-        )
-    for fold in range(summary["folds"]):
-        theirs = Run(folder / f"fold-{fold}" / run.config().model)
+    _, evaluations = read_finished(folder)
+    for evaluation in evaluations:
+        theirs = Run(evaluation.parent / run.config().model)
         changed = [
             line
             for line in differences(theirs.config(), run.config())
@@ -227,7 +221,7 @@ def _folds(run: Run, folder: Path) -> list[Path]:
                 path=theirs.folder,
                 remedy="Cross-validate the recipe that the run was trained with",
             )
-    return [folder / f"fold-{fold}" / "evaluation" for fold in range(summary["folds"])]
+    return evaluations
 
 
 def _name_in(run: Run, evaluation: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from data_prep.atomic import atomic_folder, refuse_foreign
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf import tables
-from srmri_tf.crossval import SUMMARY_NAME
+from srmri_tf.crossval import read_finished
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, read_slices, read_volumes, write_rows
 from srmri_tf.scores import KEYS, SliceRow, VolumeRow
 from srmri_tf.summary import METRICS_NAME, figures_of, read_document, write_document
@@ -97,20 +97,7 @@ def compare_crossvals(folders: Sequence[Path], out: Path) -> tables.Table:
 
 
 def _open(folder: Path, name: str) -> _Scores:
-    if not (folder / SUMMARY_NAME).is_file():
-        raise BadInputError(
-            f"is no cross-validation: it has no {SUMMARY_NAME}",
-            path=folder,
-            remedy="Make one with `srmri-tf crossval`",
-        )
-    summary = read_document(folder / SUMMARY_NAME, _AGAIN)
-    if len(summary["done"]) < summary["folds"]:
-        raise BadInputError(
-            f"has only {len(summary['done'])} of {summary['folds']} folds done",
-            path=folder,
-            remedy="Let `srmri-tf crossval` finish",
-        )
-    evaluations = [folder / f"fold-{fold}" / "evaluation" for fold in range(summary["folds"])]
+    summary, evaluations = read_finished(folder)
 
     def renamed(method: str) -> str:
         trained = method == summary["model"] or method.startswith(summary["model"] + "+")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.atomic import write_text
-from data_prep.errors import ConfigError
+from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
@@ -73,6 +73,30 @@ class Plan:
                 remedy="Prepare the scans with `srmri-tf prepare --folds K`",
             )
         return count
+
+
+def read_finished(folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """The summary of a cross-validation that is done, and its folds' evaluations in order.
+
+    Raises:
+        BadInputError: It is none, or folds are still to be run.
+        CorruptArtefactError: The summary is damaged.
+    """
+    if not (folder / SUMMARY_NAME).is_file():
+        raise BadInputError(
+            f"is no cross-validation: it has no {SUMMARY_NAME}",
+            path=folder,
+            remedy="Make one with `srmri-tf crossval`",
+        )
+    summary = read_document(folder / SUMMARY_NAME, "Run `srmri-tf crossval` again")
+    folds = summary["folds"]
+    if len(summary["done"]) < folds:
+        raise BadInputError(
+            f"has only {len(summary['done'])} of {folds} folds done",
+            path=folder,
+            remedy="Let `srmri-tf crossval` finish",
+        )
+    return summary, [folder / f"fold-{fold}" / "evaluation" for fold in range(folds)]
 
 
 def run_fold(plan: Plan, fold: int) -> None:

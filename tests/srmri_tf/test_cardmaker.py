@@ -209,7 +209,7 @@ def test_a_cross_validation_by_hand(shards, tmp_path):
 def test_an_unfinished_cross_validation_is_refused(shards, tmp_path):
     run = trained_on(shards, tmp_path / "net")
     folder = make_crossval(tmp_path / "crossval", run, PSNRS, done=[1])
-    with pytest.raises(ConfigError, match="only 1 of 2 folds"):
+    with pytest.raises(BadInputError, match="only 1 of 2 folds"):
         make_card(run, shards, ABOUT, tmp_path / "a.toml", folder)
 
 
