@@ -15,14 +15,23 @@ mkdir -p "$runs"
 # --- Every patient tested by networks that were trained on the other two -------------------------
 srmri-tf prepare "$scans" -o "$folds" --folds 3
 cross() {
-  srmri-tf crossval "$1" "$folds" -o "$crossval/$2" --set validation.fold=none --consistency \
-    --licence "$licence" --set vgg_weights="$vgg" "${@:3}"
+  srmri-tf crossval "$1" "$folds" -o "$crossval/$2" --set validation.fold=none --licence "$licence" \
+    "${@:3}"
 }
 # L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recipe is supervised.
-cross cpce l1 --recipe fast-cpce --set schedule.critic_epochs=0 --set schedule.epochs=0
-cross cpce fast-cpce --recipe fast-cpce
-cross circle fast-circle --recipe fast-circle
+cross cpce l1 --recipe fast-cpce --set vgg_weights="$vgg" --consistency \
+  --set schedule.critic_epochs=0 --set schedule.epochs=0
+cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency
+cross circle fast-circle --recipe fast-circle --consistency
 srmri-tf compare "$crossval"/{l1,fast-cpce,fast-circle} -o "$out/comparison"
+
+# GAN-CIRCLE's modes, all with the steps of fast-circle.
+cross circle circle-no-lsup --recipe fast-circle --set objective.supervised=0
+cross circle circle-semi50 --recipe fast-circle --set mode=semi --set paired_fraction=0.5
+cross circle circle-semi10 --recipe fast-circle --set mode=semi --set paired_fraction=0.1
+cross circle circle-unsupervised --recipe fast-circle --set mode=unsupervised
+srmri-tf compare "$crossval"/{fast-circle,circle-no-lsup,circle-semi50,circle-semi10} \
+  "$crossval/circle-unsupervised" -o "$out/modes"
 
 # How fast-cpce's L1 weight was chosen: patient 03 trains, 04 validates, 12 is not looked at.
 for weight in 400 200; do
@@ -39,14 +48,6 @@ srmri-tf prepare "$scans" -o "$shards" --split "$out/split12.tsv" --min-signal 0
 timeout --signal=INT "${PAPER_SECONDS:-210}" srmri-tf fit cpce "$shards" -o "$runs/paper-cpce" \
   --recipe paper-cpce --batch-size 16 --precision bfloat16 --vgg-weights "$vgg" || [ $? -eq 124 ]
 
-# GAN-CIRCLE's modes: every budget is the same.
-circle() { srmri-tf fit circle "$shards" -o "$runs/$1" --recipe fast-circle "${@:2}"; }
-circle circle
-circle circle-no-lsup --set objective.supervised=0
-circle circle-semi50 --mode semi --paired-fraction 0.5
-circle circle-semi10 --mode semi --paired-fraction 0.1
-circle circle-unsupervised --mode unsupervised
-
 # Precisions at equal epochs.
 for precision in float32 bfloat16; do
   srmri-tf fit cpce "$shards" -o "$runs/$precision" --recipe fast-cpce --vgg-weights "$vgg" \
@@ -55,21 +56,20 @@ for precision in float32 bfloat16; do
 done
 
 # --- Measures and pictures -----------------------------------------------------------------------
-for name in l1 fast-cpce fast-circle; do  # of the fold that tests patient 12, under their own names
+# Of the fold that tests patient 12, under their own names.
+for name in l1 fast-cpce fast-circle circle-{no-lsup,semi50,semi10,unsupervised}; do
   rm -rf "${runs:?}/$name"
   cp -r "$crossval/$name"/fold-1/c[pi]* "$runs/$name"
 done
 srmri-tf evaluate "$runs"/{l1,fast-cpce,fast-circle,paper-cpce} "$shards" -o "$out/evaluation" \
   --vgg-weights "$vgg" --slices 12 --licence "$licence"
-srmri-tf evaluate "$runs"/circle{,-no-lsup,-semi50,-semi10,-unsupervised} "$shards" \
-  -o "$out/modes" --vgg-weights "$vgg" --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
   --vgg-weights none --licence "$licence"
 srmri-tf report "$out/evaluation"
 
 here=$(dirname "$0")
 python "$here/curves.py" "$runs"/{l1,fast-cpce} -o "$out/curves-cpce.png"
-python "$here/curves.py" "$runs"/circle{,-no-lsup,-semi50,-semi10,-unsupervised} \
-  -o "$out/curves-circle.png"
+python "$here/curves.py" "$runs"/{fast-circle,circle-no-lsup,circle-semi50,circle-semi10} \
+  "$runs/circle-unsupervised" -o "$out/curves-circle.png"
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
 python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce fast-circle -o "$out/results.png"
