@@ -177,7 +177,11 @@ def build(
     )
     for critic in (critic_y, critic_x):
         critic.build((None, *patch, 1))
-    model = Circle(generator, degrader, critic_y, critic_x, config.objective, seed=config.seed)
+    objective = config.objective
+    if share := config.paired_share():
+        # A mean over the whole batch, in which pairs are only so frequent, becomes one over pairs.
+        objective = objective.model_copy(update={"supervised": objective.supervised / share})
+    model = Circle(generator, degrader, critic_y, critic_x, objective, seed=config.seed)
     model.compile(make_optimizer(config, policy), make_optimizer(config, policy))
     return model
 

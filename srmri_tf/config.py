@@ -223,7 +223,8 @@ class CircleObjective(_Section):
         identity: The paper's lambda_2.
         sparsity: The paper's lambda_3, of the joint sparsifying transform.
         tau: Share of the image itself in that transform, the rest being the residual's.
-        supervised: Weight of the paired L1; 0 is the equation as the paper prints it.
+        supervised: Weight of the paired L1, a mean over the pairs that are known; 0 is the equation
+            as the paper prints it.
         gradient_penalty: Weight of the penalty in both critics' losses.
         penalty_norm: ``sample``, or ``row`` as for GAN-CPCE.
     """

@@ -114,6 +114,15 @@ def test_a_semi_supervised_warm_up_sees_known_pairs_alone(small, folder, tmp_pat
     assert asked == [(0.25, 2), (0.25, 3), (0.25, 3)]
 
 
+@pytest.mark.parametrize(
+    ("mode", "fraction", "weight"), [("supervised", None, 3), ("semi", 0.25, 12)]
+)
+def test_the_supervised_term_is_a_mean_over_known_pairs(small, mode, fraction, weight):
+    config = quick(mode=mode, paired_fraction=fraction, objective={"supervised": 3.0})
+    model = circle.build(config, (32, 32), None, "float32")
+    assert model.objective.supervised == pytest.approx(weight)
+
+
 def test_the_best_generator_is_g(semi):
     arrays, _ = checkpoint.load(semi.checkpoint_file)
     for i, weight in enumerate(semi.generator().weights):
