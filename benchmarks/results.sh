@@ -47,12 +47,14 @@ srmri-tf prepare "$scans" -o "$shards" --split "$out/split12.tsv" --min-signal 0
 timeout --signal=INT "${PAPER_SECONDS:-1000}" srmri-tf fit cpce "$shards" -o "$runs/paper-cpce" \
   --recipe paper-cpce --batch-size 16 --precision bfloat16 --vgg-weights "$vgg" || [ $? -eq 124 ]
 
-# Precisions at equal epochs.
-for precision in float32 bfloat16; do
-  srmri-tf fit cpce "$shards" -o "$runs/$precision" --recipe fast-cpce --vgg-weights "$vgg" \
-    --precision "$precision" --set schedule.steps_per_epoch=40 --set schedule.warmup_epochs=6 \
-    --epochs 1
-done
+# Precisions at equal epochs; float16, which a CPU emulates, at small batches.
+precision() {
+  srmri-tf fit cpce "$shards" -o "$runs/$1" --recipe fast-cpce --vgg-weights "$vgg" \
+    --precision "$2" --batch-size "$3" --set schedule.steps_per_epoch=40 \
+    --set schedule.warmup_epochs=6 --epochs 1
+}
+for kind in float32 bfloat16; do precision "$kind" "$kind" 16; done
+for kind in float32 bfloat16 float16; do precision "small-$kind" "$kind" 4; done
 
 # --- Measures and pictures -----------------------------------------------------------------------
 # Of the fold that tests patient 12, under their own names.
@@ -73,4 +75,6 @@ here=$(dirname "$0")
 python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.png"
 python "$here/curves.py" "${modes[@]}" --by epochs -o "$out/curves-circle.png"
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
+python "$here/curves.py" "$runs"/small-{float32,bfloat16,float16} --by epochs \
+  -o "$out/curves-float16.png"
 python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce fast-circle -o "$out/results.png"
