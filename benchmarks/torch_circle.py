@@ -57,7 +57,7 @@ class Critic(nn.Module):
             for a, (b, stride) in zip(widths, STAGES, strict=False)
         )
         self.norms = nn.ModuleList(
-            nn.InstanceNorm2d(width, eps=1e-2, affine=True) for width, _ in STAGES[1:]
+            nn.InstanceNorm2d(width, eps=1.0, affine=True) for width, _ in STAGES[1:]
         )
         self.dense1 = nn.Linear((side // 16) ** 2 * 512, 1024)
         self.dense2 = nn.Linear(1024, 1)
