@@ -32,7 +32,8 @@ class Circle(AdversarialModel):
         degrader: F, maps high-resolution images to low-resolution ones.
         critic_y: D_Y, scores high-resolution images.
         critic_x: D_X, scores low-resolution images.
-        objective: The weights of the terms.
+        objective: The weights of the terms, which are means over the whole batch; `build` gives the
+            supervised one more where only some samples are pairs.
         seed: Decides dropout and the penalties' random numbers.
     """
 

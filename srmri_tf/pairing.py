@@ -84,14 +84,13 @@ class Pairing:
             windows = _windows(tf.constant(self.files), state)
             # Cutting windows into batches copies half as often as taking them apart first.
             return windows.rebatch(batch, drop_remainder=True)
+        known = _windows(tf.constant(self.files), _stream(state, 3), self.share)
         if known_only and self.share:
-            known = _windows(tf.constant(self.files), _stream(state, 3), self.share)
             return known.repeat().rebatch(batch, drop_remainder=True)
         apart = self._apart(state).map(lambda x, y: (x, y, 0.0))
         if self.share == 0.0:
             return apart.batch(batch, drop_remainder=True)
-        together = _shuffled(tf.constant(self.files), _stream(state, 3), self.share, True)
-        together = together.repeat().map(lambda record: (record, record, 1.0))
+        together = known.unbatch().repeat().map(lambda record: (record, record, 1.0))
         turns = tf.data.Dataset.counter().map(
             lambda sample: tf.cast(is_paired(sample, self.share), tf.int64)
         )
@@ -109,12 +108,14 @@ class Pairing:
         order = tf.random.experimental.stateless_shuffle(tf.range(len(labels)), state)
         in_half = tf.reduce_any(of_file[:, None] == order[None, : len(labels) // 2], axis=1)
         halves = [
-            _shuffled(
+            _windows(
                 tf.boolean_mask(tf.constant(self.files), chosen),
                 _stream(state, stream),
                 self.share,
-                False,
-            ).repeat()
+                paired=False,
+            )
+            .unbatch()
+            .repeat()
             for stream, chosen in ((1, in_half), (2, ~in_half))
         ]
         both = tf.data.Dataset.zip(tuple(halves))
@@ -134,11 +135,6 @@ def is_paired(index: tf.Tensor, share: float) -> tf.Tensor:
     """Whether the pair of slice ``index`` is known: evenly spread, a fraction ``share`` of all."""
     done = tf.floor(tf.cast(index, tf.float64) * share)
     return tf.floor(tf.cast(index + 1, tf.float64) * share) > done
-
-
-def _shuffled(files: tf.Tensor, state: tf.Tensor, share: float, paired: bool) -> tf.data.Dataset:
-    """The records of files, one by one, in an order that follows from ``state``."""
-    return _windows(files, state, share, paired).unbatch()
 
 
 def _windows(

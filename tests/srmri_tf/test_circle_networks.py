@@ -122,7 +122,7 @@ def test_initial_biases_are_zero_and_kernels_he_normal():
     assert kernel.std() == pytest.approx(np.sqrt(2 / (9 * 64)), rel=0.05)
 
 
-def test_critics_mix_no_samples_and_normalise_each_image():
+def test_critics_mix_no_samples():
     network = critic("four_stage", 32)
     both = RNG.random((2, 32, 32, 1), np.float32)
     alone = np.concatenate([network(both[:1]), network(both[1:])])
