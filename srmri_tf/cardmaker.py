@@ -171,11 +171,12 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     folded = (folder / SUMMARY_NAME).is_file()
     if folded:
         evaluations, method = _folds(run, folder), run.config().model
-        documents = [read_document(evaluation / METRICS_NAME) for evaluation in evaluations]
+        again = "Remove it and run `srmri-tf crossval` again"
+        documents = [read_document(evaluation / METRICS_NAME, again) for evaluation in evaluations]
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
     elif (folder / METRICS_NAME).is_file():
         evaluations, method = [folder], _name_in(run, folder)
-        documents = [read_document(folder / METRICS_NAME)]
+        documents = [read_document(folder / METRICS_NAME, "Run `srmri-tf evaluate` again")]
         command = "srmri-tf evaluate run shards -o evaluation"
     else:
         raise BadInputError(

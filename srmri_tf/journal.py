@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -27,18 +28,26 @@ class Progress:
         history: One row per finished epoch.
         steps: Steps done of the epoch that is not finished.
         sums: Sums of the terms over those steps.
+        overflows: How many of those steps had a gradient norm that is not finite: loss scaling
+            skipped them, and the mean of the norm is over the others.
         seconds: Time they took.
     """
 
     history: list[Row] = field(default_factory=list)
     steps: int = 0
     sums: dict[str, float] = field(default_factory=dict)
+    overflows: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
     def epoch(self) -> int:
         """The 0-based epoch that comes next or is under way."""
         return len(self.history)
+
+    def mean(self, term: str) -> float:
+        """Of the steps so far in which the term was finite; NaN if there is none."""
+        counted = self.steps - self.overflows.get(term, 0)
+        return self.sums[term] / counted if counted else math.nan
 
 
 class Journal:
@@ -89,7 +98,10 @@ class Journal:
         progress.steps += 1
         progress.seconds = time.monotonic() - self._since
         for term, value in terms.items():
-            progress.sums[term] = progress.sums.get(term, 0.0) + value
+            counted = math.isfinite(value)
+            progress.sums[term] = progress.sums.get(term, 0.0) + (value if counted else 0.0)
+            if not counted:
+                progress.overflows[term] = progress.overflows.get(term, 0) + 1
 
     def close_epoch(self, quality: Quality, low_resolution: Quality, validated_on: str) -> Row:
         """Finish the epoch: keep the generator if it is the best, save, rewrite the log."""
@@ -105,7 +117,7 @@ class Journal:
             "ssim": quality.ssim,
             "lr_psnr": low_resolution.psnr,
             "lr_ssim": low_resolution.ssim,
-            **{term: total / progress.steps for term, total in progress.sums.items()},
+            **{term: progress.mean(term) for term in progress.sums},
         }
         if self.writes and self._is_best(row):
             weights = weights_by_name(self.model.generator)

@@ -112,7 +112,7 @@ def write_document(folder: Path, document: Mapping[str, Any]) -> None:
     (folder / "table.tex").write_text("\n".join(map(tables.latex, found)), encoding="utf-8")
 
 
-def read_document(path: Path, remedy: str = "") -> dict[str, Any]:
+def read_document(path: Path, remedy: str) -> dict[str, Any]:
     """Read what an evaluation or a cross-validation wrote as JSON.
 
     Raises:
