@@ -16,13 +16,13 @@ from data_prep.schema import MANIFEST_NAME
 from srmri_tf import __version__, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
 from srmri_tf.scores import KEYS, MEASURES, SliceRow, VolumeRow
-from srmri_tf.statistics import compare, summarise
+from srmri_tf.statistics import compare, subject_means, summarise
 from srmri_tf.tables import Row
 
 if TYPE_CHECKING:
     from srmri_tf.dataset import Shards
 
-VERSION = 2
+VERSION = 3
 METRICS_NAME = "metrics.json"
 
 
@@ -164,6 +164,7 @@ def method_summaries(
         result[name] = {
             "measures": {key: dataclasses.asdict(summary) for key, summary in summaries.items()},
             "gains": {key: compare(mine[key], values[base][key]).mean for key in keys},
+            "subjects": _each_subject(mine),
             "volumes": {key: summarise(by_volume[name][key]).mean for key in keys},
             "air": {
                 "n_slices": len(air),
@@ -208,6 +209,16 @@ def by_subject(
         for key in keys:
             mine[key].setdefault(row.subject, []).append(getattr(row, key))
     return values
+
+
+def _each_subject(values: Mapping[str, Mapping[str, list[float]]]) -> dict[str, dict[str, float]]:
+    """By subject: how many slices, and each measure's mean over them."""
+    means = {key: subject_means(by_subject) for key, by_subject in values.items()}
+    return {
+        subject: {"n_slices": len(values["psnr"][subject])}
+        | {key: float(means[key][place]) for key in values}
+        for place, subject in enumerate(sorted(values["psnr"]))
+    }
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -160,9 +160,31 @@ def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssi
     return Table("Paired differences", header, tuple(rows), notes)
 
 
+def subject_table(document: Document) -> Table:
+    """What each method gains on each subject; no rows where there is only one."""
+    methods = document["methods"]
+    names = sorted(methods, key=lambda name: order(document, name))
+    rows = []
+    for subject, inputs in methods[LOW_RESOLUTION]["subjects"].items():
+        cells = [subject, str(inputs["n_slices"])]
+        for name in names:
+            measured = methods[name]["subjects"][subject]
+            base = None if name == LOW_RESOLUTION else inputs
+            cells.append(f"{_over(measured, base, 'psnr', 2)} / {_over(measured, base, 'ssim', 4)}")
+        rows.append(tuple(cells))
+    header = ("subject", "slices", *(_marked(name, methods[name]) for name in names))
+    notes = ("PSNR (dB) / SSIM of the lr column; of the others, their gain over it.",)
+    return Table("Subject by subject", header, tuple(rows) if len(rows) > 1 else (), notes)
+
+
 def tables(document: Document) -> list[Table]:
     """All of them, the main one first."""
-    found = [main_table(document), convention_table(document), difference_table(document)]
+    found = [
+        main_table(document),
+        subject_table(document),
+        convention_table(document),
+        difference_table(document),
+    ]
     return [t for t in found if t.rows]
 
 
@@ -220,6 +242,21 @@ def _value(document: Document, method: str, key: str) -> str:
     summary = document["methods"][method]["measures"][key]
     digits = document["measures"][key]["digits"]
     return number(summary["mean"], digits) + interval(summary["ci95"], digits)
+
+
+def _over(
+    measured: Mapping[str, float | None],
+    base: Mapping[str, float | None] | None,
+    key: str,
+    digits: int,
+) -> str:
+    """A subject's mean, or how far it is above another one's."""
+    value = measured[key]
+    if base is None:
+        return number(value, digits)
+    other = base[key]
+    gain = None if value is None or other is None else value - other
+    return number(gain, digits, sign=True)
 
 
 def _marked(name: str, method: Mapping[str, Any]) -> str:

@@ -228,6 +228,18 @@ def test_every_measure_of_the_input_row(result):
         assert ours == pytest.approx(mean, rel=1e-5), key
 
 
+def test_every_subject_has_the_mean_of_its_own_slices(result):
+    with (result.folder / "slices.tsv").open() as file:
+        slices = [r for r in csv.DictReader(file, delimiter="\t") if r["air"] == "False"]
+    methods = result.document["methods"]
+    for name, subject in {(row["method"], row["subject"]) for row in slices}:
+        mine = [float(r["ssim"]) for r in slices if (r["method"], r["subject"]) == (name, subject)]
+        told = methods[name]["subjects"][subject]
+        assert told["n_slices"] == len(mine)
+        assert told["ssim"] == pytest.approx(np.mean(mine), abs=1e-5)
+    assert "## Subject by subject" in (result.folder / "table.md").read_text()
+
+
 def test_vgg_distance_is_the_features_mean_squared_difference():
     """With features that only halve the size, by hand."""
     features = keras.Sequential([keras.Input((None, None, 1)), keras.layers.AveragePooling2D(2)])
@@ -263,7 +275,7 @@ def test_slices_to_look_at(result, shards, tmp_path):
 def test_json_has_no_infinities_and_differences_are_paired(result):
     text = (result.folder / "metrics.json").read_text()
     document = json.loads(text, parse_constant=lambda word: pytest.fail(word))
-    assert document["version"] == 2
+    assert document["version"] == 3
     black = next(
         d
         for d in document["differences"]
