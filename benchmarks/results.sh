@@ -9,6 +9,7 @@
 set -euo pipefail
 scans=$1 out=$2 vgg=$3
 runs=$out/runs crossval=$out/crossval folds=$out/folds shards=$out/shards
+here=$(dirname "$0")
 licence="Lesjak et al., Neuroinformatics 2016, CC BY; clinical MS T2 scans"
 mkdir -p "$runs"
 
@@ -25,14 +26,26 @@ cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency
 cross circle fast-circle --recipe fast-circle --consistency
 srmri-tf compare "$crossval"/{l1,fast-cpce,fast-circle} -o "$out/comparison"
 
-# GAN-CIRCLE's modes with the steps of fast-circle, on the fold that tests patient 12 alone.
-mode() { cross circle "circle-$1" --recipe fast-circle --fold 1 "${@:2}"; }
-mode no-lsup --set objective.supervised=0
-mode semi50 --set mode=semi --set paired_fraction=0.5
-mode unsupervised --set mode=unsupervised
-# A tenth of the pairs, on every fold.
-cross circle circle-semi10 --recipe fast-circle --set mode=semi --set paired_fraction=0.1
-srmri-tf compare "$crossval"/{fast-circle,circle-semi10} -o "$out/semi"
+# GAN-CIRCLE with the steps of fast-circle, but fewer pairs, or without the supervised term.
+modes() { # SUFFIX SETTINGS...: the suffix tells one seed from another
+  cross circle "circle-no-lsup$1" --recipe fast-circle --set objective.supervised=0 "${@:2}"
+  cross circle "circle-semi50$1" --recipe fast-circle --set mode=semi --set paired_fraction=0.5 \
+    "${@:2}"
+  cross circle "circle-semi10$1" --recipe fast-circle --set mode=semi --set paired_fraction=0.1 \
+    "${@:2}"
+  cross circle "circle-unsupervised$1" --recipe fast-circle --set mode=unsupervised "${@:2}"
+}
+modes ""
+srmri-tf compare "$crossval"/{fast-circle,circle-{no-lsup,semi50,semi10,unsupervised}} \
+  -o "$out/modes"
+
+# A second seed: fast-circle on every patient, its modes on the fold that tests patient 12.
+cross circle fast-circle-seed1 --recipe fast-circle --set seed=1
+modes -seed1 --set seed=1 --fold 1
+srmri-tf compare "$crossval"/fast-circle{,-seed1} -o "$out/seeds"
+
+# What is left of the gain where a scan really is coarse, as `enhance` meets it.
+python "$here/coarse.py" "$folds" "$crossval"/{l1,fast-cpce,fast-circle} --json "$out/coarse.json"
 
 # How fast-cpce's L1 weight was chosen: patient 03 trains, 04 validates, 12 is not looked at.
 for weight in 400 200; do
@@ -60,22 +73,21 @@ for kind in float32 bfloat16 float16; do precision "small-$kind" "$kind" 4; done
 
 # --- Measures and pictures -----------------------------------------------------------------------
 # Of the fold that tests patient 12, under their own names.
-for name in l1 fast-cpce fast-circle circle-{no-lsup,semi50,semi10,unsupervised}; do
+gans=(fast-circle circle-{no-lsup,semi50,semi10,unsupervised})
+both=("${gans[@]}" "${gans[@]/%/-seed1}")
+for name in l1 fast-cpce "${both[@]}"; do
   rm -rf "${runs:?}/$name"
   cp -r "$crossval/$name"/fold-1/c[pi]* "$runs/$name"
 done
 srmri-tf evaluate "$runs"/{l1,fast-cpce,fast-circle,paper-cpce} "$shards" -o "$out/evaluation" \
   --vgg-weights "$vgg" --slices 12 --licence "$licence"
-modes=("$runs"/{fast-circle,circle-no-lsup,circle-semi50,circle-semi10,circle-unsupervised})
-srmri-tf evaluate "${modes[@]}" "$folds" --fold 1 -o "$out/modes" --vgg-weights none \
-  --licence "$licence"
+srmri-tf evaluate "${both[@]/#/$runs/}" "$folds" --fold 1 -o "$out/seeds12" --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
   --vgg-weights none --licence "$licence"
 srmri-tf report "$out/evaluation"
 
-here=$(dirname "$0")
 python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.png"
-python "$here/curves.py" "${modes[@]}" --by epochs -o "$out/curves-circle.png"
+python "$here/curves.py" "${gans[@]/#/$runs/}" --by epochs -o "$out/curves-circle.png"
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
 python "$here/curves.py" "$runs"/small-{float32,bfloat16,float16} --by epochs \
   -o "$out/curves-float16.png"

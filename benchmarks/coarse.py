@@ -1,0 +1,102 @@
+"""What does `enhance` gain on scans that really are coarse? By finished cross-validations.
+
+    python benchmarks/coarse.py SHARDS CROSSVAL... [--quick] [--json FILE]
+
+Training pairs keep their grid: k-space is cut, and the magnitude taken, on as many pixels as
+before. A scanner gives fewer pixels, and takes the magnitude of those. So each scan in SHARDS
+(prepared with --folds) is measured at half its matrix, made a magnitude, and sharpened as `enhance`
+does it by the network of each CROSSVAL that was not trained on its subject. ``lr`` is what that
+network is given: the coarse magnitude, zero-filled to the whole matrix. It measures quality, not
+time, so there are no ratios.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+from turns import report
+
+from data_prep.kspace import downsampled, upsampled
+from data_prep.schema import read_manifest
+from srmri_tf import tables
+from srmri_tf.baselines import LOW_RESOLUTION
+from srmri_tf.crossval import read_finished
+from srmri_tf.dataset import Shards, SlicePair
+from srmri_tf.models import Network, load_network
+from srmri_tf.scores import Scorer, SliceRow
+from srmri_tf.summary import figures_of, plain
+from srmri_tf.volumes import Settings, enhance_volume
+
+
+def scans(shards: Shards, at_most: int) -> Iterator[list[SlicePair]]:
+    """The tested scans, their slices in order."""
+    tested = shards.some_slices("test", at_most)
+    for _, scan in groupby(tested, key=lambda pair: (pair.subject, pair.session)):
+        yield list(scan)
+
+
+def sharpened(network: Network, coarse: np.ndarray, consistency: bool) -> np.ndarray:
+    """Coarse magnitudes (S, H, W) as `enhance` sharpens them, (S, 2H, 2W)."""
+    # Columns from right to left, rows from front to back: pixel (0, 0) stays where it is.
+    settings = Settings(plane="axial", consistency=consistency)
+    result = enhance_volume(network, coarse.transpose(2, 1, 0), np.eye(4), settings)
+    return result.voxels.transpose(2, 1, 0)
+
+
+def scored(scorer: Scorer, scan: list[SlicePair], networks: dict[str, Network]) -> list[SliceRow]:
+    """Every slice of a scan by every network."""
+    truth = np.stack([pair.hr for pair in scan])
+    truth = truth[:, : truth.shape[1] // 2 * 2, : truth.shape[2] // 2 * 2]
+    coarse = np.abs(downsampled(truth))
+    images = {LOW_RESOLUTION: np.abs(upsampled(coarse))}
+    for name, network in networks.items():
+        for suffix, consistency in (("", False), ("+dc", True)):
+            images[name + suffix] = sharpened(network, coarse, consistency)
+    rows = []
+    for k, pair in enumerate(scan):
+        whole = SlicePair(pair.subject, pair.session, pair.index, pair.lr, truth[k])
+        found = {name: stack[k] for name, stack in images.items()}
+        rows += scorer.slice(whole, found, float(truth.max()))
+    return rows
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shards", type=Path)
+    parser.add_argument("crossvals", type=Path, nargs="+", metavar="CROSSVAL")
+    parser.add_argument("--quick", action="store_true", help="six slices of each fold")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    manifest = read_manifest(options.shards)
+    scorer = Scorer(manifest.parameters.degradation)
+    rows: list[SliceRow] = []
+    for fold in range(manifest.split_rule.folds):
+        networks = {}
+        for folder in options.crossvals:
+            summary, evaluations = read_finished(folder)
+            networks[folder.name] = load_network(evaluations[fold].parent / summary["model"])
+        for scan in scans(Shards.open(options.shards, fold), 6 if options.quick else 0):
+            rows += scored(scorer, scan, networks)
+    figures = plain(figures_of(rows, scorer.volumes(), {}))
+    document = figures | {"published": [], "notes": []}
+    for table in (tables.main_table(document), tables.subject_table(document)):
+        print(tables.markdown(table), end="\n\n")
+    gains = {
+        f"{key}_gain {row['name']}": row[f"{key}_gain"]
+        for row in figures["rows"]
+        if row["name"] != LOW_RESOLUTION
+        for key in ("psnr", "ssim")
+    }
+    data = f"{options.shards.name}: subjects {sorted({row.subject for row in rows})}"
+    report({}, gains | {"methods": figures["methods"]}, data, options.json)
+
+
+if __name__ == "__main__":
+    main()
