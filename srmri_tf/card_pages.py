@@ -121,10 +121,11 @@ def _measured(measured: Measured | None) -> Iterator[str]:
     yield (
         f"**Measured** on {measured.data}: {how}. "
         f"{_count(measured.subjects, 'subject').capitalize()}, {measured.slices} slices; mean over "
-        "subjects, range 1, 95 % bootstrap interval over subjects."
+        "subjects, range 1, 95 % bootstrap intervals. The one over slices says how sure the gain "
+        "is on these very subjects, and nothing of others."
     )
-    yield from ("", "| measure | low resolution | this network | gain | 95 % interval |")
-    yield "| --- | ---: | ---: | ---: | ---: |"
+    header = ("measure", "low resolution", "this network", "gain", "over subjects", "over slices")
+    yield from ("", f"| {' | '.join(header)} |", "| --- |" + " ---: |" * (len(header) - 1))
     rows = (
         ("PSNR (dB)", measured.psnr, 2),
         ("SSIM", measured.ssim, 4),
@@ -135,20 +136,21 @@ def _measured(measured: Measured | None) -> Iterator[str]:
         if score:
             yield (
                 f"| {label} | {score.input:.{digits}f} | {score.output:.{digits}f} "
-                f"| {score.gain:+.{digits}f} | {_interval(score, digits) or 'one subject'} |"
+                f"| {score.gain:+.{digits}f} | {_interval(score.ci95, digits) or 'one subject'} "
+                f"| {_interval(score.slice_ci95, digits) or '-'} |"
             )
     yield from ("", f"By `{measured.command}`.")
 
 
 def _gain(score: Score, digits: int) -> str:
-    interval = _interval(score, digits)
+    interval = _interval(score.ci95, digits)
     return f"{score.gain:+.{digits}f}" + (f" [{interval}]" if interval else "")
 
 
-def _interval(score: Score, digits: int) -> str:
-    if score.ci95 is None:
+def _interval(bounds: Interval | None, digits: int) -> str:
+    if bounds is None:
         return ""
-    low, high = score.ci95
+    low, high = bounds
     return f"{low:+.{digits}f}, {high:+.{digits}f}"
 
 

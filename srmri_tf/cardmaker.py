@@ -263,7 +263,11 @@ def _score(values: Values, method: str, key: str) -> Score:
     output, low = values[method][key], values[LOW_RESOLUTION][key]
     gain = compare(output, low)
     return Score(
-        input=summarise(low).mean, output=summarise(output).mean, gain=gain.mean, ci95=gain.ci95
+        input=summarise(low).mean,
+        output=summarise(output).mean,
+        gain=gain.mean,
+        ci95=gain.ci95,
+        slice_ci95=gain.slice_ci95,
     )
 
 

@@ -70,12 +70,14 @@ class Score(_Section):
         output: The same of the network's output.
         gain: Mean over subjects of the paired differences.
         ci95: 95 % bootstrap interval of the gain over subjects; None for a single subject.
+        slice_ci95: The same over the slices of these very subjects, which says nothing of others.
     """
 
     input: float
     output: float
     gain: float
     ci95: Interval | None = None
+    slice_ci95: Interval | None = None
 
 
 class Measured(_Section):

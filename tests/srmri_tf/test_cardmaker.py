@@ -198,6 +198,8 @@ def test_a_cross_validation_by_hand(shards, tmp_path):
     assert (measured.psnr.input, measured.psnr.output) == (35.5, 36.5)
     assert measured.psnr.gain == pytest.approx(1.0)
     assert measured.psnr.ci95 == pytest.approx((0.5, 1.5))
+    # Two slices of s1, gaining 1 and 2 dB, drawn anew: 1, 1.5 or 2, and always 0.5 for s2.
+    assert measured.psnr.slice_ci95 == pytest.approx((0.75, 1.25))
     assert measured.psnr_consistent.gain == pytest.approx(1.5)
     assert measured.psnr_consistent.ci95 == pytest.approx((1.0, 2.0))
     assert measured.ssim.gain == pytest.approx(0.01)

@@ -42,7 +42,9 @@ def make_card(name="cpce-t2-x2", sha256="a" * 64, **changes):
             data="Phantoms: p1, p2",
             subjects=2,
             slices=60,
-            psnr=Score(input=30.0, output=31.5, gain=1.5, ci95=(1.25, 1.75)),
+            psnr=Score(
+                input=30.0, output=31.5, gain=1.5, ci95=(1.25, 1.75), slice_ci95=(1.45, 1.55)
+            ),
             ssim=Score(input=0.9, output=0.92, gain=0.02, ci95=(0.0125, 0.0275)),
         ),
         "ranges": Ranges(
