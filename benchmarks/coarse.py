@@ -12,7 +12,6 @@ time, so there are no ratios.
 
 import argparse
 import os
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
@@ -27,17 +26,11 @@ from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.crossval import read_finished
 from srmri_tf.dataset import Shards, SlicePair
+from srmri_tf.evaluate import CONSISTENT
 from srmri_tf.models import Network, load_network
 from srmri_tf.scores import Scorer, SliceRow
 from srmri_tf.summary import figures_of, plain
 from srmri_tf.volumes import Settings, enhance_volume
-
-
-def scans(shards: Shards, at_most: int) -> Iterator[list[SlicePair]]:
-    """The tested scans, their slices in order."""
-    tested = shards.some_slices("test", at_most)
-    for _, scan in groupby(tested, key=lambda pair: (pair.subject, pair.session)):
-        yield list(scan)
 
 
 def sharpened(network: Network, coarse: np.ndarray, consistency: bool) -> np.ndarray:
@@ -55,7 +48,7 @@ def scored(scorer: Scorer, scan: list[SlicePair], networks: dict[str, Network]) 
     coarse = np.abs(downsampled(truth))
     images = {LOW_RESOLUTION: np.abs(upsampled(coarse))}
     for name, network in networks.items():
-        for suffix, consistency in (("", False), ("+dc", True)):
+        for suffix, consistency in (("", False), (CONSISTENT, True)):
             images[name + suffix] = sharpened(network, coarse, consistency)
     rows = []
     for k, pair in enumerate(scan):
@@ -82,8 +75,9 @@ def main() -> None:
         for folder in options.crossvals:
             summary, evaluations = read_finished(folder)
             networks[folder.name] = load_network(evaluations[fold].parent / summary["model"])
-        for scan in scans(Shards.open(options.shards, fold), 6 if options.quick else 0):
-            rows += scored(scorer, scan, networks)
+        tested = Shards.open(options.shards, fold).some_slices("test", 6 if options.quick else 0)
+        for _, scan in groupby(tested, key=lambda pair: (pair.subject, pair.session)):
+            rows += scored(scorer, list(scan), networks)
     figures = plain(figures_of(rows, scorer.volumes(), {}))
     document = figures | {"published": [], "notes": []}
     for table in (tables.main_table(document), tables.subject_table(document)):

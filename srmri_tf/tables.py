@@ -169,8 +169,14 @@ def subject_table(document: Document) -> Table:
         cells = [subject, str(inputs["n_slices"])]
         for name in names:
             measured = methods[name]["subjects"][subject]
-            base = None if name == LOW_RESOLUTION else inputs
-            cells.append(f"{_over(measured, base, 'psnr', 2)} / {_over(measured, base, 'ssim', 4)}")
+            if name == LOW_RESOLUTION:
+                cells.append(_scores(measured))
+                continue
+            gain = {
+                key: None if None in (measured[key], inputs[key]) else measured[key] - inputs[key]
+                for key in ("psnr", "ssim")
+            }
+            cells.append(_scores(gain, sign=True))
         rows.append(tuple(cells))
     header = ("subject", "slices", *(_marked(name, methods[name]) for name in names))
     notes = ("PSNR (dB) / SSIM of the lr column; of the others, their gain over it.",)
@@ -244,19 +250,8 @@ def _value(document: Document, method: str, key: str) -> str:
     return number(summary["mean"], digits) + interval(summary["ci95"], digits)
 
 
-def _over(
-    measured: Mapping[str, float | None],
-    base: Mapping[str, float | None] | None,
-    key: str,
-    digits: int,
-) -> str:
-    """A subject's mean, or how far it is above another one's."""
-    value = measured[key]
-    if base is None:
-        return number(value, digits)
-    other = base[key]
-    gain = None if value is None or other is None else value - other
-    return number(gain, digits, sign=True)
+def _scores(values: Mapping[str, float | None], *, sign: bool = False) -> str:
+    return f"{number(values['psnr'], 2, sign=sign)} / {number(values['ssim'], 4, sign=sign)}"
 
 
 def _marked(name: str, method: Mapping[str, Any]) -> str:
