@@ -63,15 +63,12 @@ class CpceGenerator(keras.Model):
         x = tf.cast(lr, self.compute_dtype)
         paths = []
         for conv in self.encoder:
-            x = tf.nn.relu(conv(x))
+            x = blocks.convolve(x, conv.kernel)
             paths.append(x)
         paths.pop()  # conv4 has no conveying path
         for deconv, squeeze in zip(self.decoder, self.squeeze, strict=True):
-            pair = paths.pop(), tf.nn.relu(deconv(x))
-            if training:
-                x = tf.nn.relu(squeeze(tf.concat(pair, axis=-1)))
-            else:
-                x = tf.nn.relu(blocks.convolve_pair(*pair, squeeze.kernel))
+            deep = tf.nn.relu(deconv(x)) if training else blocks.deconvolve(x, deconv.kernel)
+            x = blocks.convolve_pair(paths.pop(), deep, squeeze.kernel)
         last = self.deconv8
         x = last(x) if training else blocks.deconvolve_to_one_channel(x, last.kernel)
         x = tf.cast(x, tf.float32)
