@@ -8,7 +8,8 @@
 # VGG:   as `--vgg-weights`: auto, imagenet or a file.
 set -euo pipefail
 scans=$1 out=$2 vgg=$3
-runs=$out/runs crossval=$out/crossval folds=$out/folds shards=$out/shards
+runs=$out/runs shards=$out/shards
+folds=$out/folds crossval=$out/crossval comparison=$out/comparison
 here=$(dirname "$0")
 licence="Lesjak et al., Neuroinformatics 2016, CC BY; clinical MS T2 scans"
 mkdir -p "$runs"
@@ -19,12 +20,14 @@ cross() {
   srmri-tf crossval "$1" "$folds" -o "$crossval/$2" --set validation.fold=none --licence "$licence" \
     "${@:3}"
 }
-# L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recipe is supervised.
-cross cpce l1 --recipe fast-cpce --set vgg_weights="$vgg" --consistency \
-  --set schedule.critic_epochs=0 --set schedule.epochs=0
-cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency
-cross circle fast-circle --recipe fast-circle --consistency
-srmri-tf compare "$crossval"/{l1,fast-cpce,fast-circle} -o "$out/comparison"
+networks() { # L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recipe is supervised.
+  cross cpce l1 --recipe fast-cpce --set vgg_weights="$vgg" --consistency \
+    --set schedule.critic_epochs=0 --set schedule.epochs=0
+  cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency
+  cross circle fast-circle --recipe fast-circle --consistency
+  srmri-tf compare "$crossval"/{l1,fast-cpce,fast-circle} -o "$comparison"
+}
+networks
 
 # GAN-CIRCLE with the steps of fast-circle, but fewer pairs, or without the supervised term.
 modes() { # SUFFIX SETTINGS...: the suffix tells one seed from another
@@ -46,6 +49,16 @@ srmri-tf compare "$crossval"/fast-circle{,-seed1} -o "$out/seeds"
 
 # What is left of the gain where a scan really is coarse, as `enhance` meets it.
 python "$here/coarse.py" "$folds" "$crossval"/{l1,fast-cpce,fast-circle} --json "$out/coarse.json"
+
+# The same networks on the sample's three T1 subjects.
+t1() {
+  local folds=$out/t1/folds crossval=$out/t1/crossval comparison=$out/t1/comparison
+  local licence="IXI, brain-development.org, CC BY-SA 3.0; T1 sample, defaced (not the paper's IXI T2)"
+  srmri-tf download sample "$out/t1/scans"
+  srmri-tf prepare "$out/t1/scans" -o "$folds" --folds 3
+  networks
+}
+t1
 
 # How fast-cpce's L1 weight was chosen: patient 03 trains, 04 validates, 12 is not looked at.
 for weight in 400 200; do
