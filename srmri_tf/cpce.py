@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from srmri_tf import blocks, losses
+from srmri_tf import convolutions, losses
 from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import leaky_relu, make_optimizer, minimise, replica_uniform
 from srmri_tf.config import CpceConfig, CpceObjective
@@ -63,14 +63,14 @@ class CpceGenerator(keras.Model):
         x = tf.cast(lr, self.compute_dtype)
         paths = []
         for conv in self.encoder:
-            x = blocks.convolve(x, conv.kernel)
+            x = convolutions.convolve(x, conv.kernel)
             paths.append(x)
         paths.pop()  # conv4 has no conveying path
         for deconv, squeeze in zip(self.decoder, self.squeeze, strict=True):
-            deep = tf.nn.relu(deconv(x)) if training else blocks.deconvolve(x, deconv.kernel)
-            x = blocks.convolve_pair(paths.pop(), deep, squeeze.kernel)
+            deep = tf.nn.relu(deconv(x)) if training else convolutions.deconvolve(x, deconv.kernel)
+            x = convolutions.convolve_pair(paths.pop(), deep, squeeze.kernel)
         last = self.deconv8
-        x = last(x) if training else blocks.deconvolve_to_one_channel(x, last.kernel)
+        x = last(x) if training else convolutions.deconvolve_to_one_channel(x, last.kernel)
         x = tf.cast(x, tf.float32)
         if self.shortcut:
             x += tf.cast(lr, tf.float32)
