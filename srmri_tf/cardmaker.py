@@ -174,6 +174,7 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
         again = "Remove it and run `srmri-tf crossval` again"
         documents = [read_document(evaluation / METRICS_NAME, again) for evaluation in evaluations]
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
+        command += _validation(run, evaluations[0])
     elif (folder / METRICS_NAME).is_file():
         evaluations, method = [folder], _name_in(run, folder)
         documents = [read_document(folder / METRICS_NAME, "Run `srmri-tf evaluate` again")]
@@ -223,6 +224,12 @@ def _folds(run: Run, folder: Path) -> list[Path]:
                 remedy="Cross-validate the recipe that the run was trained with",
             )
     return evaluations
+
+
+def _validation(run: Run, evaluation: Path) -> str:
+    """Says how the folds were validated, if the run, which may have no folds, says otherwise."""
+    theirs = Run(evaluation.parent / run.config().model).config().validation.fold
+    return "" if theirs == run.config().validation.fold else f" --set validation.fold={theirs}"
 
 
 def _name_in(run: Run, evaluation: Path) -> str:

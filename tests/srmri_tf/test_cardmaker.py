@@ -208,6 +208,21 @@ def test_a_cross_validation_by_hand(shards, tmp_path):
     )
 
 
+def test_the_command_cross_validates_as_was_measured(shards, tmp_path):
+    """A run without folds has no use for ``validation.fold``, but its figures depend on it."""
+    run = trained_on(shards, tmp_path / "net")
+    folder = make_crossval(tmp_path / "crossval", run, PSNRS)
+    for config in folder.glob("fold-*/cpce/config.toml"):
+        text = config.read_text()
+        assert 'fold = "next"' in text
+        config.write_text(text.replace('fold = "next"', 'fold = "none"'))
+    measured = make_card(run, shards, ABOUT, tmp_path / "a.toml", folder).measured
+    assert measured.command == (
+        "srmri-tf crossval cpce shards -o crossval --recipe a.toml --set validation.fold=none "
+        "--consistency"
+    )
+
+
 def test_an_unfinished_cross_validation_is_refused(shards, tmp_path):
     run = trained_on(shards, tmp_path / "net")
     folder = make_crossval(tmp_path / "crossval", run, PSNRS, done=[1])
