@@ -5,7 +5,7 @@ from pathlib import Path
 
 from data_prep.atomic import write_text
 from data_prep.errors import BadInputError
-from srmri_tf.cards import FAR, Interval, Measured, ModelCard, Score
+from srmri_tf.cards import FAR, Interval, Measured, ModelCard, Score, span
 
 MARKER = "<!-- What follows is written by `srmri-tf models --page`: do not edit it. -->"
 """Everything below it in docs/models.md follows from the cards."""
@@ -102,11 +102,11 @@ def _trained(card: ModelCard) -> Iterator[str]:
 def _met(card: ModelCard) -> Iterator[str]:
     met = card.ranges
     yield (
-        f"**Met in training**: pixels of {_span(met.in_plane_mm)} mm (of the sharpened grid), "
-        f"slices {_span(met.slice_mm)} mm apart. Of the head's intensities, as parts of the "
+        f"**Met in training**: pixels of {span(met.in_plane_mm)} mm (of the sharpened grid), "
+        f"slices {span(met.slice_mm)} mm apart. Of the head's intensities, as parts of the "
         "volume's maximum:"
     )
-    yield ", ".join(f"{name} {_span(bounds)}" for name, bounds in met.intensity.items()) + "."
+    yield ", ".join(f"{name} {span(bounds)}" for name, bounds in met.intensity.items()) + "."
     yield f"`enhance` warns of what lies more than {FAR:g} times outside."
 
 
@@ -152,11 +152,6 @@ def _interval(bounds: Interval | None, digits: int) -> str:
         return ""
     low, high = bounds
     return f"{low:+.{digits}f}, {high:+.{digits}f}"
-
-
-def _span(bounds: Interval) -> str:
-    low, high = (f"{bound:.3g}" for bound in bounds)
-    return low if low == high else f"{low} to {high}"
 
 
 def _count(number: int, what: str) -> str:

@@ -138,9 +138,9 @@ class Ranges(_Section):
             if name in intensity
         ]
         clauses = [
-            f"{what} {value:.3g}{unit}, but {low:.3g} to {high:.3g} in training"
-            for what, value, (low, high), unit in found
-            if not low / FAR <= value <= high * FAR
+            f"{what} {value:.3g}{unit}, but {span(bounds)} in training"
+            for what, value, bounds, unit in found
+            if not bounds[0] / FAR <= value <= bounds[1] * FAR
         ]
         return list(dict.fromkeys(clauses))
 
@@ -175,6 +175,12 @@ class ModelCard(_Section):
     recipe: dict[str, Any]
     commands: tuple[str, ...]
     limits: tuple[str, ...] = LIMITS
+
+
+def span(bounds: Interval) -> str:
+    """A range in words, with three digits; one number if its ends look the same."""
+    low, high = (f"{bound:.3g}" for bound in bounds)
+    return low if low == high else f"{low} to {high}"
 
 
 def head_statistics(volume: np.ndarray) -> dict[str, float]:

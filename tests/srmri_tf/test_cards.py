@@ -107,7 +107,9 @@ def test_what_is_far_from_training_is_said():
     (spacing,) = ranges.departures((0.95, 0.95), 3.0, usual)
     assert spacing == "in-plane spacing 0.95 mm, but 0.5 to 0.6 in training"
     (across,) = ranges.departures((0.5, 0.5), 1.0, usual)
-    assert across.startswith("slice spacing 1 mm")
+    assert across == "slice spacing 1 mm, but 3 to 3.3 in training"
+    same = ranges.model_copy(update={"slice_mm": (3.0, 3.0)})
+    assert same.departures((0.5, 0.5), 1.0, usual) == ["slice spacing 1 mm, but 3 in training"]
     (dark,) = ranges.departures((0.5, 0.5), 3.0, {"mean": 0.05, "p99": 0.7})
     assert dark == (
         "mean of the head's intensities 0.05 of the maximum, but 0.2 to 0.3 in training"
