@@ -129,8 +129,10 @@ def parts_of_step(batch: int, precision: str) -> dict[str, Part]:
     forward = {"g": 0.42 * batch, "d": 0.57 * batch, "phi": 3.2 * batch}  # GFLOP of one pass
     n = config.objective.n_critic
     return {
-        "generator, forward": Part(lambda: g(x), n - 1, forward["g"]),
-        "generator, forward and back": Part(gradient_of(lambda: g(x), made), 1, 3 * forward["g"]),
+        "generator, forward": Part(lambda: g(x, training=True), n - 1, forward["g"]),
+        "generator, forward and back": Part(
+            gradient_of(lambda: g(x, training=True), made), 1, 3 * forward["g"]
+        ),
         "critic on both, forward and back": Part(
             gradient_of(lambda: d(both), judged), n, 6 * forward["d"]
         ),
