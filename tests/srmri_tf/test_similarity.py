@@ -33,7 +33,9 @@ def test_many_images_and_windows_score_as_scikit_image_scores_each(shape):
     truth = truth_of(shape)
     images = [truth, truth + np.float32(0.1), 1 - truth, RNG.random(shape).astype(np.float32)]
     found = Similarity(shape, WINDOWS)(images, truth, (1.0, 0.7))
-    np.testing.assert_allclose(found, theirs(images, truth, (1.0, 0.7)), atol=1e-6)
+    expected = theirs(images, truth, (1.0, 0.7))
+    # What is held to seven digits is the distance to 1, which an inverted image has more of.
+    np.testing.assert_allclose(1 - found, 1 - np.array(expected), rtol=1e-6, atol=1e-6)
 
 
 def test_nothing_is_left_behind_for_the_next_image_or_slice():
