@@ -47,6 +47,13 @@ def update_of(optimizer: keras.optimizers.Optimizer, weights: list[keras.Variabl
     return lambda: optimizer.apply([tf.zeros_like(w.value) for w in weights], weights)
 
 
+def large_convolution(precision: str) -> Part:
+    """What the machine does best, in float32 or bfloat16: a large, regular convolution."""
+    x = tf.cast(tf.random.uniform([32, 64, 64, 128]), precision)
+    kernel = tf.cast(tf.random.uniform([3, 3, 128, 128]), precision)
+    return Part(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"), 0, 2 * 32 * 64**2 * 9 * 128**2 / 1e9)
+
+
 def measure(parts: Mapping[str, Part], precision: str, rounds: int) -> dict[str, dict[str, float]]:
     """Time the parts in turns with a large, regular convolution.
 
@@ -54,10 +61,7 @@ def measure(parts: Mapping[str, Part], precision: str, rounds: int) -> dict[str,
         Of each part: ``times`` a step takes it, ``ms`` of one call, its ``share`` of all parts'
         time in a step, and where it has arithmetic ``GFLOP/s`` and the fraction ``of peak``.
     """
-    kind = tf.bfloat16 if precision == "bfloat16" else tf.float32
-    x = tf.cast(tf.random.uniform([32, 64, 64, 128]), kind)
-    kernel = tf.cast(tf.random.uniform([3, 3, 128, 128]), kind)
-    large = Part(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"), 0, 2 * 32 * 64**2 * 9 * 128**2 / 1e9)
+    large = large_convolution(precision)
     every = {PEAK: large, **parts}
     calls = {name: tf.function(part.call) for name, part in every.items()}
     seconds = in_turns(calls, rounds)

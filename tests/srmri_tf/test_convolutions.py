@@ -8,6 +8,16 @@ from scipy.signal import convolve2d, correlate2d
 from srmri_tf.convolutions import convolve, convolve_pair, deconvolve, deconvolve_to_one_channel
 
 
+def _layer(apply, x, kernel):
+    """What ``apply`` makes of every image and every channel's kernel, summed over the channels."""
+    inputs, outputs = kernel.shape[2:]
+    images = [
+        [sum(apply(one[..., c], kernel[..., c, d]) for c in range(inputs)) for d in range(outputs)]
+        for one in x
+    ]
+    return np.moveaxis(images, 1, -1)
+
+
 @pytest.mark.parametrize("shape", [(9, 12), (1, 3), (16, 7)])
 def test_blocks_of_pixels_are_the_transposed_convolution_to_one_channel(shape):
     rng = np.random.default_rng(0)
@@ -32,16 +42,6 @@ def test_a_transposed_convolution_adds_the_kernel_around_every_pixel():
     expected = _layer(convolve2d, x, kernel.transpose(0, 1, 3, 2))
     found = deconvolve(tf.constant(x), tf.constant(kernel))
     np.testing.assert_allclose(found, np.maximum(expected, 0), atol=1e-12)
-
-
-def _layer(apply, x, kernel):
-    """What ``apply`` makes of every image and every channel's kernel, summed over the channels."""
-    inputs, outputs = kernel.shape[2:]
-    images = [
-        [sum(apply(one[..., c], kernel[..., c, d]) for c in range(inputs)) for d in range(outputs)]
-        for one in x
-    ]
-    return np.moveaxis(images, 1, -1)
 
 
 def test_a_pair_is_convolved_as_if_side_by_side():
