@@ -1,13 +1,15 @@
-"""What does `enhance` gain on scans that really are coarse? By finished cross-validations.
+"""What does `enhance` gain on scans as scanners store them? By finished cross-validations.
 
-    python benchmarks/coarse.py SHARDS CROSSVAL... [--quick] [--json FILE]
+    python benchmarks/coarse.py SHARDS CROSSVAL... [--same-grid] [--quick] [--json FILE]
 
-Training pairs keep their grid: k-space is cut, and the magnitude taken, on as many pixels as
-before. A scanner gives fewer pixels, and takes the magnitude of those. So each scan in SHARDS
-(prepared with --folds) is measured at half its matrix, made a magnitude, and sharpened as `enhance`
-does it by the network of each CROSSVAL that was not trained on its subject. ``lr`` is what that
-network is given: the coarse magnitude, zero-filled to the whole matrix. It measures quality, not
-time, so there are no ratios.
+Each scan in SHARDS (prepared with --folds) is measured at half its matrix, made a magnitude, and
+sharpened as `enhance` does it by the network of each CROSSVAL that was not trained on its subject.
+``lr`` is what that network is given: the coarse magnitude, zero-filled to the whole matrix. With
+``--same-grid`` the scanner has zero-filled k-space itself, and takes the magnitude after that.
+
+Training pairs are one or the other (``prepare --lr``): networks that learnt of coarse magnitudes
+are called so here, those that learnt of magnitudes at the whole matrix have the plain names. It
+measures quality, not time, so there are no ratios.
 """
 
 import argparse
@@ -20,8 +22,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from turns import report
 
-from data_prep.kspace import downsampled, upsampled
-from data_prep.schema import read_manifest
+from data_prep.kspace import zero_filled
+from data_prep.schema import Degradation, read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.crossval import read_finished
@@ -33,23 +35,26 @@ from srmri_tf.summary import figures_of, plain
 from srmri_tf.volumes import Settings, enhance_volume
 
 
-def sharpened(network: Network, coarse: np.ndarray, consistency: bool) -> np.ndarray:
-    """Coarse magnitudes (S, H, W) as `enhance` sharpens them, (S, 2H, 2W)."""
+def sharpened(network: Network, scan: np.ndarray, settings: Settings) -> np.ndarray:
+    """The slices of a scan (S, H, W) as `enhance` sharpens them."""
     # Columns from right to left, rows from front to back: pixel (0, 0) stays where it is.
-    settings = Settings(plane="axial", consistency=consistency)
-    result = enhance_volume(network, coarse.transpose(2, 1, 0), np.eye(4), settings)
+    result = enhance_volume(network, scan.transpose(2, 1, 0), np.eye(4), settings)
     return result.voxels.transpose(2, 1, 0)
 
 
-def scored(scorer: Scorer, scan: list[SlicePair], networks: dict[str, Network]) -> list[SliceRow]:
+def scored(
+    scorer: Scorer, scan: list[SlicePair], networks: dict[str, Network], same_grid: bool
+) -> list[SliceRow]:
     """Every slice of a scan by every network."""
     truth = np.stack([pair.hr for pair in scan])
     truth = truth[:, : truth.shape[1] // 2 * 2, : truth.shape[2] // 2 * 2]
-    coarse = np.abs(downsampled(truth))
-    images = {LOW_RESOLUTION: np.abs(upsampled(coarse))}
+    filled = zero_filled(truth, Degradation(lr="magnitude" if same_grid else "coarse"))
+    stored = filled if same_grid else filled[:, ::2, ::2]
+    images = {LOW_RESOLUTION: filled}
     for name, network in networks.items():
         for suffix, consistency in (("", False), (CONSISTENT, True)):
-            images[name + suffix] = sharpened(network, coarse, consistency)
+            settings = Settings(same_grid, plane="axial", consistency=consistency)
+            images[name + suffix] = sharpened(network, stored, settings)
     rows = []
     for k, pair in enumerate(scan):
         whole = SlicePair(pair.subject, pair.session, pair.index, pair.lr, truth[k])
@@ -58,11 +63,20 @@ def scored(scorer: Scorer, scan: list[SlicePair], networks: dict[str, Network]) 
     return rows
 
 
+def tested_by(folder: Path, fold: int) -> tuple[str, Network]:
+    """The network of a cross-validation that was not trained on a fold, and what it learnt of."""
+    summary, evaluations = read_finished(folder)
+    network = load_network(evaluations[fold].parent / summary["model"])
+    learnt = "" if network.degradation.lr == "magnitude" else f" ({network.degradation.lr})"
+    return folder.name + learnt, network
+
+
 def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("crossvals", type=Path, nargs="+", metavar="CROSSVAL")
+    parser.add_argument("--same-grid", action="store_true", help="the scanner has zero-filled")
     parser.add_argument("--quick", action="store_true", help="six slices of each fold")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -71,13 +85,10 @@ def main() -> None:
     scorer = Scorer(manifest.parameters.degradation)
     rows: list[SliceRow] = []
     for fold in range(manifest.split_rule.folds):
-        networks = {}
-        for folder in options.crossvals:
-            summary, evaluations = read_finished(folder)
-            networks[folder.name] = load_network(evaluations[fold].parent / summary["model"])
+        networks = dict(tested_by(folder, fold) for folder in options.crossvals)
         tested = Shards.open(options.shards, fold).some_slices("test", 6 if options.quick else 0)
         for _, scan in groupby(tested, key=lambda pair: (pair.subject, pair.session)):
-            rows += scored(scorer, list(scan), networks)
+            rows += scored(scorer, list(scan), networks, options.same_grid)
     figures = plain(figures_of(rows, scorer.volumes(), {}))
     document = figures | {"published": [], "notes": []}
     for table in (tables.main_table(document), tables.subject_table(document)):

@@ -47,16 +47,25 @@ cross circle fast-circle-seed1 --recipe fast-circle --set seed=1
 modes -seed1 --set seed=1 --fold 1
 srmri-tf compare "$crossval"/fast-circle{,-seed1} -o "$out/seeds"
 
-# What is left of the gain where a scan really is coarse, as `enhance` meets it.
-python "$here/coarse.py" "$folds" "$crossval"/{l1,fast-cpce,fast-circle} --json "$out/coarse.json"
+# Low resolution as scanners store it: the networks that come with the package.
+coarse() { # OUT SCANS: what both kinds of network gain where a scan really is coarse, or was
+  local out=$1 folds=$1/coarse/folds crossval=$1/coarse/crossval comparison=$1/coarse/comparison
+  local plain=$1/folds both=("$1"/{,coarse/}crossval/{l1,fast-cpce,fast-circle})
+  srmri-tf prepare "$2" -o "$folds" --folds 3 --lr coarse
+  networks
+  python "$here/coarse.py" "$plain" "${both[@]}" --json "$out/coarse.json"
+  python "$here/coarse.py" "$plain" "${both[@]}" --same-grid --json "$out/same-grid.json"
+}
+coarse "$out" "$scans"
 
 # The same networks on the sample's three T1 subjects.
 t1() {
-  local folds=$out/t1/folds crossval=$out/t1/crossval comparison=$out/t1/comparison
+  local out=$out/t1 folds=$out/t1/folds crossval=$out/t1/crossval comparison=$out/t1/comparison
   local licence="IXI, brain-development.org, CC BY-SA 3.0; T1 sample, defaced (not the paper's IXI T2)"
-  srmri-tf download sample "$out/t1/scans"
-  srmri-tf prepare "$out/t1/scans" -o "$folds" --folds 3
+  srmri-tf download sample "$out/scans"
+  srmri-tf prepare "$out/scans" -o "$folds" --folds 3
   networks
+  coarse "$out" "$out/scans"
 }
 t1
 

@@ -37,8 +37,8 @@ def zero_filled(images: np.ndarray, degradation: Degradation) -> np.ndarray:
     numbers, and columns outside the box are dropped before the second axis is transformed.
 
     Args:
-        images: ``(..., H, W)`` real, in any scale.
-        degradation: How much is kept, and whether the magnitude or the real part is returned.
+        images: ``(..., H, W)`` real, in any scale; for coarse magnitudes H and W are even.
+        degradation: How much is kept, and which image is made of it.
 
     Returns:
         ``(..., H, W)`` float32 at the same matrix and in the same scale.
@@ -46,6 +46,8 @@ def zero_filled(images: np.ndarray, degradation: Degradation) -> np.ndarray:
     import scipy.fft
 
     images = np.asarray(images, np.float32)
+    if degradation.lr == "coarse":
+        return np.abs(upsampled(np.abs(downsampled(images))))
     height, width = images.shape[-2:]
     rows, columns = kept_box((height, width), degradation)
     below, above = width // 2 - columns.start, columns.stop - width // 2
@@ -179,7 +181,7 @@ def consistent(
         ``(..., H, W)`` float32.
     """
     images, measured = np.asarray(images, np.float32), np.asarray(measured, np.float32)
-    if degradation.lr == "magnitude":
+    if degradation.folds:
         measured = np.copysign(measured, _inside(images, degradation))
     return images + _inside(measured - images, degradation)
 
@@ -201,7 +203,7 @@ def consistent_with_scan(
         ``(..., 2H, 2W)`` float32; applied twice it gives the same.
     """
     low = downsampled(images)
-    signed = np.copysign(scan, low) if degradation.lr == "magnitude" else scan
+    signed = np.copysign(scan, low) if degradation.folds else scan
     result = upsampled(signed - low)
     result += images
     return result
@@ -235,7 +237,7 @@ def magnitude(images: np.ndarray) -> np.ndarray:
 
 
 def _real_image(images: np.ndarray, degradation: Degradation) -> np.ndarray:
-    return magnitude(images) if degradation.lr == "magnitude" else np.ascontiguousarray(images.real)
+    return magnitude(images) if degradation.folds else np.ascontiguousarray(images.real)
 
 
 def _centred(size: int, fraction: float) -> slice:

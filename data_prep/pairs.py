@@ -12,6 +12,10 @@ from data_prep.kspace import reconstruct_kept, zero_filled
 from data_prep.schema import Degradation, Parameters, Plane
 from data_prep.sources import Volume
 
+_UNMEASURED = {
+    "real": "whose image has a phase: its real part is no image",
+    "coarse": "of which coarse magnitudes are not made",
+}
 UNDERSHOOT = 0.25  # of the maximum; resampling and ringing stay well below
 
 
@@ -72,16 +76,19 @@ def slice_pairs(volume: Volume, parameters: Parameters) -> SlicePairs:
                 remedy="Leave --plane at auto",
             )
         plane = "axial"
-        if volume.kspace is not None and parameters.degradation.lr == "real":
+        if volume.kspace is not None and (fault := _UNMEASURED.get(parameters.degradation.lr)):
             raise BadInputError(
-                "has measured k-space, whose image has a phase: its real part is no image",
+                f"has measured k-space, {fault}",
                 path=volume.path,
                 remedy="Give --lr magnitude, or --fastmri rss",
             )
     elif plane == "auto":
         plane = planes.choose_plane(volume.affine)
+    images = planes.slices(volume.voxels, plane)
+    if parameters.degradation.lr == "coarse":  # twice a coarse matrix has even sides
+        images = images[:, : images.shape[1] // 2 * 2, : images.shape[2] // 2 * 2]
     return SlicePairs(
-        images=planes.slices(volume.voxels, plane),
+        images=images,
         scale=intensity_scale(volume.voxels, volume.path),
         degradation=parameters.degradation,
         plane=plane if volume.anatomical else "acquired",

@@ -18,7 +18,7 @@ A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, an
 
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -63,12 +63,30 @@ class Degradation(_Frozen):
     Args:
         keep: Fraction of k-space kept, in (0, 1].
         keep_by: ``area``: the box holds that fraction of k-space; ``axis``: of each axis.
-        lr: ``magnitude`` of the inverse FFT, or its ``real`` part.
+        lr: ``magnitude`` of the inverse FFT at the whole matrix, as the paper has it, or its
+            ``real`` part; ``coarse``: the magnitude at half the matrix, which is what a scanner
+            would store, zero-filled to the whole one, which is what `enhance` makes of it.
     """
 
     keep: float = Field(0.25, gt=0, le=1)
     keep_by: Literal["area", "axis"] = "area"
-    lr: Literal["magnitude", "real"] = "magnitude"
+    lr: Literal["magnitude", "coarse", "real"] = "magnitude"
+
+    @property
+    def halves(self) -> bool:
+        """Whether half of each axis of k-space is kept."""
+        return self.keep == (0.25 if self.keep_by == "area" else 0.5)
+
+    @property
+    def folds(self) -> bool:
+        """Whether a magnitude has folded up what rang below zero."""
+        return self.lr != "real"
+
+    @model_validator(mode="after")
+    def _coarse_is_half(self) -> Self:
+        if self.lr == "coarse" and not self.halves:
+            raise ValueError("lr coarse needs half of each axis kept: keep 0.25 by area")
+        return self
 
 
 class Parameters(_Frozen):

@@ -50,10 +50,12 @@ def small_image(lr: np.ndarray, degradation: Degradation) -> np.ndarray:
         (h, w) float32 in the same intensity scale; its pixel m lies where ``lr`` has pixel
         m * H / h.
     """
+    if degradation.lr == "coarse":  # zero-filling has put new pixels between those of the scan
+        return np.asarray(lr[::2, ::2], np.float32)
     box = kept_box((lr.shape[0], lr.shape[1]), degradation)
     kept = scipy.fft.fftshift(scipy.fft.fft2(np.asarray(lr, np.float64)))[box]
     image = scipy.fft.ifft2(scipy.fft.ifftshift(kept)) * (kept.size / lr.size)
-    return (np.abs(image) if degradation.lr == "magnitude" else image.real).astype(np.float32)
+    return (np.abs(image) if degradation.folds else image.real).astype(np.float32)
 
 
 def bicubic(lr: np.ndarray, degradation: Degradation) -> np.ndarray:

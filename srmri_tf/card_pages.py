@@ -86,6 +86,13 @@ def markdown(card: ModelCard) -> str:
     return "\n".join(lines) + "\n"
 
 
+_LOW_RESOLUTION = {
+    "magnitude": "magnitude of the inverse transform",
+    "coarse": "magnitude of the inverse transform at half the matrix, zero-filled to the whole one",
+    "real": "real part of the inverse transform",
+}
+
+
 def _trained(card: ModelCard) -> Iterator[str]:
     data, low = card.data, card.degradation
     counts = (
@@ -94,8 +101,8 @@ def _trained(card: ModelCard) -> Iterator[str]:
     yield f"**Trained on** {data.title} ({card.contrast}): {counts}: {', '.join(data.labels)}."
     yield f"Licence: {data.licence}. {data.attribution}"
     yield (
-        f"Low resolution: {low.keep:.0%} of k-space kept by {low.keep_by}, {low.lr} of the inverse "
-        "transform."
+        f"Low resolution: {low.keep:.0%} of k-space kept by {low.keep_by}, "
+        f"{_LOW_RESOLUTION[low.lr]}."
     )
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from data_prep.atomic import atomic_folder, refuse_foreign
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
-from data_prep.kspace import consistent
+from data_prep.kspace import consistent, consistent_with_scan
 from data_prep.schema import Degradation
 from srmri_tf import fairness, gallery, tables
-from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic
+from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
 from srmri_tf.dataset import Shards, SlicePair
 from srmri_tf.figure import comparison
 from srmri_tf.perceptual import build_features
@@ -201,6 +201,10 @@ class _Remembering:
 
 
 def _put_back(sharpen: Sharpen, degradation: Degradation) -> Sharpen:
+    if degradation.lr == "coarse":
+        return lambda slices: consistent_with_scan(
+            sharpen(slices), np.stack([small_image(lr, degradation) for lr in slices]), degradation
+        )
     return lambda slices: consistent(sharpen(slices), slices, degradation)
 
 

@@ -88,7 +88,7 @@ def check_degradation(stored: Stored, model: str | Path) -> None:
         BadInputError: It was trained on another degradation.
     """
     kept = stored.degradation
-    if (kept.keep_by, kept.keep) not in (("area", 0.25), ("axis", 0.5)):
+    if not kept.halves:
         raise BadInputError(
             f"was trained on slices that kept {kept.keep:g} of k-space by {kept.keep_by}, but "
             "twice the matrix needs one that kept half of each axis: 0.25 by area",

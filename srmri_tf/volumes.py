@@ -193,8 +193,8 @@ class _Sharpener:
 
     def _turned(self, scan: np.ndarray, measured: np.ndarray, turn: Transform) -> np.ndarray:
         """The network's answer to slices that are turned first, turned back."""
-        magnitude = self._network.degradation.lr == "magnitude"
-        images = self._cut.shown(np.abs(measured) if magnitude else measured)
+        folds = self._network.degradation.folds
+        images = self._cut.shown(np.abs(measured) if folds else measured)
         turned = np.ascontiguousarray(_turn(images, turn))
         answer = tiles.tiled(self._network, turned, tiles.TILE)
         sharp = self._cut.stored(_turn_back(answer, turn))

@@ -36,7 +36,7 @@ _LEAK = (
 @click.option("--plane", default="auto", show_default=True, help="axial, coronal, sagittal, auto.")
 @click.option("--keep", default=0.25, show_default=True, help="Fraction of k-space kept.")
 @click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")
-@click.option("--lr", default="magnitude", show_default=True, help="magnitude or real part.")
+@click.option("--lr", default="magnitude", show_default=True, help="magnitude, coarse or real.")
 @click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")

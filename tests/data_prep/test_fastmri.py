@@ -76,10 +76,13 @@ def test_the_degradation_acts_on_the_measured_kspace(tmp_path):
     assert np.abs(low - zero_filled(high, Degradation())).max() > 1e-3
 
 
-def test_the_real_part_of_a_measured_image_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("lr", "fault"), [("real", "its real part is no image"), ("coarse", "are not made")]
+)
+def test_only_the_magnitude_of_a_measured_image_is_taken(tmp_path, lr, fault):
     path = make(tmp_path / "a.h5", kspace=kspace_of(images()))
-    parameters = Parameters(degradation=Degradation(lr="real"))
-    with pytest.raises(BadInputError, match="its real part is no image"):
+    parameters = Parameters(degradation=Degradation(lr=lr))
+    with pytest.raises(BadInputError, match=fault):
         slice_pairs(read(Scan("s", "", path), parameters), parameters)
 
 

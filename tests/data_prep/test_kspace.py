@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import resample
 
 from data_prep.kspace import (
     consistent,
@@ -17,6 +18,7 @@ from data_prep.kspace import (
 from data_prep.schema import Degradation
 
 HALF = Degradation()
+COARSE = Degradation(lr="coarse")
 
 
 def reference(image: np.ndarray, degradation: Degradation) -> np.ndarray:
@@ -85,6 +87,27 @@ def test_zero_filling_is_the_masked_fft(height, width, keep, by, lr, seed):
     result = zero_filled(image, degradation)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result, reference(image, degradation), atol=3e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.integers(1, 20), columns=st.integers(1, 20), seed=st.integers(0, 99))
+def test_coarse_magnitudes_are_scipys_resampled_ones(rows, columns, seed):
+    image = np.random.default_rng(seed).random((2 * rows, 2 * columns))
+    coarse = np.abs(resample(resample(image, rows, axis=0), columns, axis=1))
+    fine = np.abs(resample(resample(coarse, 2 * rows, axis=0), 2 * columns, axis=1))
+    result = zero_filled(image, COARSE)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, fine, atol=3e-6)
+    np.testing.assert_allclose(result[::2, ::2], coarse, atol=3e-6)
+
+
+def test_coarse_magnitudes_fold_up_before_they_are_zero_filled():
+    # By hand: of 8 points of 0.5 - cos(x) 4 are left, -0.5, 0.5, 1.5 and 0.5; their magnitudes
+    # 0.5, 0.5, 1.5 and 0.5 are those of 0.75 - 0.5 cos(x) + 0.25 cos(2 x).
+    phase = 2 * np.pi * np.arange(8) / 8
+    image = np.tile(0.5 - np.cos(phase), (4, 1))
+    expected = np.abs(0.75 - 0.5 * np.cos(phase) + 0.25 * np.cos(2 * phase))
+    np.testing.assert_allclose(zero_filled(image, COARSE)[0], expected, atol=1e-6)
 
 
 def test_a_stack_is_degraded_slice_by_slice():

@@ -44,6 +44,16 @@ def test_undershoot_is_cut_off_before_degrading():
     np.testing.assert_array_equal(low, zero_filled(high, Degradation()))
 
 
+def test_slices_that_will_be_coarse_get_even_sides():
+    voxels = phantom()[:, :-1, :]  # slices of 19 x 24
+    coarse = Degradation(lr="coarse")
+    pairs = slice_pairs(volume(voxels), Parameters(degradation=coarse))
+    whole = slice_pairs(volume(voxels), Parameters())
+    low, high = pairs.at(np.arange(12))
+    np.testing.assert_array_equal(high, whole.at(np.arange(12))[1][:, :18])
+    np.testing.assert_array_equal(low, zero_filled(high, coarse))
+
+
 @pytest.mark.parametrize(
     ("values", "scale"), [([0, 5], 5), ([-1, 4], 4), ([3, 9], 9), ([-0.1, 1e-30, 1], 1)]
 )

@@ -97,6 +97,7 @@ def test_a_slice_wise_split_is_marked(scans, tmp_path, run):
         (["--keep", "2"], ["less than or equal to 1, got 2.0"]),
         (["--plane", "oblique"], ["plane", "'sagittal'"]),
         (["--keep-by", "volume", "--lr", "phase"], ["keep_by", "degradation.lr"]),
+        (["--lr", "coarse", "--keep", "0.1"], ["half of each axis"]),
         (["--folds", "2", "--test-fraction", "0.1"], ["contradict", "--folds", "--test-fraction"]),
         (["--folds", "2", "--slice-wise"], ["contradict"]),
         (["--split", "x.tsv", "--folds", "2"], ["--split, --folds"]),

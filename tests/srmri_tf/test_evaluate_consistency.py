@@ -1,7 +1,10 @@
 """`evaluate --consistency`: what putting the measured samples back does to a run's figures."""
 
+import json
+
 import numpy as np
 import pytest
+from scipy.signal import resample
 from skimage.metrics import peak_signal_noise_ratio
 
 from data_prep.errors import ConfigError
@@ -9,7 +12,7 @@ from srmri_tf.evaluate import Options, evaluate
 from srmri_tf.report import report
 from srmri_tf.runs import Run, sharpener
 
-from .conftest import SIDE, image_pair
+from .conftest import SIDE, image_pair, make_shards
 from .test_cli import run
 from .test_evaluate import make_run
 
@@ -46,6 +49,26 @@ def test_a_row_more_for_every_run_measured_as_numpy_does(result):
     rows = {row.name: row for row in result.rows}
     assert rows["net+dc"].psnr == pytest.approx(np.mean(means), abs=1e-4)
     assert abs(rows["net+dc"].psnr - rows["net"].psnr) > 0.01
+
+
+def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
+    shards = make_shards(tmp_path / "shards", {"s1": "train", "s4": "test"})
+    coarse = {"degradation": {"keep": 0.25, "keep_by": "area", "lr": "coarse"}}
+    manifest = json.loads((shards / "manifest.json").read_text())
+    manifest["parameters"] |= coarse
+    (shards / "manifest.json").write_text(json.dumps(manifest))
+    network = make_run(tmp_path / "net", gain=1.0, train=["s1"], parameters=coarse)
+    result = evaluate([network], shards, tmp_path / "out", Options(consistency=True))
+    pairs = [image_pair("s4", index) for index in range(4)]
+    scores = []
+    sharpened = sharpener(Run(network).generator())(np.stack([lr for lr, _ in pairs]))
+    for sharp, (lr, hr) in zip(sharpened, pairs, strict=True):
+        low = resample(resample(sharp, SIDE // 2, axis=0), SIDE // 2, axis=1)
+        missing = np.where(low < 0, -1, 1) * lr[::2, ::2] - low
+        image = sharp + resample(resample(missing, SIDE, axis=0), SIDE, axis=1)
+        scores.append(peak_signal_noise_ratio(hr, image, data_range=1))
+    rows = {row.name: row for row in result.rows}
+    assert rows["net+dc"].psnr == pytest.approx(np.mean(scores), abs=1e-4)
 
 
 def test_a_leak_is_marked_in_both_rows(shards, tmp_path):
