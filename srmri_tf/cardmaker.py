@@ -160,7 +160,8 @@ def _split_options(rule: SplitRule) -> Iterator[str]:
         yield from ("--split", rule.file)
         return
     default = SplitRule().model_dump()
-    for key, value in rule.model_dump(exclude={"by", "file"}).items():
+    fractions = {"val_fraction", "test_fraction"} if rule.folds else set()  # folds leave none
+    for key, value in rule.model_dump(exclude={"by", "file", *fractions}).items():
         if value != default[key]:
             yield from (f"--{key.replace('_', '-')}", str(value))
     if rule.by == "slice":

@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 
 import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
-from srmri_tf.cardmaker import About, make_card
+from srmri_tf.cardmaker import About, _parameter_options, _split_options, make_card
 from srmri_tf.cards import read_card
+from srmri_tf.cli.data import _prepare_config, prepare
 from srmri_tf.config import CpceConfig
 from srmri_tf.crossval import Plan, run_fold, summarise_folds
 from srmri_tf.evaluate import Options, evaluate
@@ -139,6 +141,29 @@ def test_figures_that_leak_are_refused(made, shards, tmp_path):
     path.write_text(json.dumps(document))
     with pytest.raises(ConfigError, match="too good: it was trained on s4"):
         make_card(made[0] / "net", shards, ABOUT, tmp_path / "a.toml", path.parent)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "--folds 3",
+        "--folds 4 --seed 7 --lr coarse",
+        "--val-fraction 0 --test-fraction 0.5",
+        "--test-fraction 0.95",
+        "--val-count 1 --test-count 2 --train-count 3",
+        "--slice-wise --train-count 10 --min-signal 0.05",
+        "--keep 0.5 --keep-by axis --lr real --patch-size 32 --plane coronal",
+    ],
+)
+def test_the_card_gives_the_options_that_made_the_shards(options):
+    def config(text):
+        context = prepare.make_context("prepare", ["scans", "-o", "shards", *shlex.split(text)])
+        return _prepare_config(context.params)
+
+    made = config(options)
+    said = [*_parameter_options(made.parameters), *_split_options(made.split_rule)]
+    assert config(shlex.join(said)) == made
 
 
 def folded_shards(folder):

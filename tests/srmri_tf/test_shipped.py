@@ -1,11 +1,15 @@
 """What lies in the package's own folder of models, whatever that is, and the page about it."""
 
+import shlex
 from pathlib import Path
 
+import click
 import numpy as np
 
 from srmri_tf import cards
 from srmri_tf.card_pages import MARKER, page
+from srmri_tf.cli import cli
+from srmri_tf.cli.data import _prepare_config
 from srmri_tf.config import CONFIGS
 from srmri_tf.models import load_network
 
@@ -29,6 +33,22 @@ def test_every_model_opens_is_small_and_has_what_a_card_must_have():
         assert any("diagnostic" in limit for limit in card.limits)
         lr = np.random.default_rng(0).random((1, 24, 24), np.float32)
         assert np.isfinite(network.sharpen(lr)).all()
+
+
+def test_the_commands_of_every_card_are_understood():
+    for name in cards.shipped_names():
+        card = cards.shipped_card(name)
+        for line in (*card.commands, card.measured.command):
+            command, _, _ = line.partition(" > ")
+            program, *words = shlex.split(command)
+            assert program == "srmri-tf"
+            found = cli
+            while isinstance(found, click.Group):
+                found = found.commands[words.pop(0)]
+            context = found.make_context(found.name, words)
+            if found.name == "prepare":
+                made = _prepare_config(context.params)
+                assert made.parameters.degradation == card.degradation
 
 
 def test_the_page_says_what_the_cards_say():
