@@ -42,7 +42,10 @@ def assign(labels: Iterable[str], rule: SplitRule) -> dict[str, Place]:
     order = seeded_order(labels, rule.seed)
     if rule.folds:
         if rule.folds > len(order):
-            raise ConfigError(f"{rule.folds} folds need as many subjects, got {len(order)}")
+            raise ConfigError(
+                f"{rule.folds} folds need as many subjects, got {len(order)}",
+                remedy="Ask for fewer folds, or give more scans",
+            )
         return {
             label: Place("train", fold)
             for label, fold in sorted(
@@ -68,6 +71,9 @@ def seeded_order(labels: Iterable[str], seed: int) -> list[str]:
 def read_tsv(path: Path) -> dict[str, Place]:
     """Read a table of the columns ``subject`` and ``split``, and perhaps ``fold``.
 
+    Whoever has a fold is stored for training, as `assign` does it: the reader picks the fold to
+    test on. Whoever has none is outside the folds.
+
     Raises:
         BadInputError: It cannot be read, lacks a column, or puts a subject in two splits.
     """
@@ -80,18 +86,24 @@ def read_tsv(path: Path) -> dict[str, Place]:
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
     if not {"subject", "split"} <= set(rows.fieldnames or ()):
         raise BadInputError(
-            f"needs the tab-separated columns subject and split, got {rows.fieldnames}", path=path
+            f"needs the tab-separated columns subject and split, got {rows.fieldnames}",
+            path=path,
+            remedy="Write such a table; split.tsv of slices that were dealt one by one is none",
         )
     places: dict[str, Place] = {}
     for row in rows:
         subject = (row["subject"] or "").strip()
         place = _place(row, rows.line_num, path)
         if not subject:
-            raise BadInputError(f"has no subject in line {rows.line_num}", path=path)
+            raise BadInputError(
+                f"has no subject in line {rows.line_num}", path=path, remedy="Remove the line"
+            )
         if places.setdefault(subject, place) != place:
-            raise BadInputError(f"puts subject {subject} in two splits", path=path)
+            raise BadInputError(
+                f"puts subject {subject} in two splits", path=path, remedy="Leave one line of it"
+            )
     if not places:
-        raise BadInputError("has no lines", path=path)
+        raise BadInputError("has no lines", path=path, remedy="Give every subject a line")
     return places
 
 
@@ -108,7 +120,7 @@ def lookup(labels: Iterable[str], table: Mapping[str, Place], path: Path) -> dic
     """The places of the subjects that were found, by the user's table.
 
     Raises:
-        BadInputError: The table lacks a subject.
+        BadInputError: The table lacks a subject or a fold.
     """
     wanted = sorted(set(labels))
     missing = [label for label in wanted if label not in table]
@@ -119,7 +131,15 @@ def lookup(labels: Iterable[str], table: Mapping[str, Place], path: Path) -> dic
             path=path,
             remedy="Add them, or leave their scans out",
         )
-    return {label: table[label] for label in wanted}
+    places = {label: table[label] for label in wanted}
+    folds = {place.fold for place in places.values() if place.fold is not None}
+    if folds and folds != set(range(max(2, len(folds)))):
+        raise BadInputError(
+            f"gives the subjects found the folds {', '.join(map(str, sorted(folds)))}",
+            path=path,
+            remedy="Count them from 0 without gaps, and have at least two",
+        )
+    return places
 
 
 def _counts(total: int, rule: SplitRule) -> tuple[int, int, int]:
@@ -157,7 +177,12 @@ def _place(row: Mapping[str, str], line: int, path: Path) -> Place:
         raise BadInputError(
             f"has the split {split!r} in line {line}, expected one of {', '.join(SPLITS)}",
             path=path,
+            remedy="Correct the line",
         )
     if fold and not fold.isdecimal():
-        raise BadInputError(f"has the fold {fold!r} in line {line}, expected a number", path=path)
-    return Place(split, int(fold) if fold else None)
+        raise BadInputError(
+            f"has the fold {fold!r} in line {line}, expected a number",
+            path=path,
+            remedy="Correct the line",
+        )
+    return Place("train", int(fold)) if fold else Place(split)

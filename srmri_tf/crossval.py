@@ -10,6 +10,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +20,12 @@ import numpy as np
 
 from data_prep.atomic import write_text
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.schema import read_manifest
+from data_prep.schema import MANIFEST_NAME, read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.config import RunConfig
 from srmri_tf.devices import resolve_precision
-from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.evaluate import CONSISTENT, NO_DISTANCE, Options, evaluate
 from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
 from srmri_tf.scorefiles import read_slices
@@ -102,21 +103,41 @@ def read_finished(folder: Path) -> tuple[dict[str, Any], list[Path]]:
 def run_fold(plan: Plan, fold: int) -> None:
     """Train and measure one fold, or go on where it stopped; a finished one is left alone.
 
+    One that is trained, but was not measured in every way that is asked for, is measured again.
+
     Raises:
-        ConfigError: There is no such fold, or it was started with other settings.
+        ConfigError: There is no such fold, or it was started with other settings or data.
         SrmriError: Whatever fit and evaluate raise.
     """
     if fold >= plan.folds():
-        raise ConfigError(f"there is no fold {fold}: there are {plan.folds()}, counted from 0")
+        raise ConfigError(
+            f"has no fold {fold}: there are {plan.folds()}, counted from 0",
+            path=plan.shards,
+            remedy="Give one of them, or none for all",
+        )
     precision = resolve_precision(plan.config.precision)
     config = plan.config.model_copy(update={"fold": fold, "precision": precision})
     run = Run(plan.folder(fold) / config.model)
-    done = (plan.folder(fold) / "evaluation" / METRICS_NAME).is_file()
-    if done and not differences(run.config(), config):
+    evaluation = plan.folder(fold) / "evaluation"
+    measured = (evaluation / METRICS_NAME).is_file() and _has_all(plan, evaluation)
+    if measured and not differences(run.config(), config):
         return
     fit(config, plan.shards, run.folder, devices=plan.devices)
     options = dataclasses.replace(plan.options, fold=fold)
-    evaluate([run.folder], plan.shards, plan.folder(fold) / "evaluation", options)
+    evaluate([run.folder], plan.shards, evaluation, options)
+
+
+def _has_all(plan: Plan, evaluation: Path) -> bool:
+    """Whether an evaluation is of the plan's shards and holds all that the plan asks for."""
+    document = read_document(evaluation / METRICS_NAME, _AGAIN)
+    manifest = (plan.shards / MANIFEST_NAME).read_bytes()
+    consistent = plan.config.model + CONSISTENT in document.get("methods", ())
+    tried = NO_DISTANCE not in document.get("notes", ())
+    return (
+        document.get("data", {}).get("manifest_sha256") == hashlib.sha256(manifest).hexdigest()
+        and (consistent or not plan.options.consistency)
+        and (tried or plan.options.vgg_weights == "none")
+    )
 
 
 def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:

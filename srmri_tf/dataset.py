@@ -172,7 +172,10 @@ class Shards:
 
 
 def _of_fold(manifest: Manifest, fold: int, validation: ValidationFold, folder: Path) -> Manifest:
-    """The manifest with the splits of one fold: it is tested, and the next one may validate."""
+    """The manifest with the splits of one fold: it is tested, and the next one may validate.
+
+    Subjects outside the folds train, or are left out if they were put aside for something else.
+    """
     folds = manifest.split_rule.folds
     if fold >= folds:
         raise ConfigError(
@@ -183,7 +186,11 @@ def _of_fold(manifest: Manifest, fold: int, validation: ValidationFold, folder: 
     splits: dict[int | None, Split] = {fold: "test"}
     if validation == "next" and folds > 2:
         splits[(fold + 1) % folds] = "val"
-    shards = [s.model_copy(update={"split": splits.get(s.fold, "train")}) for s in manifest.shards]
+    shards = [
+        shard.model_copy(update={"split": splits.get(shard.fold, "train")})
+        for shard in manifest.shards
+        if shard.fold is not None or shard.split == "train"
+    ]
     return manifest.model_copy(update={"shards": tuple(shards)})
 
 

@@ -36,6 +36,8 @@ BATCH = 4
 CONSISTENT = "+dc"
 """What follows a run's name where the measured centre of k-space was put back."""
 
+NO_DISTANCE = "VGG distance not measured (--vgg-weights none)."
+
 Progress = Callable[[int, int, str], None]
 
 
@@ -165,7 +167,7 @@ def _check_sides(shards: Shards) -> None:
 def _distance(choice: str) -> tuple[FeatureDistance | None, list[str]]:
     """The VGG distance, or a note that says why there is none."""
     if choice == "none":
-        return None, ["VGG distance not measured (--vgg-weights none)."]
+        return None, [NO_DISTANCE]
     try:
         weights = resolve(choice)
     except EnvironmentFault as error:

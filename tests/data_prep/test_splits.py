@@ -125,6 +125,29 @@ def test_an_unreadable_table_is_refused(tmp_path):
         read_tsv(tmp_path / "binary.tsv")
 
 
+def test_whoever_has_a_fold_is_stored_for_training(tmp_path):
+    path = tmp_path / "split.tsv"
+    path.write_text("subject\tsplit\tfold\na\ttrain\t0\nb\tval\t1\nc\ttest\t\n")
+    assert read_tsv(path) == {
+        "a": Place("train", 0),
+        "b": Place("train", 1),
+        "c": Place("test"),
+    }
+
+
+@pytest.mark.parametrize("folds", [[0, None], [0, 2], [1, 2], [0, 0], [1, None]])
+def test_folds_with_gaps_are_refused(tmp_path, folds):
+    table = {f"s{i}": Place("train", fold) for i, fold in enumerate(folds)}
+    with pytest.raises(BadInputError, match=r"gives the subjects found the folds .* from 0"):
+        lookup(table, table, tmp_path)
+
+
+@pytest.mark.parametrize("folds", [[], [None], [0, 1], [1, 0, 1], [2, 1, 0], [0, None, 1]])
+def test_folds_without_gaps_are_taken(tmp_path, folds):
+    table = {f"s{i}": Place("train", fold) for i, fold in enumerate(folds)}
+    assert lookup(table, table, tmp_path) == table
+
+
 def test_a_subject_that_the_table_lacks_is_named(tmp_path):
     table = {"a": Place("train")}
     assert lookup(["a"], table, tmp_path) == table

@@ -1,7 +1,9 @@
 """Folds: who is trained on and tested, going on where it stopped, and the summary."""
 
 import csv
+import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -105,6 +107,29 @@ def test_a_finished_fold_is_left_alone_and_other_settings_are_refused(finished, 
     other = Plan(plan.config.model_copy(update={"seed": 9}), plan.shards, plan.out)
     with pytest.raises(ConfigError, match="seed"):
         run_fold(other, 0)
+
+
+def test_a_finished_fold_is_measured_again_if_more_is_asked_for(finished, tmp_path):
+    plan = dataclasses.replace(finished[0], out=tmp_path / "out")
+    shutil.copytree(finished[0].out, plan.out)
+    trained = (plan.folder(0) / "cpce" / "best.npz").read_bytes()
+    more = dataclasses.replace(plan.options, consistency=True)
+    run_fold(dataclasses.replace(plan, options=more), 0)
+    path = plan.folder(0) / "evaluation" / "metrics.json"
+    assert "cpce+dc" in json.loads(path.read_text())["methods"]
+    assert (plan.folder(0) / "cpce" / "best.npz").read_bytes() == trained
+    written = path.stat().st_mtime_ns
+    run_fold(plan, 0)  # less is asked for than there is
+    assert path.stat().st_mtime_ns == written
+
+
+def test_a_finished_fold_of_other_shards_is_refused(finished, tmp_path):
+    plan = dataclasses.replace(finished[0], shards=tmp_path / "shards")
+    shutil.copytree(finished[0].shards, plan.shards)
+    manifest = json.loads((plan.shards / "manifest.json").read_text())
+    (plan.shards / "manifest.json").write_text(json.dumps(manifest | {"software": "another"}))
+    with pytest.raises(ConfigError, match="data"):
+        run_fold(plan, 0)
 
 
 def test_all_other_folds_train_if_none_validates(folded, finished, tmp_path):

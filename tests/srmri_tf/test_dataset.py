@@ -166,6 +166,24 @@ def test_the_fold_after_the_tested_one_trains_too_if_none_validates(folded):
     assert found == [["b"], [], ["a", "c", "d"]]
 
 
+def test_subjects_outside_the_folds_train_or_are_put_aside(shard_maker, tmp_path):
+    roles = {"a": "train", "b": "train", "always": "train", "kept": "test"}
+    folder = shard_maker(tmp_path / "x", roles)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["split_rule"] = {"folds": 2}
+    for fold, shard in enumerate(manifest["shards"][:2]):
+        shard["fold"] = fold
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def subjects(opened):
+        return [opened.manifest.subjects(split) for split in ("test", "val", "train")]
+
+    opened = Shards.open(folder, 1)
+    assert subjects(opened) == [["b"], [], ["a", "always"]]
+    assert {shard.kind for shard in opened.manifest.of("train")} == {"patches"}
+    assert subjects(Shards.open(folder)) == [["kept"], [], ["a", "always", "b"]]
+
+
 def test_without_a_fold_everybody_trains(folded):
     assert Shards.open(folded, None, "none").manifest.subjects("train") == ["a", "b", "c", "d"]
     assert Shards.open(folded).manifest.subjects("train") == ["a", "b", "c", "d"]
