@@ -10,6 +10,7 @@ pairs/s is the batch size over the seconds of one whole step: both critics, both
 
 import argparse
 import os
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -169,7 +170,7 @@ def main() -> None:
     started = time.perf_counter()
     seconds = in_turns(variants, rounds)
     print(f"{rounds} rounds in {time.perf_counter() - started:.0f} s, batch {batch}")
-    figures = {f"pairs/s {n}": batch / sorted(s)[len(s) // 2] for n, s in seconds.items()}
+    figures = {f"pairs/s {n}": batch / statistics.median(s) for n, s in seconds.items()}
     figures["loss difference"] = difference
     ratios = {
         f"{p}_vs_torch": ratio(seconds[f"PyTorch, {p}"], seconds[f"paper, {p}"])

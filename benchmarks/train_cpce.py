@@ -12,6 +12,7 @@ weights here: its speed does not depend on them.
 import argparse
 import os
 import resource
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -179,7 +180,8 @@ def main() -> None:
     rounds = args.rounds or (2 if args.quick else 5)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
-    growth = memory_growth(100 if args.quick else 1000)
+    steps = 100 if args.quick else 1000
+    growth = memory_growth(steps)
     rng = np.random.default_rng(0)
     lr, hr = rng.random((2, 4 * batch, SIDE, SIDE, 1), np.float32)
     difference = check_same_losses(lr[:16], hr[:16])
@@ -201,13 +203,13 @@ def main() -> None:
     started = time.perf_counter()
     seconds = in_turns(variants, rounds)
     print(f"{rounds} rounds in {time.perf_counter() - started:.0f} s, batch {batch}")
-    figures = {f"pairs/s {n}": batch / sorted(s)[len(s) // 2] for n, s in seconds.items()}
+    figures = {f"pairs/s {n}": batch / statistics.median(s) for n, s in seconds.items()}
     for precision in ("float32", "bfloat16"):
         rows = measure(parts_of_step(batch, precision), precision, max(3, rounds))
         print(f"\n{table(f'one step in {precision}, batch {batch}', rows)}")
         figures[f"parts, {precision}"] = rows
     print()
-    figures["MiB grown over 1,000 steps"] = growth
+    figures[f"MiB grown over {steps:,} steps"] = growth
     figures["loss difference"] = difference
     figures["pairs/s of the input pipeline alone"] = input_pairs_per_second()
     ratios = {

@@ -73,7 +73,11 @@ def sample(
         untar.extract(package, dest, members.get)
         for path in wrong:
             if not _is(path, digests[path.name]):
-                raise CorruptArtefactError("is not the expected scan", path=path)
+                raise CorruptArtefactError(
+                    "is not the expected scan",
+                    path=path,
+                    remedy=f"Delete {package} and run the same command again",
+                )
     elif not (dest / ATTRIBUTION).is_file():
         atomic.write_text(dest / ATTRIBUTION, SAMPLE_ATTRIBUTION)
     return paths

@@ -19,7 +19,7 @@ class SrmriError(Exception):
 
     exit_code = 1
 
-    def __init__(self, fault: str, *, path: str | Path | None = None, remedy: str = "") -> None:
+    def __init__(self, fault: str, *, path: str | Path | None = None, remedy: str) -> None:
         self.fault = fault
         self.path = None if path is None else Path(path)
         self.remedy = remedy
@@ -79,7 +79,7 @@ def raise_together(faults: Sequence[BadInputError]) -> None:
         lines = sorted(str(fault) for fault in faults)
         more = f"\n  and {len(lines) - 50} more" if len(lines) > 50 else ""
         shown = "".join(f"\n  {line}" for line in lines[:50])
-        raise BadInputError(f"{len(faults)} scans cannot be used:{shown}{more}\n")
+        raise BadInputError(f"{len(faults)} scans cannot be used:{shown}{more}\n", remedy="")
 
 
 def _rebuild(kind: type[SrmriError], fault: str, path: Path | None, remedy: str) -> SrmriError:

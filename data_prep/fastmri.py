@@ -90,7 +90,11 @@ def read(path: Path, use: Use) -> FastmriImage:
         matrix = _matrix(file, data)
         values, spacing = data[()], _spacing(file)
     if not np.isfinite(values).all():
-        raise BadInputError(f"has values in {name} that are NaN or infinite", path=path)
+        raise BadInputError(
+            f"has values in {name} that are NaN or infinite",
+            path=path,
+            remedy="Leave this scan out",
+        )
     with path.open("rb") as raw:
         digest = hashlib.file_digest(raw, "sha256").hexdigest()
     if name != KSPACE:

@@ -250,7 +250,8 @@ class _Transfer:
             return None
         raise EnvironmentFault(
             f"{shown(self.url)} cannot be downloaded safely: the server does not say how long the "
-            "file is, so a cut connection could not be told from its end"
+            "file is, so a cut connection could not be told from its end",
+            remedy="Use another server, or fetch it another way",
         )
 
     def _check_size_and_room(self, total: int | None, offset: int) -> None:

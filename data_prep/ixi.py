@@ -74,9 +74,9 @@ def ixi(
         CorruptArtefactError: The archive is not the expected one.
     """
     if modality not in ARCHIVE_MD5:
-        raise ConfigError(f"IXI has no {modality!r}; expected one of {', '.join(ARCHIVE_MD5)}")
+        raise ConfigError(f"IXI has no {modality!r}", remedy=f"Known: {', '.join(ARCHIVE_MD5)}")
     if site is not None and site not in SITES:
-        raise ConfigError(f"IXI has no site {site!r}; expected one of {', '.join(SITES)}")
+        raise ConfigError(f"IXI has no site {site!r}", remedy=f"Known: {', '.join(SITES)}")
     dest = Path(dest)
     if dest.exists() and not dest.is_dir():
         raise BadInputError("is a file, not a folder", path=dest, remedy="Choose another folder")
@@ -95,7 +95,9 @@ def ixi(
         scans = untar.extract(archive, dest, _chooser(modality, site), report)
         if not scans:
             raise CorruptArtefactError(
-                f"holds no {modality} scans" + (f" of {site}" if site else ""), path=archive
+                f"holds no {modality} scans" + (f" of {site}" if site else ""),
+                path=archive,
+                remedy="Delete it and run the same command again",
             )
         _write_note(dest, modality, site, scans)
         if not keep_archive:

@@ -24,7 +24,7 @@ def kept_box(shape: tuple[int, int], degradation: Degradation) -> tuple[slice, s
         shape: Rows and columns of the matrix.
         degradation: How much is kept.
 
-    Source: networks.md 8; the paper keeps the central 25 % of k-space, [64, 192) of 256.
+    Source: docs/fidelity.md; the paper keeps the central 25 % of k-space, [64, 192) of 256.
     """
     fraction = math.sqrt(degradation.keep) if degradation.keep_by == "area" else degradation.keep
     return _centred(shape[0], fraction), _centred(shape[1], fraction)

@@ -23,6 +23,7 @@ class Labels(TypedDict):
 
 
 # IXI012-HH-1211-T2: subject, site, a running number, modality. DTI adds a direction.
+_PATTERN = r"Write for instance (?P<subject>\w+?)_(?P<session>\d+)"
 _IXI = re.compile(r"(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+-(?P<modality>[A-Za-z0-9]+)(-\d+)?$")
 # sub-01_ses-02_acq-hr_T2w
 _BIDS = re.compile(
@@ -55,11 +56,13 @@ def pattern_reader(pattern: str) -> Callable[[Path], Labels]:
     try:
         scheme = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"--subject-pattern is not a regular expression ({error})") from None
+        raise ConfigError(
+            f"--subject-pattern is not a regular expression ({error})", remedy=_PATTERN
+        ) from None
     if "subject" not in scheme.groupindex:
         raise ConfigError(
             f"--subject-pattern has no group named subject, got {pattern!r}",
-            remedy=r"Write for instance (?P<subject>\w+?)_(?P<session>\d+)",
+            remedy=_PATTERN,
         )
 
     def read(path: Path) -> Labels:

@@ -135,7 +135,9 @@ def hold(path: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
             except BadInputError:
                 if time.monotonic() > give_up:
                     raise EnvironmentFault(
-                        "is being fetched by another process, which does not end", path=path
+                        "is being fetched by another process, which does not end",
+                        path=path,
+                        remedy="Stop that one, then run the same command again",
                     ) from None
                 time.sleep(0.2)
         yield
@@ -252,6 +254,7 @@ def _session(settings: IndexSettings) -> Iterator[requests.Session]:
                 raise EnvironmentFault(
                     "is set as pip's certificate bundle, but does not exist",
                     path=settings.ca_bundle,
+                    remedy="Correct `pip config` or PIP_CERT",
                 )
             session.verify = settings.ca_bundle
         if settings.client_cert:

@@ -165,7 +165,9 @@ def _stamp(scan: Path) -> tuple[int, int]:
     try:
         state = scan.stat()
     except OSError as error:
-        raise BadInputError(f"has gone away ({error.strerror})", path=scan) from None
+        raise BadInputError(
+            f"has gone away ({error.strerror})", path=scan, remedy="Run the same command again"
+        ) from None
     return state.st_size, state.st_mtime_ns
 
 

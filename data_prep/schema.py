@@ -58,7 +58,7 @@ class _Frozen(BaseModel):
 
 
 class Degradation(_Frozen):
-    """How a low-resolution image was made from a high-resolution one (networks.md 8).
+    """How a low-resolution image was made from a high-resolution one (docs/fidelity.md).
 
     Args:
         keep: Fraction of k-space kept, in (0, 1].
@@ -236,7 +236,9 @@ def read_manifest(folder: Path) -> Manifest:
             remedy="Make one with `srmri-tf prepare SCANS -o FOLDER`",
         ) from None
     except UnicodeDecodeError as error:
-        raise CorruptArtefactError(f"is not UTF-8 text ({error})", path=path) from None
+        raise CorruptArtefactError(
+            f"is not UTF-8 text ({error})", path=path, remedy="Prepare the scans again"
+        ) from None
     try:
         raw = json.loads(text)
         version = raw.get("schema_version") if isinstance(raw, dict) else None

@@ -19,7 +19,6 @@ from data_prep.tfrecord import Record
 SUFFIX = ".tfrecord"
 CHUNK = 4  # slices transformed at a time: the working set stays in the processor's cache
 _BUFFER = 1 << 20
-_AGAIN = "Prepare the scans again into a new folder"
 
 
 class WholeSlice(NamedTuple):
@@ -105,9 +104,11 @@ def records(path: Path) -> Iterator[Record]:
         for payload in tfrecord.payloads(Path(path).read_bytes()):
             yield tfrecord.parse(payload)
     except OSError as error:
-        raise CorruptArtefactError(f"cannot be read: {error.strerror}", path=path) from None
+        raise CorruptArtefactError(
+            f"cannot be read: {error.strerror}", path=path, remedy=tfrecord.AGAIN
+        ) from None
     except CorruptArtefactError as error:
-        raise CorruptArtefactError(error.fault, path=path, remedy=_AGAIN) from None
+        raise CorruptArtefactError(error.fault, path=path, remedy=tfrecord.AGAIN) from None
 
 
 def whole_slices(folder: Path, shard: Shard) -> Iterator[WholeSlice]:
@@ -156,10 +157,12 @@ def verify(folder: Path) -> Manifest:
             faults.append((shard.file, fault))
     if len(faults) == 1:
         name, fault = faults[0]
-        raise CorruptArtefactError(fault, path=folder / name, remedy=_AGAIN)
+        raise CorruptArtefactError(fault, path=folder / name, remedy=tfrecord.AGAIN)
     if faults:
         lines = "".join(f"\n  {name}: {fault}" for name, fault in faults)
-        raise CorruptArtefactError(f"{len(faults)} faults:{lines}\n", path=folder, remedy=_AGAIN)
+        raise CorruptArtefactError(
+            f"{len(faults)} faults:{lines}\n", path=folder, remedy=tfrecord.AGAIN
+        )
     return manifest
 
 

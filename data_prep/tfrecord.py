@@ -14,6 +14,7 @@ import google_crc32c
 
 from data_prep.errors import CorruptArtefactError
 
+AGAIN = "Prepare the scans again into a new folder"
 _MASK_DELTA = 0xA282EAD8
 _WHOLE = 0xFFFFFFFF
 _BYTES = 2  # the wire type of strings, bytes and messages
@@ -61,11 +62,11 @@ def payloads(data: bytes | memoryview) -> Iterator[bytes]:
     while start < len(view):
         length_bytes = bytes(view[start : start + 8])
         if bytes(view[start + 8 : start + 12]) != _masked_crc(length_bytes):
-            raise CorruptArtefactError(f"has a damaged record at byte {start}")
+            raise CorruptArtefactError(f"has a damaged record at byte {start}", remedy=AGAIN)
         end = start + 12 + _LENGTH.unpack(length_bytes)[0]
         payload = bytes(view[start + 12 : end])
         if bytes(view[end : end + 4]) != _masked_crc(payload):
-            raise CorruptArtefactError(f"has a damaged record at byte {start}")
+            raise CorruptArtefactError(f"has a damaged record at byte {start}", remedy=AGAIN)
         yield payload
         start = end + 4
 
@@ -92,7 +93,7 @@ def parse(payload: bytes) -> Record:
             col=_varint_at(found["col"], 0)[0],
         )
     except (ValueError, KeyError, IndexError, TypeError):
-        raise CorruptArtefactError("holds a record of another kind") from None
+        raise CorruptArtefactError("holds a record of another kind", remedy=AGAIN) from None
 
 
 def _masked_crc(data: bytes) -> bytes:

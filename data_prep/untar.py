@@ -67,7 +67,9 @@ def _open(archive: Path) -> Iterator[tarfile.TarFile]:
         with tarfile.open(archive) as tar:
             yield tar
     except FileNotFoundError:
-        raise BadInputError("does not exist", path=archive) from None
+        raise BadInputError(
+            "does not exist", path=archive, remedy="Run the same command again"
+        ) from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise CorruptArtefactError(
             f"is not a whole tar archive ({error})",

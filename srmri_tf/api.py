@@ -114,6 +114,7 @@ def _as_affine(spacing: Sequence[float] | np.ndarray) -> np.ndarray:
     sound = affine.shape == (4, 4) and np.isfinite(affine).all()
     if not sound or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise BadInputError(
-            f"spacing is three voxel sizes in mm or a 4 x 4 affine, got {given.tolist()}"
+            f"{given.tolist()} is no spacing",
+            remedy="Give three voxel sizes in mm or a 4 x 4 affine",
         )
     return affine

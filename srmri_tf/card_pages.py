@@ -46,7 +46,9 @@ def rewrite(path: Path, cards: Sequence[ModelCard]) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"cannot be read ({error})", path=path) from None
+        raise BadInputError(
+            f"cannot be read ({error})", path=path, remedy="Give docs/models.md of the source"
+        ) from None
     head, found, _ = text.partition(MARKER)
     if not found:
         raise BadInputError(

@@ -12,6 +12,7 @@ from typing import Any
 from data_prep.atomic import atomic_folder, refuse_foreign
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf import tables
+from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION
 from srmri_tf.crossval import read_finished
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, read_slices, read_volumes, write_rows
 from srmri_tf.scores import KEYS, SliceRow, VolumeRow
@@ -65,6 +66,11 @@ def compare_crossvals(folders: Sequence[Path], out: Path) -> tables.Table:
         raise ConfigError(
             f"two cross-validations are called {min(twice)}",
             remedy="Rename one of the folders: their names tell the rows apart",
+        )
+    if taken := {LOW_RESOLUTION, BICUBIC} & set(names):
+        raise ConfigError(
+            f"a cross-validation is called {min(taken)}, as a row of every table is",
+            remedy="Rename its folder",
         )
     opened = [_open(folder, name) for folder, name in zip(folders, names, strict=True)]
     for other in opened[1:]:

@@ -84,7 +84,7 @@ class Optimizer(_Section):
 
 
 class CpceObjective(_Section):
-    """Weights of the terms of GAN-CPCE's objective (networks.md 3).
+    """Weights of the terms of GAN-CPCE's objective (docs/fidelity.md).
 
     Args:
         adversarial: Weight of -E[D(G(x))].

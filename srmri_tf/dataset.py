@@ -85,7 +85,11 @@ class Shards:
             )
         sizes = {(s.height, s.width) for s in shards}
         if len(sizes) > 1:
-            raise BadInputError(f"mixes patches of sizes {sorted(sizes)}", path=self.folder)
+            raise BadInputError(
+                f"mixes patches of sizes {sorted(sizes)}",
+                path=self.folder,
+                remedy="Prepare all scans in one go",
+            )
         return shards
 
     def records(self) -> int:

@@ -53,7 +53,10 @@ def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:
     resolver = _cluster()
     if resolver is not None:
         if devices is not None:
-            raise ConfigError("--devices is for one machine; here there are several workers")
+            raise ConfigError(
+                "--devices is for one machine; here there are several workers",
+                remedy="Leave it out: every worker uses all of its own",
+            )
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if devices is not None and devices > len(found):
@@ -106,7 +109,10 @@ def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
         try:
             cluster = json.loads(text).get("cluster", {})
         except (ValueError, AttributeError) as error:
-            raise ConfigError(f"the variable TF_CONFIG is not valid JSON ({error})") from None
+            raise ConfigError(
+                f"the variable TF_CONFIG is not valid JSON ({error})",
+                remedy="Correct it, or unset it to train on this machine alone",
+            ) from None
         if sum(len(cluster.get(job, [])) for job in ("chief", "worker")) > 1:
             return tf.distribute.cluster_resolver.TFConfigClusterResolver()
         return None

@@ -161,6 +161,7 @@ def _check_sides(shards: Shards) -> None:
                 f"has slices of {shard.slice_height} x {shard.slice_width}, but SSIM needs at "
                 f"least {least} pixels a side",
                 path=shards.folder / shard.file,
+                remedy="Leave this scan out",
             )
 
 

@@ -142,7 +142,9 @@ def find(wanted: str, places: Sequence[Place]) -> list[Place]:
 
 def _check_count(count: int) -> None:
     if count > MOST_SLICES:
-        raise ConfigError(f"{count} slices are too many to show; the most is {MOST_SLICES}")
+        raise ConfigError(
+            f"{count} slices are too many to show", remedy=f"Give at most {MOST_SLICES}"
+        )
 
 
 class Gallery:

@@ -62,7 +62,9 @@ def build_features(
         CorruptArtefactError: The file is not what `resolve` checked.
     """
     if layer not in LAYERS:
-        raise ConfigError(f"VGG-19 has no convolution {layer!r}; the last one is {LAYER!r}")
+        raise ConfigError(
+            f"VGG-19 has no convolution {layer!r}", remedy=f"The last one, the paper's, is {LAYER}"
+        )
     if weights.kind == "rescaled" and layer != LAYER:
         raise ConfigError(
             f"the rescaled VGG-19 weights give the loss its size for {LAYER} only, not {layer}",
@@ -95,5 +97,7 @@ def _set_and_verify(vgg: keras.Model, weights: VggWeights) -> None:
         for found, wanted in zip(layer.get_weights(), arrays[layer.name], strict=True):
             if not np.array_equal(found, wanted):
                 raise CorruptArtefactError(
-                    f"{layer.name} did not take over the weights of the file", path=weights.path
+                    f"{layer.name} did not take over the weights of the file",
+                    path=weights.path,
+                    remedy="Delete the file, or give another with --vgg-weights FILE",
                 )

@@ -25,6 +25,7 @@ CURVES = (("psnr", "lr_psnr", "PSNR (dB)"), ("ssim", "lr_ssim", "SSIM"))
 DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "detail", "vgg")
 #: Shades of grey, tried in turn until the pictures take no more than so many characters.
 SHADES = (256, 96, 40, 20)
+_AGAIN = "Run `srmri-tf evaluate` again"
 MOST_CHARACTERS = 9_500_000
 Roi = tuple[int, int, int]
 
@@ -113,17 +114,23 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CorruptArtefactError(f"cannot be read ({error})", path=path) from None
+        raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=_AGAIN) from None
     version = document.get("version") if isinstance(document, dict) else None
     if version != VERSION:
         raise BadInputError(
             f"is of version {version}, but this software reads {VERSION}",
             path=path,
-            remedy="Run `srmri-tf evaluate` again",
+            remedy=_AGAIN,
         )
-    missing = {"methods", "measures", "rows", "slices", "parameters", "data"} - document.keys()
+    if "slices" not in document:
+        raise BadInputError(
+            "is a comparison: it has no pictures",
+            path=folder,
+            remedy="Its tables are beside it, as Markdown and LaTeX; report an evaluation",
+        )
+    missing = {"methods", "measures", "rows", "parameters", "data"} - document.keys()
     if missing:
-        raise CorruptArtefactError(f"lacks {', '.join(sorted(missing))}", path=path)
+        raise CorruptArtefactError(f"lacks {', '.join(sorted(missing))}", path=path, remedy=_AGAIN)
     return document
 
 
@@ -148,7 +155,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
             delimiter = "\t" if path.suffix == ".tsv" else ","
             return list(csv.DictReader(file, delimiter=delimiter))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorruptArtefactError(f"cannot be read ({error})", path=path) from None
+        raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=_AGAIN) from None
 
 
 def _curves(folder: Path, document: Mapping[str, Any]) -> list[tuple[str, list[Markup]]]:

@@ -53,7 +53,7 @@ class Run:
 
     @property
     def checkpoint_file(self) -> Path:
-        """The state after the last finished epoch."""
+        """The state after the last finished epoch, or the step at which it was stopped."""
         return self.folder / "checkpoint.npz"
 
     @property
@@ -89,7 +89,11 @@ class Run:
         try:
             return json.loads(self.facts_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise CorruptArtefactError(f"cannot be read ({error})", path=self.facts_file) from None
+            raise CorruptArtefactError(
+                f"cannot be read ({error})",
+                path=self.facts_file,
+                remedy="Train the run again in another folder",
+            ) from None
 
     def generator(self) -> keras.Model:
         """The best epoch's generator, in float32.

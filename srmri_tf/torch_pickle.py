@@ -23,6 +23,7 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
+_ANOTHER = "Give another file"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         with Path(path).open("rb") as stream:
             return _read(stream)
     except FileNotFoundError:
-        raise BadInputError("does not exist", path=path) from None
+        raise BadInputError("does not exist", path=path, remedy="Check its name") from None
     except CorruptArtefactError as error:
         raise CorruptArtefactError(error.fault, path=path, remedy=error.remedy) from None
     # What a damaged pickle makes the unpickler raise is not limited to its own error class.
@@ -74,7 +75,9 @@ def read_state_dict(path: Path) -> dict[str, np.ndarray]:
         ValueError,
     ) as error:
         raise CorruptArtefactError(
-            f"is not a readable PyTorch weight file ({type(error).__name__}: {error})", path=path
+            f"is not a readable PyTorch weight file ({type(error).__name__}: {error})",
+            path=path,
+            remedy=_ANOTHER,
         ) from None
 
 
@@ -99,7 +102,7 @@ class _InertUnpickler(pickle.Unpickler):
         """Turn ('storage', type, key, device, elements, view) into a reference."""
         kind, dtype, key, _device, elements, view = reference
         if kind != "storage" or dtype != "float32" or view is not None:
-            raise CorruptArtefactError(f"holds an unsupported storage {reference!r}")
+            raise _damaged(f"holds an unsupported storage {reference!r}")
         return _Storage(str(key), int(elements))
 
 
@@ -114,26 +117,26 @@ def _rebuild_tensor(
     storage: Any, offset: Any, shape: Any, stride: Any, _requires_grad: Any, _hooks: Any
 ) -> _Tensor:
     if not isinstance(storage, _Storage):
-        raise CorruptArtefactError("holds a tensor without a storage")
+        raise _damaged("holds a tensor without a storage")
     shape = tuple(int(side) for side in shape)
     contiguous = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     if any(side <= 0 for side in shape) or tuple(stride) != contiguous:
-        raise CorruptArtefactError(f"holds a tensor of shape {shape} that is not contiguous")
+        raise _damaged(f"holds a tensor of shape {shape} that is not contiguous")
     if offset < 0 or offset + math.prod(shape) > storage.elements:
-        raise CorruptArtefactError(f"holds a tensor of shape {shape} larger than its storage")
+        raise _damaged(f"holds a tensor of shape {shape} larger than its storage")
     return _Tensor(storage, int(offset), shape)
 
 
 def _read(stream: IO[bytes]) -> dict[str, np.ndarray]:
     if _InertUnpickler(stream).load() != MAGIC or _InertUnpickler(stream).load() != PROTOCOL:
-        raise CorruptArtefactError("is not a PyTorch weight file of the legacy layout")
+        raise _damaged("is not a PyTorch weight file of the legacy layout")
     machine = _InertUnpickler(stream).load()
     if machine.get("little_endian") is not True:
-        raise CorruptArtefactError("was written on a big-endian machine, which is not supported")
+        raise _damaged("was written on a big-endian machine, which is not supported")
     tensors = _InertUnpickler(stream).load()
     keys = _InertUnpickler(stream).load()
     if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
-        raise CorruptArtefactError("is not a dictionary of tensors")
+        raise _damaged("is not a dictionary of tensors")
     wanted = {tensor.storage.key: tensor.storage.elements for tensor in tensors.values()}
     storages = {key: _read_storage(stream, wanted[key]) for key in keys}
     return {
@@ -147,8 +150,12 @@ def _read(stream: IO[bytes]) -> dict[str, np.ndarray]:
 def _read_storage(stream: IO[bytes], elements: int) -> np.ndarray:
     stated = int.from_bytes(stream.read(8), "little")
     if stated != elements:
-        raise CorruptArtefactError(f"states {stated} elements where {elements} were expected")
+        raise _damaged(f"states {stated} elements where {elements} were expected")
     # Checked before reading: a stated size must not take memory that the file cannot fill.
     if 4 * elements > os.fstat(stream.fileno()).st_size - stream.tell():
-        raise CorruptArtefactError("is cut short")
+        raise _damaged("is cut short")
     return np.frombuffer(stream.read(4 * elements), "<f4")
+
+
+def _damaged(fault: str) -> CorruptArtefactError:
+    return CorruptArtefactError(fault, remedy=_ANOTHER)

@@ -45,7 +45,11 @@ class Validator:
         candidates = shards.some_slices(self.split, max_slices)
         self.pairs = [pair for pair in candidates if not metrics.is_air(pair.hr)]
         if not self.pairs:
-            raise BadInputError("has only air in its validation slices", path=shards.folder)
+            raise BadInputError(
+                "has only air in its validation slices",
+                path=shards.folder,
+                remedy="Prepare with other validation subjects, or raise validation.max_slices",
+            )
         self.low_resolution = _mean([_quality(pair.lr, pair) for pair in self.pairs])
         self._generator = generator
         self._sharpen = sharpener(generator)

@@ -137,7 +137,7 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
             }
         )
     except ValidationError as error:
-        raise ConfigError(_faults(error)) from None
+        raise ConfigError(_faults(error), remedy="See `srmri-tf prepare --help`") from None
 
 
 def _split_rule(options: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +170,8 @@ def _faults(error: Any) -> str:
     """Every fault of a pydantic error: option, what is wrong, what was given."""
     lines = []
     for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"]) or "options"
+        section = fault["loc"][-1] in ("degradation", "parameters", "split_rule")
+        place = "options" if section else "--" + str(fault["loc"][-1]).replace("_", "-")
         given = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
         lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(lines)

@@ -157,7 +157,11 @@ def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
         overrides["vgg_weights"] = given["vgg_weights"]
     config = load_recipe(given["recipe"] or f"paper-{model}", overrides)
     if config.model != model:
-        raise ConfigError(f"the recipe is for model {config.model}, not {model}")
+        raise ConfigError(
+            f"is a recipe for {config.model}, not {model}",
+            path=given["recipe"],
+            remedy=f"Give it to `srmri-tf crossval {config.model}`",
+        )
     return config
 
 

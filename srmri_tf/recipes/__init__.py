@@ -32,14 +32,20 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     try:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not valid TOML ({error})", path=path) from None
+        raise ConfigError(
+            f"is not valid TOML ({error})", path=path, remedy="Correct that line"
+        ) from None
     for dotted, value in (overrides or {}).items():
         *parents, leaf = dotted.split(".")
         section = settings
         for parent in parents:
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
-                raise ConfigError(f"{dotted}: {parent} is a value, not a section", path=path)
+                raise ConfigError(
+                    f"{dotted}: {parent} is a value, not a section",
+                    path=path,
+                    remedy=f"Set {parent} itself",
+                )
         section[leaf] = value
     return parse(settings, path)
 
@@ -61,7 +67,11 @@ def parse(settings: Mapping[str, Any], path: Path) -> RunConfig:
         return kind.model_validate(settings)
     except ValidationError as error:
         faults = "\n".join(f"  {line}" for line in _faults(error, kind))
-        raise ConfigError(f"has settings that cannot be used:\n{faults}\n", path=path) from None
+        raise ConfigError(
+            f"has settings that cannot be used:\n{faults}\n",
+            path=path,
+            remedy="Correct them, in the file or with --set",
+        ) from None
 
 
 def to_toml(config: RunConfig) -> str:

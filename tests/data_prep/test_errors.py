@@ -10,11 +10,11 @@ from data_prep import errors
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (errors.ConfigError("a key is unknown"), "a key is unknown."),
-        (errors.BadInputError("is empty", path="a.nii"), "a.nii: is empty."),
+        (errors.ConfigError("a key is unknown", remedy=""), "a key is unknown."),
+        (errors.BadInputError("is empty", path="a.nii", remedy=""), "a.nii: is empty."),
         (errors.BadInputError("is empty", path="a", remedy="Copy it"), "a: is empty. Copy it."),
         (errors.ConfigError("differs:\n  x\n", remedy="Go on"), "differs:\n  x\nGo on."),
-        (errors.ConfigError("differs:\n  x\n"), "differs:\n  x"),
+        (errors.ConfigError("differs:\n  x\n", remedy=""), "differs:\n  x"),
     ],
 )
 def test_a_message_is_file_fault_remedy(error, text):

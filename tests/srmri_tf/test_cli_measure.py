@@ -12,7 +12,11 @@ from .test_evaluate import make_run
         (["report", "absent"], 3, "absent: is not an evaluation"),
         (["report", "absent", "--roi", "1,2"], 2, "ROW,COLUMN,SIDE"),
         (["crossval", "cpce", "absent", "-o", "cv"], 3, "absent: is not a folder of shards"),
-        (["crossval", "cpce", "absent", "-o", "cv", "--recipe", "paper-circle"], 2, "for model"),
+        (
+            ["crossval", "cpce", "absent", "-o", "cv", "--recipe", "paper-circle"],
+            2,
+            "is a recipe for circle, not cpce",
+        ),
         (["crossval", "cpce", "absent", "-o", "cv", "--set", "batch_size=0"], 2, "batch_size"),
         (["evaluate", "absent", "absent", "-o", "out", "--fold", "-1"], 2, "--fold"),
     ],

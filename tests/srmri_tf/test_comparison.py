@@ -7,6 +7,7 @@ import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from srmri_tf.comparison import compare_crossvals
+from srmri_tf.report import report
 from srmri_tf.scorefiles import write_rows
 from srmri_tf.scores import SliceRow, VolumeRow
 
@@ -51,6 +52,20 @@ def make_crossval(folder, model, seed, *, shards="abc", done=2):
 @pytest.fixture
 def pair(tmp_path):
     return [make_crossval(tmp_path / n, m, k) for n, m, k in (("a", "cpce", 1), ("b", "circle", 2))]
+
+
+@pytest.mark.parametrize("name", ["lr", "bicubic"])
+def test_the_names_of_input_and_baseline_are_refused(tmp_path, name):
+    folders = [make_crossval(tmp_path / n, "cpce", k) for k, n in enumerate(("a", name), 1)]
+    with pytest.raises(ConfigError, match=f"is called {name}, .* Rename"):
+        compare_crossvals(folders, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_of_it_is_refused(pair, tmp_path):
+    compare_crossvals(pair, tmp_path / "out")
+    with pytest.raises(BadInputError, match="is a comparison: it has no pictures"):
+        report(tmp_path / "out")
 
 
 def test_every_network_is_a_row_under_its_folders_name(pair, tmp_path):

@@ -122,7 +122,7 @@ def test_a_failed_write_leaves_the_old_result(target, monkeypatch):
     before = {path: path.read_bytes() for path in (*target.images, target.sidecar)}
 
     def full(path, text, **options):
-        raise EnvironmentFault("cannot be written: the disk is full", path=path)
+        raise EnvironmentFault("cannot be written: the disk is full", path=path, remedy="")
 
     monkeypatch.setattr(derivatives, "write_text", full)
     header = nifti.read(target.image).header

@@ -250,7 +250,7 @@ def test_vgg_distance_is_the_features_mean_squared_difference():
 
 def test_without_weights_the_column_is_absent_and_a_note_says_why(shards, tmp_path, monkeypatch):
     def unreachable(choice):
-        raise EnvironmentFault("no network")
+        raise EnvironmentFault("no network", remedy="Plug it in")
 
     monkeypatch.setattr("srmri_tf.evaluate.resolve", unreachable)
     run = make_run(tmp_path / "net")
