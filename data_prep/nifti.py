@@ -9,7 +9,6 @@ import nibabel as nib
 import numpy as np
 from isal import isal_zlib
 
-from data_prep.atomic import atomic_file
 from data_prep.errors import BadInputError
 from data_prep.nifti_header import (
     PADDING,
@@ -106,28 +105,13 @@ def read(path: Path) -> NiftiImage:
     return NiftiImage(voxels, best_affine(header, path), header, hashlib.sha256(raw).hexdigest())
 
 
-def write(path: Path, voxels: np.ndarray, header: nib.Nifti1Header) -> None:
-    """Write voxels under an existing header: geometry, codes, units, description stay as they are.
-
-    Integer files stay integer, with their own slope and intercept: values are rounded and
-    saturate at the type's limits.
-
-    Args:
-        path: ``.nii`` or ``.nii.gz``.
-        voxels: ``(X, Y, Z)`` in the storage order of the header's own scan.
-        header: The header of that scan, as `read` returned it.
-
-    Raises:
-        EnvironmentFault: The file cannot be written.
-    """
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
-        file.writelines(packed(path, voxels, header))
-
-
 def packed(
     path: Path, voxels: np.ndarray, header: nib.Nifti1Header, *, widen: bool = False
 ) -> list[bytes | memoryview]:
-    """The bytes that `write` writes, in parts.
+    """The bytes of a file of voxels under an existing header, in parts.
+
+    Geometry, codes, units and description stay as they are. Integers stay integers, with their own
+    slope and intercept: values are rounded and saturate at the type's limits.
 
     Args:
         path: Its name says whether they are compressed.

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from data_prep import fastmri, names, nifti
@@ -44,10 +43,8 @@ class Volume:
     Args:
         voxels: ``(X, Y, Z)`` float32 in RAS+, in the scan's own intensity units.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
-        header: The NIfTI header of the file, None for other formats.
         subject: Subject label.
         session: Session label, empty if there is none.
-        modality: Modality label, empty if unknown.
         path: The file.
         sha256: Checksum of the file.
         kspace: ``(S, Hk, Wk)`` complex64, the measurement behind the voxels, where there is one.
@@ -57,10 +54,8 @@ class Volume:
 
     voxels: np.ndarray
     affine: np.ndarray
-    header: nib.Nifti1Header | None
     subject: str
     session: str
-    modality: str
     path: Path
     sha256: str
     kspace: np.ndarray | None = None
@@ -129,10 +124,8 @@ def read(scan: Scan, parameters: Parameters) -> Volume:
     return Volume(
         voxels=voxels,
         affine=affine,
-        header=image.header,
         subject=scan.subject,
         session=scan.session,
-        modality=scan.modality,
         path=scan.path,
         sha256=image.sha256,
     )
@@ -202,10 +195,8 @@ def _read_fastmri(scan: Scan, parameters: Parameters) -> Volume:
     return Volume(
         voxels=voxels,
         affine=affine,
-        header=None,
         subject=scan.subject,
         session=scan.session,
-        modality=scan.modality,
         path=scan.path,
         sha256=image.sha256,
         kspace=image.kspace,

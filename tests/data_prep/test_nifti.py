@@ -126,6 +126,10 @@ def test_stem(tmp_path, name, stem):
     assert nifti.stem(tmp_path / name) == stem
 
 
+def write(path, voxels, header, **options):
+    path.write_bytes(b"".join(nifti.packed(path, voxels, header, **options)))
+
+
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float32, np.float64])
 def test_writing_keeps_the_header(tmp_path, suffix, dtype):
@@ -137,7 +141,7 @@ def test_writing_keeps_the_header(tmp_path, suffix, dtype):
     image.header["descrip"] = b"scanner says hello"
     nib.save(image, tmp_path / f"in{suffix}")
     source = nifti.read(tmp_path / f"in{suffix}")
-    nifti.write(tmp_path / f"out{suffix}", source.voxels * 1.1, source.header)
+    write(tmp_path / f"out{suffix}", source.voxels * 1.1, source.header)
     back = nib.load(tmp_path / f"out{suffix}")
     assert back.get_data_dtype() == np.dtype(dtype)
     assert (back.header["sform_code"], back.header["qform_code"]) == (4, 1)
@@ -153,13 +157,13 @@ def test_writing_keeps_the_header(tmp_path, suffix, dtype):
 def test_writing_keeps_slope_and_intercept(tmp_path):
     path = edit(save(tmp_path / "in.nii", phantom().astype(np.int16)), scl_slope=0.5, scl_inter=-10)
     source = nifti.read(path)
-    nifti.write(tmp_path / "out.nii", source.voxels, source.header)
+    write(tmp_path / "out.nii", source.voxels, source.header)
     assert (tmp_path / "out.nii").read_bytes() == path.read_bytes()
 
 
 def written(path, voxels, header):
     """What `packed` packs, as nibabel reads it."""
-    path.write_bytes(b"".join(nifti.packed(path, voxels, header, widen=True)))
+    write(path, voxels, header, widen=True)
     return nib.load(path)
 
 

@@ -14,7 +14,7 @@ HERE = Path("scan.nii")
 
 
 def volume(voxels, spacing=(1.0, 1.0, 3.0), **fields) -> Volume:
-    return Volume(voxels, affine(spacing), None, "s", "", "", HERE, "", **fields)
+    return Volume(voxels, affine(spacing), "s", "", HERE, "", **fields)
 
 
 def test_low_and_high_resolution_share_the_scale_of_the_volume():
