@@ -88,12 +88,13 @@ def _is(path: Path, sha256: str) -> bool:
 
 
 def _refuse_foreign(dest: Path, wrong: list[Path]) -> None:
-    """Never overwrite files this package did not write: its own folders hold the attribution."""
+    """Never overwrite files this package did not write: its own folders hold its attribution."""
     if dest.exists() and not dest.is_dir():
         raise BadInputError("is a file, not a folder", path=dest, remedy="Choose another folder")
-    if (dest / ATTRIBUTION).exists():
+    attribution = dest / ATTRIBUTION
+    if attribution.is_file() and attribution.read_bytes() == SAMPLE_ATTRIBUTION.encode():
         return
-    foreign = [path for path in wrong if path.exists()]
+    foreign = [path for path in (attribution, *wrong) if path.exists()]
     if foreign:
         raise BadInputError(
             "is there already and is another file than the sample's",

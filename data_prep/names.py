@@ -1,7 +1,8 @@
 """Subject, session, modality and site from a scan's file name.
 
 A wrong guess must never put one person on both sides of a split, so a name that looks like
-``SUBJECT_visit2_...`` is read as another session of SUBJECT, not as a subject of its own.
+``SUBJECT_visit2_...`` is read as another session of SUBJECT, not as a subject of its own, and
+whatever begins as BIDS and IXI call a person is that person's.
 """
 
 import re
@@ -22,13 +23,18 @@ class Labels(TypedDict):
     site: str
 
 
-# IXI012-HH-1211-T2: subject, site, a running number, modality. DTI adds a direction.
 _PATTERN = r"Write for instance (?P<subject>\w+?)_(?P<session>\d+)"
-_IXI = re.compile(r"(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+-(?P<modality>[A-Za-z0-9]+)(-\d+)?$")
+# What may follow a modality: the skull was stripped, or dcm2niix made the slices equidistant. What
+# else follows, such as _mask, may be no scan of that modality.
+_SAME = r"(_brain|_Eq_\d+)*$"
+# IXI012-HH-1211-T2: subject, site, a running number, modality. DTI adds a direction.
+_IXI = re.compile(
+    r"(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+-(?P<modality>[A-Za-z0-9]+)(-\d+)?" + _SAME
+)
 # sub-01_ses-02_acq-hr_T2w
 _BIDS = re.compile(
     r"(?P<subject>sub-[A-Za-z0-9+]+)(_(?P<session>ses-[A-Za-z0-9+]+))?(_[a-z]+-[A-Za-z0-9+]+)*"
-    r"_(?P<modality>[A-Za-z0-9]+)$"
+    r"_(?P<modality>[A-Za-z0-9]+$|(T1|T2|PD|FLAIR)w?)" + _SAME
 )
 # patient03_study1_T2W: anything, then a word for a visit with a number or a date.
 _VISIT = re.compile(
@@ -36,15 +42,22 @@ _VISIT = re.compile(
     r"([-_.](?P<modality>(T1|T2|PD|FLAIR)[A-Za-z]*))?([-_.].*)?$",
     re.IGNORECASE,
 )
+# Who and when it is in BIDS and IXI, whatever follows.
+_PERSON = re.compile(
+    r"(?P<subject>sub-[A-Za-z0-9+]+(?=_|$)|IXI\d+(?=[-_]|$))(_(?P<session>ses-[A-Za-z0-9+]+))?"
+)
 
 
 def read_name(path: Path) -> Labels:
-    """Labels by the first of IXI's scheme, BIDS and visits that fits; else the stem alone."""
-    name = stem(path)
-    for scheme in (_IXI, _BIDS, _VISIT):
-        if match := scheme.match(name):
-            return _labels(match)
-    return Labels(subject=name, session="", modality="", site="")
+    """Labels by the first of IXI's scheme, BIDS and visits that fits; else the stem alone.
+
+    A name that begins with ``sub-LABEL`` or ``IXI012`` is that subject's, whatever else fits.
+    """
+    labels = _by_scheme(stem(path))
+    if person := _PERSON.match(stem(path)):
+        labels["subject"] = person["subject"]
+        labels["session"] = person["session"] or labels["session"]
+    return labels
 
 
 def pattern_reader(pattern: str) -> Callable[[Path], Labels]:
@@ -82,6 +95,13 @@ def normal_modality(label: str) -> str:
     """``T2w``, ``t2`` and ``T2W`` are all ``T2``."""
     upper = label.upper()
     return upper[:-1] if re.fullmatch(r"(T1|T2|PD)W", upper) else upper
+
+
+def _by_scheme(name: str) -> Labels:
+    for scheme in (_IXI, _BIDS, _VISIT):
+        if match := scheme.match(name):
+            return _labels(match)
+    return Labels(subject=name, session="", modality="", site="")
 
 
 def _labels(match: re.Match[str]) -> Labels:

@@ -5,6 +5,7 @@ rules. Reading turns every source into one `Volume` in RAS+.
 """
 
 import glob
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep import fastmri, names, nifti
-from data_prep.errors import BadInputError, ConfigError
+from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.planes import as_volume, choose_plane, slices, to_ras
 from data_prep.schema import Parameters
 
@@ -76,14 +77,16 @@ def find(
             ``modality`` and ``site``, matched against file names; empty for the known schemes.
 
     Returns:
-        The scans sorted by subject, session and path; the same file given twice counts once.
+        The scans sorted by subject, session and path; the same file given twice counts once,
+        whatever paths and links lead to it.
 
     Raises:
-        BadInputError: A source does not exist, or nothing is found.
+        BadInputError: A source does not exist, nothing is found, or a path is not UTF-8.
         ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
     """
-    # Links are not followed: data sets under git-annex are links, named by people.
-    unique = {path.absolute(): path for source in sources for path in files(Path(source))}
+    given = [path for source in sources for path in files(Path(source))]
+    # A link's own name comes last and stays: data sets under git-annex are links, named by people.
+    unique = {path.resolve(): path for path in sorted(given, key=Path.is_symlink)}
     scans = [Scan(path=path, **_labels(path, pattern)) for path in unique.values()]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
@@ -93,6 +96,7 @@ def find(
             f"the scans are of several modalities: {', '.join(found)}",
             remedy="Choose one with --modality",
         )
+    _refuse_odd_names(scans)
     return sorted(scans)
 
 
@@ -183,7 +187,7 @@ def _labels(path: Path, pattern: str) -> names.Labels:
     if not pattern and fastmri.is_fastmri(path):
         patient, acquisition = fastmri.read_labels(path)
         # Several files may be of one patient, so the file becomes the session.
-        labels["session"] = labels["subject"] if patient else labels["session"]
+        labels["session"] = nifti.stem(path) if patient else labels["session"]
         labels["subject"] = patient or labels["subject"]
         labels["modality"] = acquisition
     return labels
@@ -218,6 +222,18 @@ def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) 
             remedy=f"Check --{field}",
         )
     return kept
+
+
+def _refuse_odd_names(scans: Sequence[Scan]) -> None:
+    """Plans and manifests are UTF-8, and so must be every path in them."""
+    faults = []
+    for scan in scans:
+        path = scan.path.absolute()
+        printable = os.fsencode(path).decode("utf-8", errors="backslashreplace")
+        if printable != str(path):
+            fault = "has a name that is not UTF-8"
+            faults.append(BadInputError(fault, path=printable, remedy="Rename it"))
+    raise_together(faults)
 
 
 def _listed(labels: Iterable[str]) -> str:

@@ -77,6 +77,19 @@ def test_files_of_the_users_are_not_overwritten(tmp_path):
     assert mine.read_bytes() == b"my only copy"
 
 
+def test_somebody_elses_attribution_makes_no_folder_ours(tmp_path):
+    mine = {"ATTRIBUTION.txt": b"Photographs by Anna", "example1.nii.gz": b"my only copy"}
+    for name, data in mine.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(BadInputError, match=r"ATTRIBUTION.txt: is there already"):
+        call(tmp_path)
+    (tmp_path / "example1.nii.gz").unlink()
+    with pytest.raises(BadInputError, match=r"ATTRIBUTION.txt: is there already"):
+        call(tmp_path)
+    assert (tmp_path / "ATTRIBUTION.txt").read_bytes() == mine["ATTRIBUTION.txt"]
+    assert [path.name for path in tmp_path.glob("*.*")] == ["ATTRIBUTION.txt"]
+
+
 def test_dest_is_a_file(tmp_path):
     (tmp_path / "dest").write_text("x")
     with pytest.raises(BadInputError, match="not a folder"):

@@ -19,6 +19,21 @@ from data_prep.names import normal_modality, pattern_reader, read_name
         ("anna-visit-1.nii.gz", "anna", "visit-1", "", ""),
         ("p7_tp02_FLAIR_brain.nii.gz", "p7", "tp02", "FLAIR", ""),
         ("A.scan2.nii.gz", "A", "scan2", "", ""),
+        ("sub-02_T2w_brain.nii.gz", "sub-02", "", "T2", ""),
+        ("sub-01_T2w_Eq_1.nii.gz", "sub-01", "", "T2", ""),
+        ("sub-01_ses-pre_acq-hi_T2w_Eq_1.nii.gz", "sub-01", "ses-pre", "T2", ""),
+        ("sub-01_ses-2_T1w_brain_Eq_2.nii", "sub-01", "ses-2", "T1", ""),
+        ("sub-01_ses-pre_anything at all.nii", "sub-01", "ses-pre", "", ""),
+        ("sub-01.nii", "sub-01", "", "", ""),
+        ("sub-01_visit2_T2w.nii", "sub-01", "visit2", "T2", ""),
+        ("sub-01_T2w_visit2.nii", "sub-01", "visit2", "", ""),
+        ("sub-01_ses-pre_x_visit2.nii", "sub-01", "ses-pre", "", ""),
+        ("IXI012-HH-1211-T2_brain.nii.gz", "IXI012", "", "T2", "HH"),
+        ("IXI012-HH-1211-T2_scan2.nii.gz", "IXI012", "scan2", "", ""),
+        ("IXI012_T2.nii.gz", "IXI012", "", "", ""),
+        ("IXI012.nii.gz", "IXI012", "", "", ""),
+        ("IXI012x_T2.nii.gz", "IXI012x_T2", "", "", ""),
+        ("sub-01-copy.nii.gz", "sub-01-copy", "", "", ""),
         ("example1.nii.gz", "example1", "", "", ""),
         ("scan3.nii.gz", "scan3", "", "", ""),
         ("file1000001.h5", "file1000001", "", "", ""),
@@ -31,6 +46,14 @@ def test_names(name, subject, session, modality, site):
         "modality": modality,
         "site": site,
     }
+
+
+@pytest.mark.parametrize("drawn", ["mask", "brain_mask", "dseg", "label", "lesion", "desc-cpce"])
+@pytest.mark.parametrize("scan", ["sub-01_T2w", "sub-01_ses-pre_T2w", "IXI012-HH-1211-T2"])
+def test_what_is_made_of_a_scan_is_the_persons_but_no_scan_of_the_modality(scan, drawn):
+    labels = read_name(Path(f"{scan}_{drawn}.nii.gz"))
+    assert labels["subject"] in ("sub-01", "IXI012")
+    assert (labels["modality"], labels["site"]) == ("", "")
 
 
 def test_a_pattern_of_the_users_own():

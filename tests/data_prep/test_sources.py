@@ -1,9 +1,14 @@
+import os
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import Parameters
 from data_prep.sources import Scan, find, read, slice_shape
+from srmri_tf.cli import main
 from tests.data_prep.scans import affine, phantom, save
 
 
@@ -25,6 +30,39 @@ def test_folders_files_and_patterns(tmp_path):
     assert found(tmp_path / "x" / "*.gz") == ["two.nii.gz"]
     assert found(tmp_path / "**" / "a.nii") == ["a.nii"]
     assert found(tmp_path / "x" / "one.nii", tmp_path / "x") == ["one.nii", "two.nii.gz"]
+
+
+def test_a_file_counts_once_whatever_path_leads_to_it(tmp_path, monkeypatch):
+    touch(tmp_path / "d", "a.nii.gz")
+    (tmp_path / "e").symlink_to(tmp_path / "d")
+    monkeypatch.chdir(tmp_path)
+    around = Path("d", "..", "d", "a.nii.gz")
+    (scan,) = find([tmp_path / "d" / "a.nii.gz", Path("e", "a.nii.gz"), Path("d"), around])
+    assert scan.path == around
+
+
+def test_a_link_is_called_by_its_own_name(tmp_path):
+    touch(tmp_path, ".git/annex/objects/MD5E-s9--0f.nii.gz", "z/0001.nii.gz")
+    (tmp_path / "sub-01_T2w.nii.gz").symlink_to(".git/annex/objects/MD5E-s9--0f.nii.gz")
+    (tmp_path / "sub-02_T2w.nii.gz").symlink_to("z/0001.nii.gz")
+    assert found(tmp_path) == ["sub-01_T2w.nii.gz", "sub-02_T2w.nii.gz"]
+
+
+def test_names_that_are_not_utf8_are_refused(tmp_path, capsys):
+    for name in (b"sc\xffan_T2.nii.gz", b"\xe9 \xc3\xa9/a_T2.nii"):
+        touch(tmp_path, os.fsdecode(name))
+    with pytest.raises(SystemExit) as left:
+        main(["prepare", str(tmp_path), "-o", str(tmp_path / "out")])
+    assert left.value.code == 3
+    error = capsys.readouterr().err
+    assert r"sc\xffan_T2.nii.gz: has a name that is not UTF-8. Rename it." in error
+    assert r"\xe9 é/a_T2.nii: has a name that is not UTF-8. Rename it." in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_scans_that_are_not_wanted_do_not_matter(tmp_path):
+    touch(tmp_path, os.fsdecode(b"sc\xffan.nii.gz"), "sub-01_T2w.nii.gz")
+    assert found(tmp_path, modality="T2") == ["sub-01_T2w.nii.gz"]
 
 
 def test_ixi_by_site_and_modality(tmp_path):
@@ -72,6 +110,24 @@ def test_bids(tmp_path):
 def test_a_bids_folder_without_its_description_is_known_too(tmp_path):
     touch(tmp_path, "sub-01/anat/sub-01_T2w.nii.gz", "derivatives/mask.nii.gz")
     assert found(tmp_path) == ["sub-01_T2w.nii.gz"]
+
+
+def test_several_fastmri_files_of_one_patient_are_sessions(tmp_path):
+    for name in ("sub-01_run1.h5", "sub-01_run2.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.attrs["patient_id"] = "anna"
+    scans = [(scan.subject, scan.session) for scan in find([tmp_path])]
+    assert scans == [("anna", "sub-01_run1"), ("anna", "sub-01_run2")]
+
+
+def test_masks_are_not_among_the_scans_of_a_modality(tmp_path):
+    touch(tmp_path, "sub-01_T2w_mask.nii.gz", "IXI012-HH-1211-T2_dseg.nii.gz")
+    touch(tmp_path, "sub-01_T2w_brain.nii.gz", "IXI012-HH-1211-T2_brain.nii.gz")
+    assert found(tmp_path, modality="T2") == [
+        "IXI012-HH-1211-T2_brain.nii.gz",
+        "sub-01_T2w_brain.nii.gz",
+    ]
+    assert found(tmp_path, site="HH") == ["IXI012-HH-1211-T2_brain.nii.gz"]
 
 
 def test_sources_without_scans(tmp_path):
