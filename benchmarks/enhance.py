@@ -65,7 +65,7 @@ def make_run(folder: Path) -> Path:
     checkpoint.save(Run(folder).best_file, arrays, {})
     Run(folder).config_file.write_text(to_toml(config), encoding="utf-8")
     parameters = {"degradation": {"keep": 0.25, "keep_by": "area", "lr": "magnitude"}}
-    facts = json.dumps({"parameters": parameters})
+    facts = json.dumps({"parameters": parameters, "subjects": {}})
     Run(folder).facts_file.write_text(facts, encoding="utf-8")
     return folder
 

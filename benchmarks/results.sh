@@ -20,14 +20,21 @@ cross() {
   srmri-tf crossval "$1" "$folds" -o "$crossval/$2" --set validation.fold=none --licence "$licence" \
     "${@:3}"
 }
-networks() { # L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recipe is supervised.
-  cross cpce l1 --recipe fast-cpce --set vgg_weights="$vgg" --consistency \
-    --set schedule.critic_epochs=0 --set schedule.epochs=0
-  cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency
-  cross circle fast-circle --recipe fast-circle --consistency
-  srmri-tf compare "$crossval"/{l1,fast-cpce,fast-circle} -o "$comparison"
+network() { # L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recipe is supervised.
+  case $1 in
+    l1)
+      cross cpce l1 --recipe fast-cpce --set vgg_weights="$vgg" --consistency \
+        --set schedule.critic_epochs=0 --set schedule.epochs=0
+      ;;
+    fast-cpce) cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency ;;
+    fast-circle) cross circle fast-circle --recipe fast-circle --consistency ;;
+  esac
 }
-networks
+compared() { # NETWORK...
+  for name in "$@"; do network "$name"; done
+  srmri-tf compare "${@/#/$crossval/}" -o "$comparison"
+}
+compared l1 fast-cpce fast-circle
 
 # GAN-CIRCLE with the steps of fast-circle, but fewer pairs, or without the supervised term.
 modes() { # SUFFIX SETTINGS...: the suffix tells one seed from another
@@ -47,12 +54,13 @@ cross circle fast-circle-seed1 --recipe fast-circle --set seed=1
 modes -seed1 --set seed=1 --fold 1
 srmri-tf compare "$crossval"/fast-circle{,-seed1} -o "$out/seeds"
 
-# Low resolution as scanners store it: the networks that come with the package.
-coarse() { # OUT SCANS: what both kinds of network gain where a scan really is coarse, or was
+# Low resolution as scanners store it: GAN-CPCE and L1 alone as they come with the package.
+coarse() { # OUT SCANS: and what both kinds of network gain where a scan is coarse, or zero-filled
   local out=$1 folds=$1/coarse/folds crossval=$1/coarse/crossval comparison=$1/coarse/comparison
-  local plain=$1/folds both=("$1"/{,coarse/}crossval/{l1,fast-cpce,fast-circle})
+  local plain=$1/folds
+  local both=("$1"/crossval/{l1,fast-cpce,fast-circle} "$crossval"/{l1,fast-cpce})
   srmri-tf prepare "$2" -o "$folds" --folds 3 --lr coarse
-  networks
+  compared l1 fast-cpce
   python "$here/coarse.py" "$plain" "${both[@]}" --json "$out/coarse.json"
   python "$here/coarse.py" "$plain" "${both[@]}" --same-grid --json "$out/same-grid.json"
 }
@@ -64,7 +72,7 @@ t1() {
   local licence="IXI, brain-development.org, CC BY-SA 3.0; T1 sample, defaced (not the paper's IXI T2)"
   srmri-tf download sample "$out/scans"
   srmri-tf prepare "$out/scans" -o "$folds" --folds 3
-  networks
+  compared l1 fast-cpce fast-circle
   coarse "$out" "$out/scans"
 }
 t1

@@ -7,14 +7,20 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 
-_TEMPORARY = ".tmp-"
+_TEMPORARY = ".srmri-tf-tmp-"
+_ASIDE = ".srmri-tf-old-"
+_LONG = 24 * 3600  # seconds
+LOCK = ".srmri-tf-lock"
 _HINTS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -49,13 +55,16 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
             call `sync_to_disk` before anything relies on it.
 
     Raises:
+        ConfigError: There is a folder of that name.
         EnvironmentFault: The disk is full or the folder cannot be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ConfigError("is a folder, not a file", path=path, remedy="Choose another name")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Keeps the suffixes: writers such as nibabel choose the format by them.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY, suffix=f"-{path.name}")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(), suffix=f"-{path.name}")
         os.close(handle)
         temporary = Path(name)
         try:
@@ -93,15 +102,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it takes the place of ``path``.
 
     An existing folder is moved aside first and removed after, so a crash leaves the old folder
-    or the new one, never a mixture.
+    or the new one, never a mixture. `refuse_to_replace` tells beforehand whether that can be.
 
     Raises:
         EnvironmentFault: The disk is full or the folder cannot be written.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_TEMPORARY}{path.name}-"))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_mine()}{path.name}-"))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
@@ -118,7 +127,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def lock(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; a second one is refused. Freed even by a kill.
 
-    Whoever holds the folder may clear what killed writes left in it, so that is done at once.
+    What killed writes left in it is cleared at once.
 
     Raises:
         BadInputError: Another process holds the folder.
@@ -127,7 +136,7 @@ def lock(folder: Path) -> Iterator[None]:
     folder = Path(folder)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        handle = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,20 +146,62 @@ def lock(folder: Path) -> Iterator[None]:
                 path=folder,
                 remedy="Wait for it to end, or choose another folder",
             ) from None
-        for leftover in folder.glob(f"{_TEMPORARY}*"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        clear(folder)
         yield
     finally:
         os.close(handle)
+
+
+def clear(folder: Path) -> None:
+    """Remove what killed writes left in a folder; what living processes write stays.
+
+    Raises:
+        EnvironmentFault: It cannot be removed.
+    """
+    with disk_errors(folder):
+        for leftover in folder.glob(f"{_TEMPORARY}*"):
+            if _is_abandoned(leftover):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def is_scratch(path: Path) -> bool:
+    """Whether a path is named as locks, and files and folders that are being written, are."""
+    return path.name == LOCK or path.name.startswith((_TEMPORARY, _ASIDE))
+
+
+def _mine() -> str:
+    """How names of what this process writes begin."""
+    return f"{_TEMPORARY}{socket.gethostname()}-{os.getpid()}-"
+
+
+def _is_abandoned(leftover: Path) -> bool:
+    """Whether its process is dead or, on another machine, has not touched it for long."""
+    match = re.match(re.escape(f"{_TEMPORARY}{socket.gethostname()}-") + r"(\d+)-", leftover.name)
+    try:
+        if match is None:
+            return time.time() - leftover.stat().st_mtime > _LONG
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's process, or it has just gone
+        return False
+    return False
 
 
 def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".old-{path.name}-"))
-    path.rename(aside / path.name)
-    new.rename(path)
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_ASIDE}{path.name}-"))
+    old = aside / path.name
+    try:
+        path.rename(old)
+        new.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        aside.rmdir()
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -185,7 +236,7 @@ def refuse_foreign(folder: Path, what: str, *markers: str) -> None:
         raise ConfigError("is a file, not a folder", path=folder, remedy=remedy)
     if not folder.is_dir() or any((folder / marker).exists() for marker in markers):
         return
-    # A dot file is ours: the lock, or what a killed write left behind.
+    # Dot files are left alone.
     others = [child.name for child in folder.iterdir() if not child.name.startswith(".")]
     if others:
         raise ConfigError(
@@ -193,3 +244,37 @@ def refuse_foreign(folder: Path, what: str, *markers: str) -> None:
             path=folder,
             remedy=remedy,
         )
+
+
+def refuse_to_replace(folder: Path, what: str, holds: Collection[str]) -> None:
+    """Refuse an output folder that `atomic_folder` could not replace, or not without loss.
+
+    Args:
+        folder: The output folder; absent, empty or one of ours is fine.
+        what: What the folder should be, for the message: "an evaluation".
+        holds: Names of all that such a folder ever holds.
+
+    Raises:
+        ConfigError: The folder is a file, holds something else, or cannot be renamed.
+        EnvironmentFault: The folder that it lies in cannot be written.
+    """
+    remedy = "Choose another folder for -o"
+    place = Path(folder).resolve()
+    if place.exists() and not place.is_dir():
+        raise ConfigError("is a file, not a folder", path=folder, remedy=remedy)
+    if place == Path.cwd() or place.is_mount():
+        raise ConfigError(
+            "cannot be replaced as a whole: programs run in it, or it is a disk of its own",
+            path=folder,
+            remedy="Choose a folder in it for -o",
+        )
+    children = list(place.iterdir()) if place.is_dir() else []
+    if others := [c.name for c in children if c.name not in holds and not is_scratch(c)]:
+        raise ConfigError(
+            f"already holds something that is not of {what}, such as {min(others)}",
+            path=folder,
+            remedy=remedy,
+        )
+    above = next(parent for parent in place.parents if parent.exists())
+    if not os.access(above, os.W_OK):
+        raise EnvironmentFault("cannot be written: permission denied", path=folder, remedy=remedy)

@@ -1,15 +1,17 @@
 """What to see before training: how good the input already is, and what it looks like."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from data_prep.atomic import atomic_file
+from data_prep.errors import BadInputError
 from data_prep.schema import SPLITS, Manifest, Shard
 from data_prep.shards import WholeSlice, whole_slices
 
+LEAST_SIDE = 11  # of a slice that can be measured: SSIM's window
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -40,7 +42,11 @@ def baselines(
 
     Returns:
         For each split the mean over subjects of each subject's mean over slices.
+
+    Raises:
+        BadInputError: A shard's slices are too small to be measured.
     """
+    refuse_small(folder, manifest.shards)
     found: dict[str, dict[str, list[list[float]]]] = {}
     for done, shard in enumerate(manifest.shards, start=1):
         rows = found.setdefault(shard.split, {}).setdefault(shard.subject, [])
@@ -50,6 +56,30 @@ def baselines(
         if progress:
             progress(done, len(manifest.shards), shard.file)
     return [_baseline(split, found[split], list(metrics)) for split in SPLITS if split in found]
+
+
+def refuse_small(
+    folder: Path, shards: Iterable[Shard], least: int = LEAST_SIDE, measure: str = "SSIM"
+) -> None:
+    """Refuse shards whose slices are too small to be measured.
+
+    Args:
+        folder: Of the shards.
+        shards: Those that will be measured.
+        least: Pixels a side that the measure takes.
+        measure: Its name.
+
+    Raises:
+        BadInputError: A side is shorter.
+    """
+    for shard in shards:
+        if min(shard.slice_height, shard.slice_width) < least:
+            raise BadInputError(
+                f"has slices of {shard.slice_height} x {shard.slice_width}, but {measure} needs "
+                f"at least {least} pixels a side",
+                path=folder / shard.file,
+                remedy="Leave this scan out",
+            )
 
 
 def contact_sheet(folder: Path, manifest: Manifest, path: Path, most: int = 6) -> None:

@@ -118,7 +118,7 @@ def packed(
         voxels: ``(X, Y, Z)`` in the storage order of the header's scan.
         header: The header of that scan, or one derived from it.
         widen: Give integers more bits where the largest value needs them, instead of clipping
-            it. Unsigned types still end at zero.
+            it. Unsigned types still end at zero, which cuts dark voxels off.
     """
     path = Path(path)
     kept = header.copy()
@@ -128,7 +128,10 @@ def packed(
     slope, inter = intensity_slope(header, path)
     if widen:
         ends = [(float(end) - inter) / slope for end in (voxels.min(), voxels.max())]
-        kept.set_data_dtype(wide_enough(kept.get_data_dtype(), min(ends), max(ends)))
+        dtype = kept.get_data_dtype()
+        if slope < 0 and dtype.kind == "u" and round(min(ends)) < 0:  # zero is the bright end
+            dtype = np.dtype(f"i{dtype.itemsize}")
+        kept.set_data_dtype(wide_enough(dtype, min(ends), max(ends)))
     stored = _stored(voxels, kept.get_data_dtype(), slope, inter)
     parts = [kept.binaryblock + b"\0\0\0\0", stored.ravel(order="F").view(np.uint8).data]
     if not path.name.lower().endswith(".gz"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from data_prep import shards, splits
-from data_prep.atomic import disk_errors, sync_to_disk, write_text
+from data_prep.atomic import clear, disk_errors, is_scratch, sync_to_disk, write_text
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.plan import Item, Plan, scan_differences, setting_differences
 from data_prep.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
@@ -75,8 +75,7 @@ def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
         if note is not None and _still_true(note, item, folder):
             done[item.file] = note.shard
     with disk_errors(folder):
-        for path in notes.glob(".tmp-*"):
-            path.unlink(missing_ok=True)
+        clear(notes)
         for path in folder.glob(f"*{shards.SUFFIX}"):
             if path.name not in done:
                 path.unlink()
@@ -118,12 +117,8 @@ def tidy(folder: Path, existed: bool) -> None:
             path.unlink(missing_ok=True)
     if complete or not noted:
         shutil.rmtree(notes, ignore_errors=True)
-    if not existed and all(_is_scratch(path) for path in folder.iterdir()):
+    if not existed and all(is_scratch(path) for path in folder.iterdir()):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_scratch(path: Path) -> bool:
-    return path.name == ".lock" or path.name.startswith(".tmp-")
 
 
 def _note_path(folder: Path, file: str) -> Path:

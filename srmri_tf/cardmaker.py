@@ -76,7 +76,7 @@ def make_card(
     check_degradation(stored, run.folder)
     manifest = _training_shards(run, Path(shards))
     trained = sorted(run.facts()["subjects"]["train"])
-    chosen = [shard for shard in manifest.shards if shard.subject in trained]
+    chosen = [s for s in manifest.of("train") if s.subject in trained]
     name = Path(out).stem
     config = run.config().model_copy(update={"fold": None, "vgg_weights": "auto"})
     card = ModelCard(

@@ -9,14 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_prep.atomic import atomic_folder, refuse_foreign
+from data_prep.atomic import atomic_folder
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf import tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION
 from srmri_tf.crossval import read_finished
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, read_slices, read_volumes, write_rows
 from srmri_tf.scores import KEYS, SliceRow, VolumeRow
-from srmri_tf.summary import METRICS_NAME, figures_of, read_document, write_document
+from srmri_tf.summary import (
+    METRICS_NAME,
+    figures_of,
+    read_document,
+    refuse_others,
+    write_document,
+)
 
 _AGAIN = "Run `srmri-tf crossval` again"
 
@@ -60,7 +66,7 @@ def compare_crossvals(folders: Sequence[Path], out: Path) -> tables.Table:
         BadInputError: A folder is no finished cross-validation, or they measured different slices.
         CorruptArtefactError: A fold's files are damaged.
     """
-    refuse_foreign(out, "a comparison", METRICS_NAME)
+    refuse_others(Path(out), comparison=True)
     names = [folder.resolve().name for folder in folders]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ConfigError(
@@ -112,7 +118,10 @@ def _open(folder: Path, name: str) -> _Scores:
     return _Scores(
         name,
         folder,
-        tuple(read_document(evaluation / METRICS_NAME, _AGAIN) for evaluation in evaluations),
+        tuple(
+            read_document(evaluation / METRICS_NAME, _AGAIN, "data", "notes")
+            for evaluation in evaluations
+        ),
         tuple(replace(r, method=renamed(r.method)) for e in evaluations for r in read_slices(e)),
         tuple(replace(r, method=renamed(r.method)) for e in evaluations for r in read_volumes(e)),
     )

@@ -1,5 +1,6 @@
 """What a training run is made of: frozen, validated settings. The defaults are the paper's."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -207,8 +208,9 @@ class CpceConfig(RunConfig):
         return self.objective.vgg_layer if self.objective.perceptual else None
 
     def min_patch(self) -> int:
-        """What valid padding leaves something of."""
-        return 9
+        """What valid padding, and VGG-19's poolings before its layer, leave something of."""
+        block = re.match(r"block(\d)_", self.vgg_layer() or "")
+        return max(9, 2 ** (int(block[1]) - 1)) if block else 9
 
 
 class CircleObjective(_Section):

@@ -250,10 +250,21 @@ class Cpce(AdversarialModel):
         }
 
     def _perceptual(self, phi: keras.Model, sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
-        """L_p on the first ``perceptual_share`` of the batch (equation 3)."""
-        count = math.ceil(self.objective.perceptual_share * hr.shape[0])
+        """L_p on the first ``perceptual_share`` of the global batch (equation 3).
+
+        Each replica takes those that it holds, weighted so that the mean over all replicas is the
+        mean over those samples; one that holds none of them computes nothing.
+        """
+        context = tf.distribute.get_replica_context()
+        replicas, part = context.num_replicas_in_sync, hr.shape[0]
+        rank = int(tf.get_static_value(context.replica_id_in_sync_group))
+        wanted = math.ceil(self.objective.perceptual_share * (replicas * part))
+        count = min(max(wanted - rank * part, 0), part)
+        if count == 0:
+            return tf.zeros([])
         hr_features = tf.stop_gradient(phi(hr[:count], training=False))
-        return losses.perceptual(phi(sr[:count], training=False), hr_features)
+        loss = losses.perceptual(phi(sr[:count], training=False), hr_features)
+        return loss * (replicas * count / wanted)
 
     def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise the per-pixel mean L1 alone: the warm-up."""

@@ -23,7 +23,7 @@ from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import MANIFEST_NAME, read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
-from srmri_tf.config import RunConfig
+from srmri_tf.config import CONFIGS, RunConfig
 from srmri_tf.devices import resolve_precision
 from srmri_tf.evaluate import CONSISTENT, NO_DISTANCE, Options, evaluate
 from srmri_tf.recipes import differences
@@ -89,7 +89,8 @@ def read_finished(folder: Path) -> tuple[dict[str, Any], list[Path]]:
             path=folder,
             remedy="Make one with `srmri-tf crossval`",
         )
-    summary = read_document(folder / SUMMARY_NAME, "Run `srmri-tf crossval` again")
+    again = "Run `srmri-tf crossval` again"
+    summary = read_document(folder / SUMMARY_NAME, again, "model", "folds", "done")
     folds = summary["folds"]
     if len(summary["done"]) < folds:
         raise BadInputError(
@@ -115,6 +116,7 @@ def run_fold(plan: Plan, fold: int) -> None:
             path=plan.shards,
             remedy="Give one of them, or none for all",
         )
+    _refuse_other_models(plan)
     precision = resolve_precision(plan.config.precision)
     config = plan.config.model_copy(update={"fold": fold, "precision": precision})
     run = Run(plan.folder(fold) / config.model)
@@ -127,14 +129,26 @@ def run_fold(plan: Plan, fold: int) -> None:
     evaluate([run.folder], plan.shards, evaluation, options)
 
 
+def _refuse_other_models(plan: Plan) -> None:
+    for other in sorted(CONFIGS.keys() - {plan.config.model}):
+        if next(plan.out.glob(f"fold-*/{other}"), None):
+            raise ConfigError(
+                f"holds a cross-validation of {other}, not {plan.config.model}",
+                path=plan.out,
+                remedy="Choose another folder for -o",
+            )
+
+
 def _has_all(plan: Plan, evaluation: Path) -> bool:
     """Whether an evaluation is of the plan's shards and holds all that the plan asks for."""
     document = read_document(evaluation / METRICS_NAME, _AGAIN)
     manifest = (plan.shards / MANIFEST_NAME).read_bytes()
     consistent = plan.config.model + CONSISTENT in document.get("methods", ())
     tried = NO_DISTANCE not in document.get("notes", ())
+    data = document.get("data", {})
     return (
-        document.get("data", {}).get("manifest_sha256") == hashlib.sha256(manifest).hexdigest()
+        data.get("manifest_sha256") == hashlib.sha256(manifest).hexdigest()
+        and plan.options.licence in ("", data.get("licence"))
         and (consistent or not plan.options.consistency)
         and (tried or plan.options.vgg_weights == "none")
     )
@@ -151,9 +165,9 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
     """
     total = plan.folds()
     documents = {
-        fold: read_document(plan.folder(fold) / "evaluation" / METRICS_NAME, _AGAIN)
+        fold: read_document(path, _AGAIN, "methods", "measures", "rows")
         for fold in range(total)
-        if (plan.folder(fold) / "evaluation" / METRICS_NAME).is_file()
+        if (path := plan.folder(fold) / "evaluation" / METRICS_NAME).is_file()
     }
     methods = list(dict.fromkeys(m for d in documents.values() for m in d["methods"]))
     keys = list(dict.fromkeys(k for d in documents.values() for k in d["measures"]))

@@ -5,6 +5,7 @@ what it would have seen.
 """
 
 import functools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import tensorflow as tf
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
-from data_prep.shards import verify, whole_slices
+from data_prep.shards import records, verify, whole_slices
 from srmri_tf.config import ValidationFold
 from srmri_tf.pairing import Pairing
 
@@ -27,7 +28,7 @@ class SlicePair:
 
     Args:
         subject: Subject label.
-        session: Session label, empty if there is none.
+        session: Session label, empty if there is none; the shard's name where scans share one.
         index: Index of the slice in its volume.
         lr: (H, W) float32, low resolution.
         hr: (H, W) float32 in [0, 1].
@@ -161,18 +162,29 @@ class Shards:
 
     def slices(self, split: Split) -> Iterator[SlicePair]:
         """Whole slices of one split, in manifest order; patches are put together again."""
-        for shard in self.manifest.of(split):
+        shards = self.manifest.of(split)
+        scans = Counter((shard.subject, shard.session) for shard in shards)
+        for shard in shards:
+            alone = scans[shard.subject, shard.session] == 1
+            session = shard.session if alone else Path(shard.file).stem
             for index, lr, hr in whole_slices(self.folder, shard):
-                yield SlicePair(shard.subject, shard.session, index, lr, hr)
+                yield SlicePair(shard.subject, session, index, lr, hr)
 
     def some_slices(self, split: Split, at_most: int) -> list[SlicePair]:
         """At most so many slices of a split, evenly spaced; 0 takes all."""
-        total = sum(shard.slices for shard in self.manifest.of(split))
-        wanted = set(range(total))
-        if at_most and at_most < total:
-            # The middle of each of `at_most` equal stretches: never the empty outermost slices.
-            wanted = {int((i + 0.5) * total / at_most) for i in range(at_most)}
+        if not at_most:
+            return list(self.slices(split))
+        total = sum(self._stored_slices(shard) for shard in self.manifest.of(split))
+        count = min(at_most, total)
+        # The middle of each of `count` equal stretches: never the empty outermost slices.
+        wanted = {int((i + 0.5) * total / count) for i in range(count)}
         return [pair for i, pair in enumerate(self.slices(split)) if i in wanted]
+
+    def _stored_slices(self, shard: Shard) -> int:
+        """How many slices of a shard have records: `min_signal` may leave a slice without any."""
+        if not self.manifest.parameters.min_signal:
+            return shard.slices
+        return len({record.slice for record in records(self.folder / shard.file)})
 
 
 def _of_fold(manifest: Manifest, fold: int, validation: ValidationFold, folder: Path) -> Manifest:

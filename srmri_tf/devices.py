@@ -70,7 +70,10 @@ def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver
-    return resolver is None or resolver.task_type in (None, "chief") or resolver.task_id == 0
+    if resolver is None or resolver.task_type in (None, "chief"):
+        return True
+    # Worker 0 stands in where the cluster has no chief.
+    return resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
 
 
 def share(

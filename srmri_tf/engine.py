@@ -4,12 +4,14 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 from rich.console import Console
 
+from data_prep.errors import CorruptArtefactError, EnvironmentFault
 from srmri_tf import watch
 from srmri_tf.config import Phase, RunConfig
 from srmri_tf.dataset import Shards
@@ -54,10 +56,12 @@ class Engine:
         """Run every epoch that is left.
 
         Raises:
+            CorruptArtefactError: A shard has gone away or changed.
             DivergedError: A loss term is not finite, or the generator is dead.
+            EnvironmentFault: The device has too little memory.
             KeyboardInterrupt: After Ctrl-C or SIGTERM, with everything saved.
         """
-        with stop_requests() as stop:
+        with stop_requests() as stop, library_errors(self.shards.folder):
             for phase, epochs in phases(self.config, self.journal.progress.epoch):
                 pairs = self.config.batch_size * self.config.batches_per_step(phase)
                 data, steps = self.shards.pairs(
@@ -122,6 +126,28 @@ class Engine:
         self.console.print(line, highlight=False, soft_wrap=True)
         if self.board:
             self.board.write(row, self.validator.pictures())
+
+
+@contextlib.contextmanager
+def library_errors(shards: Path) -> Iterator[None]:
+    """Turn TensorFlow's errors that are nobody's fault here into ours."""
+    try:
+        yield
+    except (tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+        raise CorruptArtefactError(
+            f"can no longer be read ({_first_line(error)})",
+            path=shards,
+            remedy="Prepare the scans again the same way, then run the same command again",
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise EnvironmentFault(
+            f"the device's memory is used up ({_first_line(error)})",
+            remedy="Train with a smaller --batch-size in another folder, or on another device",
+        ) from error
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    return error.message.strip().partition("\n")[0]
 
 
 def make_step(strategy: tf.distribute.Strategy, model: keras.Model, phase: Phase) -> Step:

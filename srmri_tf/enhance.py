@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from data_prep import nifti, planes
-from data_prep.atomic import disk_errors, lock
+from data_prep.atomic import LOCK, clear, lock
 from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.nifti_header import refined, slice_axis
 from srmri_tf import derivatives
 from srmri_tf.derivatives import Target
 from srmri_tf.volumes import Settings, departures, enhance_volume
-from srmri_tf.worklist import Job, Worklist
+from srmri_tf.worklist import Job, Worklist, place
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models import Network
@@ -83,7 +83,7 @@ def enhance(
     for text in worklist.warnings:
         say(text)
     work = _Work(worklist, request)
-    faults: list[BadInputError] = []
+    faults = list(worklist.faults)
     with _held(worklist):
         finished = [work.is_finished(job) for job in worklist.jobs]
         for number, (job, done) in enumerate(zip(worklist.jobs, finished, strict=True), 1):
@@ -91,7 +91,7 @@ def enhance(
             try:
                 if not done:
                     work.do(job, label, progress, say)
-                    _describe(worklist, job)
+                _describe(job)
                 yield Result(work.target(job), fresh=not done)
             except BadInputError as error:
                 faults.append(error)
@@ -105,7 +105,7 @@ class _Work:
         from srmri_tf.models import load_network
 
         self._request = request
-        self._scans = {job.scan.absolute() for job in worklist.jobs}
+        self._scans = {place(job.scan) for job in worklist.jobs}
         wanted = dict.fromkeys(request.model or job.default_model for job in worklist.jobs)
         self._networks = {name: load_network(name, request.precision) for name in wanted}
 
@@ -118,7 +118,7 @@ class _Work:
     def is_finished(self, job: Job) -> bool:
         """Whether a result is there already; refuses to replace anything else."""
         target = self.target(job)
-        if replaced := self._scans & {path.absolute() for path in target.images}:
+        if replaced := self._scans & {place(path) for path in target.images}:
             raise ConfigError(
                 "is a scan to be sharpened, and would be replaced by a result",
                 path=min(replaced),
@@ -199,29 +199,24 @@ def _warnings(
     return texts
 
 
-def _describe(worklist: Worklist, job: Job) -> None:
-    if job.dataset is not None and worklist.root is not None:
-        derivatives.describe_dataset(worklist.root, job.dataset)
+def _describe(job: Job) -> None:
+    if job.dataset is not None and job.root is not None:
+        derivatives.describe_dataset(job.root, job.dataset)
 
 
 @contextlib.contextmanager
 def _held(worklist: Worklist) -> Iterator[None]:
-    """Keep other calls out of the results' folder, and tidy up what killed ones left there."""
-    root = worklist.root
-    if root is None:
-        yield
-        return
-    missing = [folder for folder in (root, *root.parents) if not folder.exists()]
+    """Keep other calls out of the results' folders, and tidy up what killed ones left there."""
+    above = {folder for root in worklist.roots for folder in (root, *root.parents)}
+    missing = sorted((f for f in above if not f.exists()), key=lambda f: -len(f.parts))
     try:
-        with lock(root):
-            for folder in {job.folder for job in worklist.jobs}:
-                for leftover in folder.glob(".tmp-*"):
-                    with disk_errors(leftover):
-                        leftover.unlink(missing_ok=True)
-            try:
-                yield
-            finally:
-                (root / ".lock").unlink(missing_ok=True)
+        with contextlib.ExitStack() as stack:
+            for root in worklist.roots:
+                stack.enter_context(lock(root))
+                stack.callback((root / LOCK).unlink, missing_ok=True)
+            for folder in {job.folder for job in worklist.jobs if job.root is not None}:
+                clear(folder)
+            yield
     finally:
         for folder in missing:  # an error may have come before any result
             with contextlib.suppress(OSError):

@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.atomic import atomic_folder, refuse_foreign
-from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
+from data_prep.atomic import atomic_folder
+from data_prep.errors import ConfigError, EnvironmentFault
+from data_prep.inspection import refuse_small
 from data_prep.kspace import consistent, consistent_with_scan
 from data_prep.schema import Degradation
 from srmri_tf import fairness, gallery, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
 from srmri_tf.dataset import Shards, SlicePair
 from srmri_tf.figure import comparison
-from srmri_tf.perceptual import build_features
+from srmri_tf.perceptual import LEAST_SIDE, build_features
 from srmri_tf.runs import Run, Sharpen, sharpener
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
-from srmri_tf.summary import METRICS_NAME, document_of, rows_of, write_document
+from srmri_tf.summary import document_of, refuse_others, rows_of, write_document
 from srmri_tf.tables import Row, table
 from srmri_tf.vgg19 import resolve
-from srmri_tf.windows import GAUSSIAN
 
 __all__ = ["Evaluation", "Options", "evaluate", "table"]
 
@@ -112,15 +112,17 @@ def evaluate(
         EnvironmentFault: The disk is full, or VGG weights that were asked for cannot be had.
     """
     options = options or Options()
-    refuse_foreign(out, "an evaluation", METRICS_NAME)
+    refuse_others(Path(out), comparison=False)
     opened = _opened(runs, options.consistency)
     generators = {run.name: run.generator() for run in opened}
     shards = Shards.open(shards_folder, fold=options.fold)
-    _check_sides(shards)
+    refuse_small(shards.folder, shards.manifest.of("test"))
     marks = {run.name: fairness.check(run, shards, options.force) for run in opened}
     marks |= {name + CONSISTENT: why for name, why in marks.items() if options.consistency}
     seen = gallery.survey(shards)
     distance, notes = _distance(options.vgg_weights)
+    if distance:
+        refuse_small(shards.folder, shards.manifest.of("test"), LEAST_SIDE, "VGG-19")
     methods = _methods(generators, shards, options)
     scorer = Scorer(shards.manifest.parameters.degradation, distance)
     looks = gallery.Gallery(gallery.choose(options.slices, seen), list(generators))
@@ -151,18 +153,6 @@ def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
             f"two methods have one name: {', '.join(names)}", remedy="Rename a run's folder"
         )
     return opened
-
-
-def _check_sides(shards: Shards) -> None:
-    least = len(GAUSSIAN.taps)
-    for shard in shards.manifest.of("test"):
-        if min(shard.slice_height, shard.slice_width) < least:
-            raise BadInputError(
-                f"has slices of {shard.slice_height} x {shard.slice_width}, but SSIM needs at "
-                f"least {least} pixels a side",
-                path=shards.folder / shard.file,
-                remedy="Leave this scan out",
-            )
 
 
 def _distance(choice: str) -> tuple[FeatureDistance | None, list[str]]:

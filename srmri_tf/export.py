@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from data_prep.atomic import atomic_file, atomic_folder, refuse_foreign
+from data_prep.atomic import atomic_file, atomic_folder, refuse_to_replace
 from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
 from srmri_tf import checkpoint, fresh
 from srmri_tf.card_pages import markdown
@@ -38,6 +38,7 @@ TOLERANCE = 1e-5
 
 OPSET = 17
 _ONNX_NEEDS = ("tf2onnx", "onnx", "onnxruntime")
+_SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
 _OTHER_FORMATS = (".h5", ".hdf5", ".pb", ".pt", ".pth", ".safetensors", ".tflite", ".zip")
 
 
@@ -83,8 +84,14 @@ def _refuse_existing(out: Path, overwrite: bool) -> None:
     is_file = out.suffix in (".keras", ".onnx", ".npz")
     if is_file and out.is_dir():
         raise ConfigError("is a folder, not a file", path=out, remedy="Choose another name for -o")
+    if not is_file and set("*?[") & set(str(out.resolve())):
+        raise ConfigError(
+            "has a path with * ? or [, which TensorFlow takes for a pattern",
+            path=out,
+            remedy="Choose another folder for -o",
+        )
     if not is_file:
-        refuse_foreign(out, "a SavedModel", "saved_model.pb")
+        refuse_to_replace(out, "a SavedModel", _SAVED_MODEL)
     there = out if is_file else out / "saved_model.pb"
     if there.exists() and not overwrite:
         raise ConfigError(

@@ -1,8 +1,8 @@
 """What may stand in one table: no subject learnt from and tested on, one degradation."""
 
-from data_prep.errors import BadInputError
+from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf.dataset import Shards
-from srmri_tf.runs import Run
+from srmri_tf.runs import AGAIN, Run
 
 
 def check(run: Run, shards: Shards, force: bool) -> list[str]:
@@ -19,8 +19,13 @@ def check(run: Run, shards: Shards, force: bool) -> list[str]:
     Raises:
         BadInputError: It learnt from a test subject and ``force`` is off, or it learnt another
             degradation.
+        CorruptArtefactError: It does not say what it learnt from.
     """
     facts = run.facts()
+    if not {"parameters", "subjects"} <= facts.keys():
+        raise CorruptArtefactError(
+            "does not say what the run was trained on", path=run.facts_file, remedy=AGAIN
+        )
     _same_degradation(run, facts["parameters"]["degradation"], shards)
     marks = _leaks(facts["subjects"], shards)
     if marks and shards.manifest.split_by == "slice":

@@ -43,7 +43,7 @@ def _middle_half(hr: np.ndarray, axis: int, side: int) -> slice:
 def box_of(exhibit: Exhibit) -> tuple[int, int, int]:
     """First row, first column and side of the box that is magnified."""
     truth = exhibit.images[TRUTH]
-    side = max(16, min(truth.shape) // 5)
+    side = min(max(16, min(truth.shape) // 5), *truth.shape)
     return *busiest_box(exhibit.images[LOW_RESOLUTION], truth, side), side
 
 

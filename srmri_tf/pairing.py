@@ -4,7 +4,7 @@ Everything is a pure function of (seed, epoch), and a record is a serialised pai
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -27,11 +27,13 @@ class Pairing:
         subjects: The subject of each.
         share: The fraction of slices whose pairs are known: 1 all, 0 none. They are spread evenly
             over every volume and are the same in every epoch.
+        apart: The sorted subjects that have records of other slices.
     """
 
     files: tuple[str, ...]
     subjects: tuple[str, ...]
     share: float = 1.0
+    apart: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, folder: Path, shards: Sequence[Shard], share: float) -> "Pairing":
@@ -50,8 +52,9 @@ class Pairing:
         if len(apart) < 2:
             raise BadInputError(
                 "has too few training subjects to train on unpaired images: low- and "
-                "high-resolution ones are taken from different subjects, so it takes 2 of them, "
-                f"and there {'is 1' if len(apart) == 1 else 'are none'}",
+                "high-resolution ones are taken from different subjects, so it takes 2 with slices "
+                "whose pair is not known, and there "
+                f"{'is 1' if len(apart) == 1 else 'are none'}",
                 path=folder,
                 remedy="Prepare more subjects, or train with --mode supervised",
             )
@@ -61,7 +64,7 @@ class Pairing:
                 path=folder,
                 remedy="Give a larger --paired-fraction",
             )
-        return pairing
+        return replace(pairing, apart=tuple(sorted(apart)))
 
     def epoch(
         self, seed: int, epoch: tf.Tensor, batch: int, known_only: bool = False
@@ -100,16 +103,17 @@ class Pairing:
     def _apart(self, state: tf.Tensor) -> tf.data.Dataset:
         """Pairs (record of x, record of y) of different subjects.
 
-        The subjects are split at random into two halves, and a record of each half makes two
-        samples: one's x with the other's y, and the other way round.
+        The subjects that have unpaired slices are split at random into two halves, and a record of
+        each half makes two samples: one's x with the other's y, and the other way round.
         """
-        labels = sorted(set(self.subjects))
-        of_file = tf.constant([labels.index(subject) for subject in self.subjects])
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(labels)), state)
-        in_half = tf.reduce_any(of_file[:, None] == order[None, : len(labels) // 2], axis=1)
+        dealt = [(f, s) for f, s in zip(self.files, self.subjects, strict=True) if s in self.apart]
+        files = tf.constant([file for file, _ in dealt])
+        of_file = tf.constant([self.apart.index(subject) for _, subject in dealt])
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(self.apart)), state)
+        in_half = tf.reduce_any(of_file[:, None] == order[None, : len(self.apart) // 2], axis=1)
         halves = [
             _windows(
-                tf.boolean_mask(tf.constant(self.files), chosen),
+                tf.boolean_mask(files, chosen),
                 _stream(state, stream),
                 self.share,
                 paired=False,

@@ -14,6 +14,7 @@ from srmri_tf.vgg19_file import LAYERS
 #: Mean blue, green and red of ImageNet, which the network was trained without.
 BGR_MEAN = (103.939, 116.779, 123.68)
 LAYER = "block5_conv4"
+LEAST_SIDE = 16  # of an image: four poolings before that layer halve it
 
 
 @keras.saving.register_keras_serializable("srmri_tf")

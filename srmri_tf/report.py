@@ -213,11 +213,16 @@ def _extremes(exhibits: Sequence[Exhibit], document: Mapping[str, Any]) -> list[
                             "run": name,
                             "which": which,
                             "label": exhibit.label,
-                            "psnr": mine["psnr"] - lr["psnr"],
-                            "ssim": mine["ssim"] - lr["ssim"],
+                            "psnr": _gain(mine["psnr"], lr["psnr"], 2),
+                            "ssim": _gain(mine["ssim"], lr["ssim"], 4),
                         }
                     )
     return found
+
+
+def _gain(mine: float | None, lr: float | None, digits: int) -> str:
+    gain = None if mine is None or lr is None else mine - lr
+    return tables.number(gain, digits, sign=True)
 
 
 def _runs(folder: Path, document: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -24,6 +24,7 @@ from srmri_tf import checkpoint, circle, cpce
 from srmri_tf.config import RunConfig
 from srmri_tf.recipes import load_recipe
 
+AGAIN = "Train the run again in another folder"
 MODELS: dict[str, Any] = {"cpce": cpce, "circle": circle}
 """Each model's module: it has ``build`` and ``build_generator``."""
 
@@ -84,16 +85,17 @@ class Run:
         """What run.json says.
 
         Raises:
-            CorruptArtefactError: It is missing or not JSON.
+            CorruptArtefactError: It is missing or not a JSON object.
         """
         try:
-            return json.loads(self.facts_file.read_text(encoding="utf-8"))
+            facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
+            if not isinstance(facts, dict):
+                raise ValueError("it holds no object")
         except (OSError, ValueError) as error:
             raise CorruptArtefactError(
-                f"cannot be read ({error})",
-                path=self.facts_file,
-                remedy="Train the run again in another folder",
+                f"cannot be read ({error})", path=self.facts_file, remedy=AGAIN
             ) from None
+        return facts
 
     def generator(self) -> keras.Model:
         """The best epoch's generator, in float32.

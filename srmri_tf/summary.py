@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_prep.errors import CorruptArtefactError
+from data_prep.atomic import refuse_to_replace
+from data_prep.errors import ConfigError, CorruptArtefactError
 from data_prep.schema import MANIFEST_NAME
 from srmri_tf import __version__, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 VERSION = 3
 METRICS_NAME = "metrics.json"
+_TABLES = frozenset({METRICS_NAME, "table.md", "table.tex", "slices.tsv", "volumes.tsv"})
+_PICTURES = frozenset({"figure.png", "images.npz", "runs", "report.html"})
 
 
 def document_of(
@@ -112,16 +115,50 @@ def write_document(folder: Path, document: Mapping[str, Any]) -> None:
     (folder / "table.tex").write_text("\n".join(map(tables.latex, found)), encoding="utf-8")
 
 
-def read_document(path: Path, remedy: str) -> dict[str, Any]:
+def refuse_others(out: Path, *, comparison: bool) -> None:
+    """Refuse a folder for an evaluation or a comparison that holds anything but an older one.
+
+    Raises:
+        ConfigError: It does, or cannot be replaced as a whole.
+        EnvironmentFault: It cannot be written.
+    """
+    what = "a comparison" if comparison else "an evaluation"
+    refuse_to_replace(out, what, _TABLES if comparison else _TABLES | _PICTURES)
+    try:
+        document = json.loads((out / METRICS_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        document = None
+    ours = isinstance(document, dict) and str(document.get("software")).startswith("srmri-tf")
+    if not ours or ("slices" not in document) != comparison:
+        raise ConfigError(
+            f"is not of {what} of srmri-tf",
+            path=out / METRICS_NAME,
+            remedy="Choose another folder for -o",
+        )
+
+
+def read_document(path: Path, remedy: str, *keys: str) -> dict[str, Any]:
     """Read what an evaluation or a cross-validation wrote as JSON.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is damaged.
+        keys: What it must hold.
 
     Raises:
         CorruptArtefactError: The file is missing or damaged.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=remedy) from None
+    missing = set(keys) - (document.keys() if isinstance(document, dict) else set())
+    if missing or not isinstance(document, dict):
+        lacks = f"lacks {', '.join(sorted(missing))}" if missing else "is not a JSON object"
+        raise CorruptArtefactError(lacks, path=path, remedy=remedy)
+    return document
 
 
 def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:

@@ -237,9 +237,9 @@ def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
 
 
-def interval(bounds: Sequence[float] | None, digits: int) -> str:
-    """`` [low, high]``, or nothing."""
-    if bounds is None:
+def interval(bounds: Sequence[float | None] | None, digits: int) -> str:
+    """`` [low, high]``, or nothing where there is none or it has no end."""
+    if bounds is None or None in bounds:
         return ""
     return f" [{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"
 

@@ -66,8 +66,7 @@ def fit(
     console = console or Console(stderr=True, quiet=not is_chief(strategy))
     run = Run(Path(run_folder))
     config = config.model_copy(update={"precision": resolve_precision(config.precision)})
-    refuse_foreign(run.folder, "a training run", run.config_file.name)
-    board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
+    refuse_foreign(run.folder, "a training run", run.config_file.name, run.facts_file.name)
     shards = Shards.open(shards_folder, config.fold, config.validation.fold)
     _check_data(config, shards, strategy.num_replicas_in_sync)
     vgg = _vgg(config)
@@ -83,6 +82,7 @@ def fit(
             return run
         if is_chief(strategy):
             _write_facts(run, config, facts)
+        board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
         twin = MODELS[config.model].build_generator(config, "float32")
         validator = Validator(shards, twin, config.validation.max_slices)
         _announce(console, shards, vgg, validator, journal)

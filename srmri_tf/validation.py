@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from data_prep.errors import BadInputError
+from data_prep.inspection import refuse_small
 from data_prep.schema import Split
 from srmri_tf import metrics
 from srmri_tf.dataset import Shards, SlicePair
@@ -37,11 +38,12 @@ class Validator:
         max_slices: At most this many slices, evenly spaced; 0 takes all.
 
     Raises:
-        BadInputError: Every slice is air.
+        BadInputError: Every slice is air, or some are too small to be measured.
     """
 
     def __init__(self, shards: Shards, generator: keras.Model, max_slices: int) -> None:
         self.split: Split = "val" if shards.manifest.of("val") else "train"
+        refuse_small(shards.folder, shards.manifest.of(self.split))
         candidates = shards.some_slices(self.split, max_slices)
         self.pairs = [pair for pair in candidates if not metrics.is_air(pair.hr)]
         if not self.pairs:

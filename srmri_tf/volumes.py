@@ -5,6 +5,7 @@ order, so that its first voxel stays where it is; the network then sees each sli
 it was trained on. Nothing is resampled, and a few slices are in the network at a time.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ PIXELS = 4 * 256 * 256
 
 THREADS = 2
 """So many parts of them, each on its own: while one is in the network, another is transformed."""
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 Progress = Callable[[int, int], None]
 Transform = tuple[bool, bool, bool]
@@ -101,7 +104,8 @@ def enhance_volume(
         progress: Called with (finished, total) slices.
 
     Raises:
-        BadInputError: The volume is no magnitude image, or its slices are too small.
+        BadInputError: The volume is no magnitude image, its slices are too small, or its
+            intensities too large.
         CorruptArtefactError: The network gives values that are not finite.
     """
     settings = settings or Settings()
@@ -121,10 +125,17 @@ def enhance_volume(
     def sharpen(chunk: slice) -> int:
         images = sharpener(stack[chunk] / np.float32(scale))
         for view, image in zip(views, images, strict=True):
-            if not (np.isfinite(image.min()) and np.isfinite(image.max())):
+            largest = max(-float(image.min()), float(image.max()))
+            if not math.isfinite(largest):
                 raise CorruptArtefactError(
                     f"model {network.name} gives values that are not finite",
                     remedy="Train it again, or give another --model",
+                )
+            if largest * scale > _LARGEST:
+                raise BadInputError(
+                    f"becomes brighter than {_LARGEST:.2g}, the largest number of 32 bits",
+                    path=path,
+                    remedy="Divide its intensities by a number",
                 )
             np.multiply(image, np.float32(scale), out=view[chunk])
         return min(chunk.stop, len(stack))

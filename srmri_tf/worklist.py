@@ -11,11 +11,15 @@ from data_prep import names, nifti, planes, sources
 from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.nifti_header import MAX_BYTES
 from srmri_tf import derivatives
+from srmri_tf.config import CONFIGS
 from srmri_tf.derivatives import Target
 from srmri_tf.volumes import Settings
 
 DERIVATIVES = Path("derivatives") / derivatives.TOOL
 """Where the results of a folder go if no other place is given."""
+
+MOST_VOXELS = 32767
+"""Along an axis: NIfTI-1 counts them in 16 bits."""
 
 _CONTRAST = re.compile(r"(?<![A-Za-z0-9])(T1|T2|PD|FLAIR)w?(?![A-Za-z0-9])", re.IGNORECASE)
 _NO_SCANS = ("_mask", "_defacemask", "_dseg", "_probseg")  # what is drawn on scans, in BIDS
@@ -28,12 +32,14 @@ class Job:
     Args:
         scan: The file.
         folder: Where the result goes.
+        root: The folder of all results that it lies in, None if it goes beside its scan.
         name: What it is to be called; empty to derive it from the scan's name.
         dataset: The BIDS data set that the scan was found in, None outside of one.
     """
 
     scan: Path
     folder: Path
+    root: Path | None = None
     name: str = ""
     dataset: Path | None = None
 
@@ -67,13 +73,18 @@ class Worklist:
 
     Args:
         jobs: The scans; all headers are sound and no two results have one name.
-        root: The folder of all results, None where they go beside their scans.
         warnings: What a person should know first.
+        faults: Of scans that cannot be sharpened, one each.
     """
 
     jobs: tuple[Job, ...]
-    root: Path | None
     warnings: tuple[str, ...] = ()
+    faults: tuple[BadInputError, ...] = ()
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders of results, but for those that go beside their scans."""
+        return sorted({job.root for job in self.jobs if job.root is not None})
 
 
 def make_worklist(
@@ -93,23 +104,22 @@ def make_worklist(
         modality: Keep only scans of this modality.
 
     Raises:
-        BadInputError: A scan is missing or its header unsuitable; all such scans are named.
-        ConfigError: Two results would have one name, or go into one file.
+        BadInputError: There is no scan, or none with a suitable header; all such scans are named.
+        ConfigError: Two results would have one name or go into one file, or two BIDS data sets
+            would become one.
     """
     warnings: list[str] = []
     found: dict[Path, Job] = {}
-    roots: set[Path | None] = set()
     single = out is not None and nifti.is_nifti(out) and not out.is_dir()
     if out is not None and not single and out.exists() and not out.is_dir():
         raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
     folder = out.parent if out is not None and single else out
     for source in map(Path, given):
         whole = source.is_dir()
-        jobs = _in_folder(source, folder, warnings) if whole else _named(source, folder, warnings)
+        jobs = _in_folder(source, folder, warnings) if whole else _named(source, folder)
         for job in jobs:
-            found.setdefault(job.scan.absolute(), job)
-        roots.add(None if single else folder or (source / DERIVATIVES if whole else None))
-    chosen = _of_modality(list(found.values()), modality)
+            found.setdefault(place(job.scan), job)
+    chosen = _of_modality(_without_results(list(found.values()), warnings), modality)
     if out is not None and single:
         if len(chosen) > 1:
             raise ConfigError(
@@ -117,30 +127,52 @@ def make_worklist(
                 path=out,
                 remedy="Give a folder for -o",
             )
-        chosen = [dataclasses.replace(chosen[0], name=out.name)]
+        chosen = [dataclasses.replace(chosen[0], root=None, name=out.name)]
     _refuse_clashes(chosen)
-    _check_headers(chosen, settings or Settings())
-    root = roots.pop() if len(roots) == 1 else None
-    return Worklist(tuple(chosen), root, tuple(warnings))
+    faults = _header_faults(chosen, settings or Settings())
+    sound = tuple(job for job in chosen if job.scan not in faults)
+    if not sound:
+        raise_together(list(faults.values()))
+    return Worklist(sound, tuple(warnings), tuple(faults.values()))
 
 
-def _named(source: Path, out: Path | None, warnings: list[str]) -> Iterator[Job]:
+def place(path: Path) -> Path:
+    """Where a file is, however it is called; one that is a link is not what it points to."""
+    return path.parent.resolve() / path.name
+
+
+def _named(source: Path, out: Path | None) -> Iterator[Job]:
     """A file, or those that a pattern matches."""
     for scan in sources.files(source):
-        if derivatives.is_result(scan):
-            warnings.append(f"{scan}: is itself a result of srmri-tf, not a scan")
-        yield Job(scan, out or scan.parent)
+        yield Job(scan, out or scan.parent, out)
+
+
+def _without_results(jobs: list[Job], warnings: list[str]) -> list[Job]:
+    """The same without results of others among them, which a pattern found; and warn of any."""
+    ours = {place(job.scan) for job in jobs if derivatives.is_result(job.scan)}
+    made = {
+        place(image)
+        for job in jobs
+        for kind in CONFIGS
+        for image in job.target(kind, uncertainty=True).images
+    }
+    for path in sorted(ours):
+        also = ", so it is left out" if path in made else ", not a scan"
+        warnings.append(f"{path}: is itself a result of srmri-tf{also}")
+    return [job for job in jobs if place(job.scan) not in ours & made]
 
 
 def _in_folder(source: Path, out: Path | None, warnings: list[str]) -> Iterator[Job]:
     """The scans of a folder, and the same folders below ``out``."""
     root = out or source / DERIVATIVES
+    here, there = source.resolve(), root.resolve()
+    inside = there != here and there.is_relative_to(here)
     dataset = source if sources.is_bids(source) else None
     scans = [
         scan
         for scan in sources.files(source)
         if nifti.is_nifti(scan)
-        and not scan.absolute().is_relative_to(root.absolute())
+        and not (inside and scan.resolve().is_relative_to(there))
         and not nifti.stem(scan).endswith(_NO_SCANS)
     ]
     if not scans:
@@ -151,7 +183,7 @@ def _in_folder(source: Path, out: Path | None, warnings: list[str]) -> Iterator[
         if derivatives.is_result(scan):
             warnings.append(f"{scan}: is itself a result of srmri-tf, so it is left out")
             continue
-        yield Job(scan, root / scan.parent.relative_to(source), dataset=dataset)
+        yield Job(scan, root / scan.parent.relative_to(source), root, dataset=dataset)
 
 
 def _of_modality(jobs: list[Job], modality: str) -> list[Job]:
@@ -182,22 +214,37 @@ def _refuse_clashes(jobs: Sequence[Job]) -> None:
                 f"the results of {other.scan} and {job.scan} would have one name in {job.folder}",
                 remedy="Give them one by one with an -o each, or the folder that holds both",
             )
+    datasets = {(job.root, job.dataset) for job in jobs if job.dataset is not None}
+    for root in {root for root, _ in datasets}:
+        several = sorted(str(dataset) for its, dataset in datasets if its == root)
+        if len(several) > 1:
+            raise ConfigError(
+                f"would hold results of several BIDS data sets: {', '.join(several)}",
+                path=root,
+                remedy="Give each an -o of its own, or no -o",
+            )
 
 
-def _check_headers(jobs: Sequence[Job], settings: Settings) -> None:
-    faults = []
+def _header_faults(jobs: Sequence[Job], settings: Settings) -> dict[Path, BadInputError]:
+    """What is wrong with scans, as far as their headers show it."""
+    faults = {}
     for job in jobs:
         try:
-            shape, affine = nifti.read_geometry(job.scan)
-            planes.cut(affine, job.scan, settings.plane)
-            size = 4 * math.prod(shape) * settings.factor**2
-            if size > MAX_BYTES:
-                raise BadInputError(
-                    f"would become a volume of {size} bytes, got shape {shape}; the limit is "
-                    f"{MAX_BYTES}",
-                    path=job.scan,
-                    remedy="Crop it, or give --same-grid if it is interpolated already",
-                )
+            _check_header(job.scan, settings)
         except BadInputError as error:
-            faults.append(error)
-    raise_together(faults)
+            faults[job.scan] = error
+    return faults
+
+
+def _check_header(scan: Path, settings: Settings) -> None:
+    shape, affine = nifti.read_geometry(scan)
+    found = planes.cut(affine, scan, settings.plane)
+    size = 4 * math.prod(shape) * settings.factor**2
+    longest = settings.factor * max(shape[axis] for axis in found.in_plane)
+    if size > MAX_BYTES or longest > MOST_VOXELS:
+        raise BadInputError(
+            f"would become a volume of {size} bytes with sides of up to {longest} voxels, got "
+            f"shape {shape}; the limits are {MAX_BYTES} and {MOST_VOXELS}",
+            path=scan,
+            remedy="Crop it, or give --same-grid if it is interpolated already",
+        )

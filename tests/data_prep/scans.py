@@ -1,9 +1,13 @@
 """Small synthetic scans for the tests of data_prep."""
 
+import socket
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+# How what a killed process has left behind is named: there are no such process numbers.
+OF_A_DEAD_PROCESS = f".srmri-tf-tmp-{socket.gethostname()}-4194305-"
 
 
 def phantom(shape=(24, 20, 12), seed=0) -> np.ndarray:

@@ -4,11 +4,14 @@ import errno
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from data_prep import atomic
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
+from tests.data_prep.scans import OF_A_DEAD_PROCESS
 
 
 def names(folder):
@@ -37,6 +40,12 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder, not a file"):
+        atomic.write_text(tmp_path, "text")
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -89,18 +98,85 @@ def test_a_second_process_is_refused_and_a_kill_frees_the_folder(tmp_path):
 
 
 def test_whoever_holds_a_folder_clears_what_kills_left(tmp_path):
-    (tmp_path / ".tmp-abc-checkpoint.npz").write_text("half")
-    (tmp_path / ".tmp-model-xyz").mkdir()
-    (tmp_path / ".tmp-model-xyz" / "saved_model.pb").write_text("half")
+    (tmp_path / f"{OF_A_DEAD_PROCESS}abc-checkpoint.npz").write_text("half")
+    (tmp_path / f"{OF_A_DEAD_PROCESS}model-xyz").mkdir()
+    (tmp_path / f"{OF_A_DEAD_PROCESS}model-xyz" / "saved_model.pb").write_text("half")
     (tmp_path / "checkpoint.npz").write_text("whole")
     with atomic.lock(tmp_path):
-        assert names(tmp_path) == [".lock", "checkpoint.npz"]
+        assert names(tmp_path) == [atomic.LOCK, "checkpoint.npz"]
+
+
+def test_what_another_machine_left_is_cleared_after_a_day(tmp_path):
+    for name, hours in (("old", 25), ("new", 23)):
+        path = tmp_path / f".srmri-tf-tmp-another-host-1-{name}"
+        path.write_text("half")
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    atomic.clear(tmp_path)
+    assert names(tmp_path) == [".srmri-tf-tmp-another-host-1-new"]
+
+
+def test_what_living_processes_write_and_what_others_left_stays(tmp_path):
+    (tmp_path / ".tmp-mine").mkdir()
+    with (
+        atomic.atomic_file(tmp_path / "a.txt") as file,
+        atomic.atomic_folder(tmp_path / "model") as folder,
+    ):
+        file.write_text("half")
+        (folder / "weights").write_text("half")
+        with atomic.lock(tmp_path):
+            assert file.read_text() == "half"
+            assert (folder / "weights").read_text() == "half"
+    assert names(tmp_path) == [atomic.LOCK, ".tmp-mine", "a.txt", "model"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "old").write_text("")
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.name.startswith(".srmri-tf-tmp-"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(EnvironmentFault), atomic.atomic_folder(path) as folder:
+        (folder / "new").write_text("")
+    assert (names(tmp_path), names(path)) == (["out"], ["old"])
+
+
+def test_a_folder_is_replaced_only_if_nothing_else_is_lost(tmp_path, monkeypatch):
+    holds = {"metrics.json", "runs"}
+
+    def check(path):
+        atomic.refuse_to_replace(path, "an evaluation", holds)
+
+    out = tmp_path / "out"
+    check(out)
+    out.mkdir()
+    (out / "metrics.json").write_text("")
+    (out / atomic.LOCK).write_text("")
+    check(out)
+    (out / ".git").mkdir()
+    with pytest.raises(ConfigError, match=r"not of an evaluation, such as \.git"):
+        check(out)
+    with pytest.raises(ConfigError, match="is a file"):
+        check(out / "metrics.json")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for here in (Path(), tmp_path / "empty", Path("/")):
+        with pytest.raises(ConfigError, match="cannot be replaced as a whole"):
+            check(here)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(EnvironmentFault, match="permission denied"):
+        check(out.parent / "new" / "deep")
 
 
 def test_only_empty_and_own_folders_are_written_into(tmp_path):
     atomic.refuse_foreign(tmp_path / "absent", "ours", "mark")
     atomic.refuse_foreign(tmp_path, "ours", "mark")
-    (tmp_path / ".lock").write_text("")
+    (tmp_path / atomic.LOCK).write_text("")
     atomic.refuse_foreign(tmp_path, "ours", "mark")
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(ConfigError, match="not ours"):

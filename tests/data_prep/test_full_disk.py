@@ -33,7 +33,7 @@ def test_a_full_disk_is_one_error_and_a_rerun_succeeds(disk, tmp_path, workers):
     with pytest.raises(EnvironmentFault, match=r"cannot be written: the disk is full") as caught:
         prepare(sources, disk / "new", CONFIG, workers=workers)
     assert caught.value.exit_code == 5
-    assert not list(disk.rglob(".tmp-*"))
+    assert not list(disk.rglob(".srmri-tf-tmp-*"))
     assert not (disk / "new" / "manifest.json").exists()
     verify(disk / "old")
     subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)

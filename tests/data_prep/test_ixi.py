@@ -5,6 +5,7 @@ import tarfile
 import pytest
 
 from data_prep import fetch, ixi
+from data_prep.atomic import LOCK
 from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
 from srmri_tf.cli import main
 from tests.data_prep import web
@@ -38,7 +39,7 @@ def site(monkeypatch):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".lock"))
+    return sorted(path.name for path in folder.iterdir() if path.name != LOCK)
 
 
 def test_one_site(site, tmp_path):

@@ -167,6 +167,16 @@ def written(path, voxels, header):
     return nib.load(path)
 
 
+def test_bright_voxels_are_not_clipped_where_the_slope_is_negative(tmp_path):
+    stored = np.arange(256, dtype=np.uint8).reshape(8, 8, 4)
+    path = edit(save(tmp_path / "in.nii", stored), scl_slope=-1, scl_inter=255)
+    source = nifti.read(path)
+    assert source.voxels.max() == 255
+    back = written(tmp_path / "out.nii", source.voxels * 1.25 - 10, source.header)
+    assert back.get_data_dtype() == np.int16
+    np.testing.assert_allclose(back.get_fdata(), source.voxels * 1.25 - 10, atol=0.5)
+
+
 @pytest.mark.parametrize(
     ("dtype", "high", "expected"),
     [

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from data_prep import pipeline
-from data_prep.atomic import lock
+from data_prep.atomic import LOCK, lock
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, EnvironmentFault
 from data_prep.pipeline import PrepareConfig, prepare
 from data_prep.schema import Degradation, Parameters, SplitRule, read_manifest
 from data_prep.shards import records, verify
-from tests.data_prep.scans import phantom, save
+from tests.data_prep.scans import OF_A_DEAD_PROCESS, phantom, save
 
 SMALL = Parameters(patch_size=10)
 CONFIG = PrepareConfig(parameters=SMALL)
@@ -36,7 +36,7 @@ def digests(folder) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.iterdir())
-        if path.name != ".lock"
+        if path.name != LOCK
     }
 
 
@@ -233,7 +233,7 @@ def test_an_interrupted_run_is_continued(scans, tmp_path, monkeypatch, after):
     out = tmp_path / "out"
     finished = interrupted(scans, out, monkeypatch, after)
     assert not (out / "manifest.json").exists()
-    (out / ".tmp-left-behind").parent.mkdir(exist_ok=True)
+    (out / f"{OF_A_DEAD_PROCESS}left-behind").parent.mkdir(exist_ok=True)
     stamps = {name: (out / name).stat().st_mtime_ns for name in finished}
     prepare([scans], out, CONFIG)
     assert stamps == {name: (out / name).stat().st_mtime_ns for name in finished}
@@ -244,11 +244,11 @@ def test_an_interrupted_run_is_continued(scans, tmp_path, monkeypatch, after):
 def test_leftovers_of_a_killed_run_are_removed(scans, tmp_path, monkeypatch):
     out = tmp_path / "out"
     interrupted(scans, out, monkeypatch, 2)
-    (out / ".tmp-abc-d.tfrecord").write_bytes(b"half")
+    (out / f"{OF_A_DEAD_PROCESS}abc-d.tfrecord").write_bytes(b"half")
     (out / "stale.tfrecord").write_bytes(b"half")
     prepare([scans], out, CONFIG)
     verify(out)
-    assert not list(out.glob(".tmp-*"))
+    assert not list(out.glob(".srmri-tf-tmp-*"))
     assert not (out / ".progress").exists()
 
 

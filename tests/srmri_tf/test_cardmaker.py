@@ -199,7 +199,8 @@ def make_crossval(folder, run, psnrs, done=None):
         text = (run / "config.toml").read_text()
         (theirs / "config.toml").write_text(f"fold = {fold}\n{text}")
     done = [0, 1] if done is None else done
-    (folder / "summary.json").write_text(json.dumps({"done": done, "folds": 2}))
+    summary = {"model": "cpce", "done": done, "folds": 2}
+    (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 
 

@@ -189,6 +189,17 @@ def test_inspect_shows_the_input_and_draws_it(shards, tmp_path, run):
     assert f"Contact sheet: {picture}" in stdout
 
 
+def test_inspect_of_slices_too_small_to_measure_is_code_3_and_names_one(tmp_path, run):
+    for number in range(2):
+        save(tmp_path / "scans" / f"s{number}.nii.gz", phantom((10, 10, 8), number))
+    options = ("--patch-size", "9", "--val-fraction", "0", "--test-fraction", "0.5")
+    assert run("prepare", tmp_path / "scans", "-o", tmp_path / "shards", *options)[0] == 0
+    code, stdout, stderr = run("inspect", tmp_path / "shards")
+    assert (code, stdout) == (3, "")
+    assert "s0" in stderr
+    assert "10 x 10, but SSIM needs at least 11 pixels a side" in stderr
+
+
 def test_dask_without_a_scheduler_is_code_5(scans, tmp_path, run, monkeypatch):
     monkeypatch.setattr("data_prep.cluster.CONNECT_SECONDS", 0.2)
     code, _, stderr = run("prepare", scans, "-o", tmp_path / "out", "--dask", "tcp://127.0.0.1:9")

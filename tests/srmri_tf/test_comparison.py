@@ -62,6 +62,18 @@ def test_the_names_of_input_and_baseline_are_refused(tmp_path, name):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_evaluation_is_not_replaced_by_it(pair, tmp_path):
+    compare_crossvals(pair, tmp_path / "out")
+    compare_crossvals(pair, tmp_path / "out")
+    path = tmp_path / "out" / "metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"slices": []}))
+    with pytest.raises(ConfigError, match="is not of a comparison"):
+        compare_crossvals(pair, tmp_path / "out")
+    (tmp_path / "out" / "images.npz").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"such as images\.npz"):
+        compare_crossvals(pair, tmp_path / "out")
+
+
 def test_a_report_of_it_is_refused(pair, tmp_path):
     compare_crossvals(pair, tmp_path / "out")
     with pytest.raises(BadInputError, match="is a comparison: it has no pictures"):

@@ -148,3 +148,15 @@ def test_an_override_inside_a_plain_value_is_refused():
 def test_differences_name_path_and_both_values():
     new = load_recipe("paper-cpce", {"objective.l1": 2.0})
     assert differences(CpceConfig(), new) == ["objective.l1: 0.0 -> 2.0"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "side"),
+    [
+        ({}, 16),
+        ({"vgg_layer": "block3_conv4"}, 9),
+        ({"perceptual": 0}, 9),
+    ],
+)
+def test_patches_must_outlast_valid_padding_and_vgg19s_poolings(objective, side):
+    assert CpceConfig(objective=objective).min_patch() == side

@@ -1,5 +1,6 @@
 """GAN-CPCE against the published shapes and counts, and its step against plain autodiff."""
 
+import math
 from collections import Counter
 
 import keras
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf import losses
+from srmri_tf import devices, losses
 from srmri_tf.config import CpceConfig, CpceObjective
 from srmri_tf.cpce import Cpce, CpceCritic, CpceGenerator, build
+from srmri_tf.engine import make_step
 
 RNG = np.random.default_rng(0)
 
@@ -344,6 +346,38 @@ def test_one_and_two_devices_take_the_same_steps():
         weights.append(model.generator.get_weights() + model.critic.get_weights())
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
+
+
+# Of 8 pairs: 2, all on the first of two devices; 3; 4, what it holds; 6, some on the second, too.
+@pytest.mark.parametrize("share", [0.25, 0.3, 0.5, 0.75])
+def test_one_and_two_devices_estimate_the_perceptual_term_on_the_same_pairs(share):
+    lr, hr = pairs(16)
+    terms, weights, seen = [], [], []
+
+    class Features(keras.Model):
+        def call(self, x, training=False):
+            seen[-1].append(x.shape[0])
+            return tf.nn.avg_pool2d(x, 4, 4, "VALID")
+
+    for count in (1, 2):
+        seen.append([])
+        names = [d.name for d in tf.config.list_logical_devices("CPU")[:count]]
+        strategy = tf.distribute.MirroredStrategy(names)
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            objective = CpceObjective(perceptual=100, perceptual_share=share, n_critic=2)
+            model = Cpce(generator(shortcut=True), critic(16), Features(), objective)
+            model.compile(keras.optimizers.SGD(1e-3), keras.optimizers.SGD(1e-3))
+        data = tf.data.Dataset.from_tensor_slices((lr, hr)).repeat(2).batch(16, drop_remainder=True)
+        step = make_step(strategy, model, "adversarial")
+        shared = devices.share(strategy, data, 16)
+        terms.append([step(batch, tf.constant(0.0))["perceptual"] for batch in shared])
+        weights.append(model.generator.get_weights())
+    assert terms[1] == pytest.approx(terms[0], rel=1e-5)
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
+    # Nothing is computed that the term does not need.
+    assert sum(seen[0]) == sum(seen[1]) == 2 * math.ceil(8 * share)
 
 
 def test_half_precision_scales_losses_and_agrees_with_single():

@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.errors import ConfigError
 from srmri_tf import crossval
-from srmri_tf.config import CpceConfig
+from srmri_tf.config import CircleConfig, CpceConfig
 from srmri_tf.crossval import Plan, run_fold, summarise_folds
 from srmri_tf.evaluate import Options
 
@@ -121,6 +121,12 @@ def test_a_finished_fold_is_measured_again_if_more_is_asked_for(finished, tmp_pa
     written = path.stat().st_mtime_ns
     run_fold(plan, 0)  # less is asked for than there is
     assert path.stat().st_mtime_ns == written
+
+
+def test_a_folder_is_of_one_model(finished):
+    plan = dataclasses.replace(finished[0], config=CircleConfig())
+    with pytest.raises(ConfigError, match="holds a cross-validation of cpce, not circle"):
+        run_fold(plan, 0)
 
 
 def test_a_finished_fold_of_other_shards_is_refused(finished, tmp_path):

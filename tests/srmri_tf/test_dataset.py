@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.shards import records, write
 from srmri_tf.dataset import Shards
 
 from .conftest import PATCH, SIDE, image_pair
+
+
+def keep_slices(folder, subject, kept):
+    """Leave a shard the records of some slices only, as ``prepare --min-signal`` does."""
+    path = folder / f"{subject}.tfrecord"
+    written = write(path, [[record for record in records(path) if record.slice in kept]])
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (shard,) = (shard for shard in manifest["shards"] if shard["subject"] == subject)
+    shard |= written._asdict()
+    manifest["parameters"]["min_signal"] = 0.05
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def epochs_of(folder, batch, seed, epochs, **kwargs):
@@ -94,6 +106,15 @@ def test_whole_slices_come_back_from_patches_and_slices_alike(shards, split):
         assert pair.hr.shape == (SIDE, SIDE)
 
 
+def test_scans_of_one_session_are_told_apart_by_their_shards(shard_maker, tmp_path):
+    folder = shard_maker(tmp_path / "x", {"a": "train", "b": "test", "b_2": "test", "c": "test"})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["shards"][2]["subject"] = "b"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    found = {(pair.subject, pair.session) for pair in Shards.open(folder).slices("test")}
+    assert found == {("b", "b"), ("b", "b_2"), ("c", "")}
+
+
 @pytest.mark.parametrize(("at_most", "expected"), [(0, 8), (100, 8), (4, 4), (1, 1)])
 def test_some_slices_are_evenly_spaced(shards, at_most, expected):
     pairs = Shards.open(shards).some_slices("test", at_most)
@@ -105,6 +126,16 @@ def test_some_slices_are_evenly_spaced(shards, at_most, expected):
             ("s5", 1),
             ("s5", 3),
         ]
+
+
+def test_some_slices_are_chosen_among_those_that_have_records(shard_maker, tmp_path):
+    folder = shard_maker(tmp_path / "x", {"a": "train", "b": "train"}, slices=12)
+    keep_slices(folder, "a", range(3, 8))
+    keep_slices(folder, "b", range(3, 8))
+    pairs = Shards.open(folder).some_slices("train", 4)
+    assert [(p.subject, p.index) for p in pairs] == [("a", 4), ("a", 6), ("b", 4), ("b", 6)]
+    assert len(Shards.open(folder).some_slices("train", 10)) == 10
+    assert len(Shards.open(folder).some_slices("train", 0)) == 10
 
 
 def test_folders_without_training_patches_are_refused(shard_maker, tmp_path):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -84,6 +85,24 @@ def test_a_number_of_devices_makes_no_sense_in_a_cluster(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
     with pytest.raises(ConfigError, match="several workers"):
         devices.make_strategy(2)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "kind", "index", "expected"),
+    [
+        (["chief", "worker"], "chief", 0, True),
+        (["chief", "worker"], "worker", 0, False),
+        (["chief", "worker"], "worker", 1, False),
+        (["worker"], "worker", 0, True),
+        (["worker"], "worker", 1, False),
+    ],
+)
+def test_one_process_of_a_cluster_writes(jobs, kind, index, expected):
+    cluster = tf.train.ClusterSpec({job: [f"{job}:1", f"{job}:2"] for job in jobs})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        cluster, task_type=kind, task_id=index
+    )
+    assert devices.is_chief(SimpleNamespace(cluster_resolver=resolver)) == expected
 
 
 def free_ports(count):

@@ -19,7 +19,7 @@ from srmri_tf.enhance import Request, enhance
 from srmri_tf.volumes import Settings
 from srmri_tf.worklist import make_worklist
 from tests.data_prep.malformed import CASES
-from tests.data_prep.scans import affine, edit, phantom, save
+from tests.data_prep.scans import OF_A_DEAD_PROCESS, affine, edit, phantom, save
 
 from .test_api import CARD
 from .test_cli import run
@@ -184,7 +184,7 @@ def test_the_same_call_goes_on_where_it_was_interrupted(network, tmp_path, monke
     work = enhance(worklist)
     first = next(work)
     work.close()  # as an interrupt would
-    (tmp_path / "out" / ".tmp-killed-s1.nii.gz").write_bytes(b"half")
+    (tmp_path / "out" / f"{OF_A_DEAD_PROCESS}killed-s1.nii.gz").write_bytes(b"half")
     stamp = first.target.image.stat().st_mtime_ns
     assert [result.fresh for result in enhance(worklist)] == [False, True, True]
     assert first.target.image.stat().st_mtime_ns == stamp
@@ -209,10 +209,13 @@ def test_another_scan_model_or_setting_is_refused_before_anything_is_written(
 
 
 def test_a_scan_is_never_replaced_by_its_own_result(network, tmp_path):
-    scan = save(tmp_path / "scan.nii.gz")
-    for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="would be replaced by a result"):
-            sharpen([scan], scan, overwrite=overwrite)
+    scan = save(tmp_path / "in" / "scan.nii.gz")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    around = tmp_path / "in" / ".." / "in" / scan.name
+    for out in (scan, around, tmp_path / "link" / scan.name):
+        for overwrite in (False, True):
+            with pytest.raises(ConfigError, match="would be replaced by a result"):
+                sharpen([scan], out, overwrite=overwrite)
 
 
 def test_a_foreign_file_is_not_replaced_unless_it_is_said(network, tmp_path):
@@ -235,6 +238,11 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
         "sub-1/anat/sub-1_desc-cpce_T2w.json",
         "sub-1/anat/sub-1_desc-cpce_T2w.nii.gz",
     ]
+    (out / "dataset_description.json").unlink()  # as a kill just before it would
+    assert [again.fresh for again in sharpen([tmp_path], settings=Settings(uncertainty=True))] == [
+        False
+    ]
+    assert (out / "dataset_description.json").exists()
     said = json.loads(result.target.sidecar.read_text())
     assert said["Sources"] == ["bids:raw:sub-1/anat/sub-1_T2w.nii.gz"]
     assert said["ModelSha256"] == network.sha256

@@ -19,10 +19,12 @@ from srmri_tf.config import CpceConfig
 from srmri_tf.cpce import build_generator
 from srmri_tf.evaluate import Options, evaluate, table
 from srmri_tf.recipes import to_toml
+from srmri_tf.report import report
 from srmri_tf.runs import Run, weights_by_name
 from srmri_tf.scores import FeatureDistance, SliceRow, VolumeRow
 from srmri_tf.summary import method_summaries, rows_of
 
+from . import conftest
 from .conftest import image_pair
 
 PARAMETERS = {"degradation": {"keep": 0.25, "keep_by": "area", "lr": "magnitude"}}
@@ -148,8 +150,34 @@ def test_shards_without_test_slices_are_refused(shard_maker, tmp_path):
 def test_an_output_folder_with_something_else_is_refused(shards, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
-    with pytest.raises(ConfigError, match="not an evaluation"):
+    with pytest.raises(ConfigError, match="not of an evaluation"):
         evaluate([make_run(tmp_path / "run")], shards, tmp_path / "out")
+    (tmp_path / "out" / "thesis.tex").unlink()
+    (tmp_path / "out" / "metrics.json").write_text('{"accuracy": 1}')
+    with pytest.raises(ConfigError, match=r"metrics.json: is not of an evaluation of srmri-tf"):
+        evaluate([tmp_path / "run"], shards, tmp_path / "out")
+
+
+def test_an_evaluation_is_replaced_but_not_what_was_put_into_it(shards, tmp_path):
+    options = Options(bicubic=False, slices="1")
+    run = make_run(tmp_path / "run")
+    for _ in range(2):
+        evaluate([run], shards, tmp_path / "out", options)
+    report(tmp_path / "out")
+    evaluate([run], shards, tmp_path / "out", options)
+    (tmp_path / "out" / "notes.txt").write_text("precious")
+    with pytest.raises(ConfigError, match=r"such as notes\.txt"):
+        evaluate([run], shards, tmp_path / "out", options)
+
+
+def test_infinite_scores_are_no_reason_to_fail(shard_maker, tmp_path, monkeypatch):
+    """A flat slice is its own low resolution: PSNR is infinite, its mean and interval, too."""
+    flat = lambda subject, index: (np.full((32, 32), 0.5, np.float32),) * 2  # noqa: E731
+    monkeypatch.setattr(conftest, "image_pair", flat)
+    shards = shard_maker(tmp_path / "data", {"s1": "train", "s4": "test", "s5": "test"})
+    result = evaluate([make_run(tmp_path / "run")], shards, tmp_path / "out")
+    assert result.document["methods"]["lr"]["measures"]["psnr"]["mean"] == float("inf")
+    assert "<article" in report(tmp_path / "out").read_text()
 
 
 def test_air_is_apart_and_subjects_weigh_the_same():

@@ -227,8 +227,10 @@ def test_what_is_there_is_kept_unless_asked(run, tmp_path, monkeypatch):
 def test_other_folders_and_formats_are_refused(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
-    with pytest.raises(ConfigError, match="not a SavedModel"):
+    with pytest.raises(ConfigError, match="not of a SavedModel"):
         export(run, tmp_path / "out", overwrite=True)
+    with pytest.raises(ConfigError, match="takes for a pattern"):
+        export(run, tmp_path / "model[1]")
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         export(run, tmp_path / "folder.npz", overwrite=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from srmri_tf.figure import busiest_box, comparison
+from srmri_tf.figure import box_of, busiest_box, comparison
 from srmri_tf.gallery import Exhibit
 
 
@@ -18,6 +18,18 @@ def test_a_black_slice_has_a_box_all_the_same():
     row, col = busiest_box(np.zeros((40, 50)), np.zeros((40, 50)), 16)
     assert 0 <= row <= 24
     assert 0 <= col <= 34
+
+
+def test_the_box_is_no_larger_than_a_small_slice(tmp_path):
+    truth = np.zeros((13, 40), np.float32)
+    truth[2:-2, 5:-5] = 0.8
+    images = {"lr": truth * 0.9, "truth": truth}
+    exhibit = Exhibit("s", "", 3, images, {"lr": {"psnr": 30.0, "ssim": 0.9}})
+    row, col, side = box_of(exhibit)
+    assert (row, side) == (0, 13)
+    assert 0 <= col <= 40 - 13
+    comparison(exhibit, tmp_path / "small.png")
+    assert (tmp_path / "small.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_picture_is_written_and_leaks_are_marked(tmp_path):

@@ -52,4 +52,4 @@ def test_kills_at_random_moments_lose_nothing(shards, tmp_path):
         for s in (story, retold)
     ]
     assert timeless[0] == timeless[1]
-    assert not list(run.glob(".tmp-*"))
+    assert not list(run.glob(".srmri-tf-tmp-*"))

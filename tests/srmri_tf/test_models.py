@@ -30,7 +30,7 @@ def make_circle_run(folder, **generator):
     run = Run(folder)
     checkpoint.save(run.best_file, arrays, {})
     run.config_file.write_text(to_toml(config))
-    run.facts_file.write_text(json.dumps({"parameters": PARAMETERS}))
+    run.facts_file.write_text(json.dumps({"parameters": PARAMETERS, "subjects": {}}))
     return folder
 
 

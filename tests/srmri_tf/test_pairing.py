@@ -10,6 +10,7 @@ from srmri_tf.dataset import Shards
 from srmri_tf.pairing import is_paired
 
 from .conftest import PATCH, SIDE, image_pair
+from .test_dataset import keep_slices
 
 SUBJECTS = {"a": "train", "b": "train", "c": "train", "d": "train", "e": "train", "t": "test"}
 SLICES = 8
@@ -151,6 +152,24 @@ def test_one_subject_cannot_be_unpaired(shard_maker, tmp_path, share):
     with pytest.raises(BadInputError, match=r"different subjects.*there is 1") as caught:
         Shards.open(folder).pairs(4, 0, range(1), paired_share=share)
     assert caught.value.exit_code == 3
+
+
+def test_subjects_without_unpaired_slices_fill_no_half(shard_maker, tmp_path, owner):
+    # Odd slices are the known ones: c and d have nothing to meet other subjects with.
+    folder = shard_maker(tmp_path / "x", dict.fromkeys("abcd", "train"), SLICES)
+    for subject in "cd":
+        keep_slices(folder, subject, {1, 3})
+    found = samples(folder, owner, 0.5, epochs=range(6))
+    assert {x[0] + y[0] for x, y, flag in found if not flag} == {"ab", "ba"}
+    assert {x[0] for x, _, flag in found if flag} == set("abcd")
+
+
+def test_one_subject_with_unpaired_slices_has_no_partner(shard_maker, tmp_path):
+    folder = shard_maker(tmp_path / "x", dict.fromkeys("abc", "train"), SLICES)
+    for subject in "bc":
+        keep_slices(folder, subject, {1, 3})
+    with pytest.raises(BadInputError, match=r"not known.*there is 1"):
+        Shards.open(folder).pairs(4, 0, range(1), paired_share=0.5)
 
 
 def test_too_few_slices_to_pair_are_refused(shard_maker, tmp_path):

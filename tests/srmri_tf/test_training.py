@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from rich.console import Console
 
+from data_prep.atomic import LOCK
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, DivergedError
 from srmri_tf import checkpoint, cpce, devices, watch
 from srmri_tf.config import CpceConfig
@@ -49,7 +50,7 @@ def finished(shards, tmp_path_factory):
 
 
 def test_a_run_holds_what_it_should(finished, shards):
-    names = {p.name for p in finished.folder.iterdir() if p.name != ".lock"}
+    names = {p.name for p in finished.folder.iterdir() if p.name != LOCK}
     assert names == {"config.toml", "run.json", "log.csv", "checkpoint.npz", "best.npz"}
     assert load_recipe(str(finished.config_file)) == quick()
     facts = json.loads(finished.facts_file.read_text())
@@ -271,3 +272,15 @@ def test_handlers_are_put_back(finished, shards):
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.is_set()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_that_was_refused_can_be_started_again(shards, tmp_path):
+    """Neither TensorBoard's folder nor facts without settings are somebody else's."""
+    with pytest.raises(ConfigError):
+        train(quick(batch_size=1000), shards, tmp_path / "run", tensorboard=True)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / "run.json").write_text("{}")  # killed before config.toml
+    config = quick(schedule={"epochs": 0, "warmup_epochs": 1, "steps_per_epoch": 1})
+    run = train(config, shards, tmp_path / "run", tensorboard=True)
+    assert run.best_file.is_file()
+    assert any((run.folder / "tensorboard").iterdir())

@@ -274,6 +274,14 @@ def test_what_is_no_volume_of_magnitudes_is_refused(voxels, fault):
     assert caught.value.path == HERE
 
 
+def test_a_volume_too_bright_for_its_result_is_refused():
+    voxels = phantom() * np.float32(3.3e35)  # its maximum is 1000
+    assert np.isfinite(voxels).all()
+    with pytest.raises(BadInputError, match="the largest number of 32 bits") as caught:
+        enhance_volume(fake(lambda x: 2 * x), voxels, affine(), PLAIN, path=HERE)
+    assert caught.value.path == HERE
+
+
 def test_a_network_gone_mad_is_an_error():
     with pytest.raises(CorruptArtefactError, match="fake gives values that are not finite"):
         enhance_volume(fake(lambda x: x * np.nan), phantom((12, 12, 3)), affine())

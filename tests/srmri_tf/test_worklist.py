@@ -41,10 +41,10 @@ def test_a_file_s_result_lies_beside_it_or_where_it_is_told(tmp_path):
     scan = save(tmp_path / "in" / "scan.nii.gz")
     beside = make_worklist([scan])
     assert results(beside, tmp_path) == ["in/scan_desc-cpce.nii.gz"]
-    assert beside.root is None
+    assert beside.roots == []
     folder = make_worklist([scan, scan], tmp_path / "out")
     assert results(folder, tmp_path) == ["out/scan_desc-cpce.nii.gz"]
-    assert folder.root == tmp_path / "out"
+    assert folder.roots == [tmp_path / "out"]
     named = make_worklist([scan], tmp_path / "new" / "sharp.nii")
     assert results(named, tmp_path) == ["new/sharp.nii"]
     spread = named.jobs[0].target("cpce", uncertainty=True).uncertainty
@@ -59,11 +59,45 @@ def test_a_folder_keeps_its_form(tmp_path):
     expected = ["b_desc-cpce.nii.gz", "one/a_desc-cpce.nii", "two/a_desc-cpce.nii"]
     assert results(make_worklist([root], tmp_path / "out"), tmp_path / "out") == expected
     inside = make_worklist([root])
-    assert inside.root == root / "derivatives" / "srmri-tf"
-    assert results(inside, inside.root) == expected
+    own = root / "derivatives" / "srmri-tf"
+    assert inside.roots == [own]
+    assert results(inside, own) == expected
     # What is there from an earlier call is no scan.
-    save(inside.root / "b_desc-cpce.nii.gz")
-    assert results(make_worklist([root]), inside.root) == expected
+    save(own / "b_desc-cpce.nii.gz")
+    assert results(make_worklist([root]), own) == expected
+
+
+@pytest.mark.parametrize("out", ["scans", "scans/../scans", "."])
+def test_results_may_go_into_the_scans_own_folder_or_above(tmp_path, out):
+    save(tmp_path / "scans" / "a.nii")
+    save(tmp_path / "scans" / "a_desc-cpce.nii")
+    worklist = make_worklist([tmp_path / "scans"], tmp_path / out)
+    assert [job.scan.name for job in worklist.jobs] == ["a.nii"]
+
+
+def test_a_pattern_that_finds_its_own_results_leaves_them_out(tmp_path):
+    for name in ("a", "a_desc-cpce", "a_desc-cpceUncertainty", "b_desc-circle"):
+        save(tmp_path / f"{name}.nii.gz")
+    found = make_worklist([tmp_path / "*.nii.gz"])
+    assert [job.scan.name for job in found.jobs] == ["a.nii.gz", "b_desc-circle.nii.gz"]
+    assert [text.rpartition("srmri-tf")[2] for text in found.warnings] == [
+        ", so it is left out",
+        ", so it is left out",
+        ", not a scan",
+    ]
+
+
+def test_two_bids_data_sets_do_not_become_one(bids, tmp_path):
+    other = shutil.copytree(bids, tmp_path / "other")
+    worklist = make_worklist([bids, other])
+    assert worklist.roots == sorted(d / "derivatives" / "srmri-tf" for d in (bids, other))
+    (other / "sub-1").rename(other / "sub-3")
+    (other / "sub-2").rename(other / "sub-4")
+    for scan in other.glob("sub-*/**/*.nii.gz"):
+        subject = scan.relative_to(other).parts[0]
+        scan.rename(scan.with_name(subject + scan.name[5:]))
+    with pytest.raises(ConfigError, match="several BIDS data sets"):
+        make_worklist([bids, other], tmp_path / "out")
 
 
 def test_a_bids_data_set_becomes_a_derivative_one(bids):
@@ -137,18 +171,22 @@ def test_results_are_left_out_of_folders_and_named_ones_are_warned_of(tmp_path):
 
 
 def test_all_bad_headers_are_named_at_once(tmp_path):
-    save(tmp_path / "good.nii")
     for name in ("series", "rgb"):
         (tmp_path / name).mkdir()
         CASES[name][0](tmp_path / name)
+    good = save(tmp_path / "good.nii")
+    worklist = make_worklist([tmp_path], tmp_path / "out")
+    assert [job.scan for job in worklist.jobs] == [good]
+    assert len(worklist.faults) == 2
+    good.unlink()
     with pytest.raises(BadInputError, match="2 scans cannot be used") as caught:
         make_worklist([tmp_path], tmp_path / "out")
     assert "is a series of volumes" in str(caught.value)
     assert "holds colour voxels" in str(caught.value)
 
 
-def test_a_result_too_large_to_be_read_again_is_refused(tmp_path):
-    shape = (1024, 1024, 300)
+@pytest.mark.parametrize("shape", [(1024, 1024, 300), (16384, 6, 2)])
+def test_a_result_too_large_to_be_written_and_read_again_is_refused(tmp_path, shape):
     header = nib.Nifti1Header()
     header.set_data_dtype(np.uint8)
     header.set_data_shape(shape)
