@@ -69,7 +69,8 @@ def ixi(
 
     Raises:
         ConfigError: There is no such modality or site.
-        BadInputError: ``dest`` is a file or in use by another process.
+        BadInputError: ``dest`` is a file, in use by another process, or holds such scans that
+            were not downloaded by this.
         EnvironmentFault: No network, or not enough disk.
         CorruptArtefactError: The archive is not the expected one.
     """
@@ -84,6 +85,7 @@ def ixi(
         there = _already_there(dest, modality, site)
         if there:
             return there
+        _refuse_foreign(dest, _chooser(modality, site))
         digest = md5 or ARCHIVE_MD5[modality]
         archive = dest / f"IXI-{modality}.tar"
         if not (archive.is_file() and has_digest(archive, digest)):
@@ -103,6 +105,18 @@ def ixi(
         if not keep_archive:
             archive.unlink()
     return sorted(scans)
+
+
+def _refuse_foreign(dest: Path, choose: Callable[[str], str | None]) -> None:
+    """Never overwrite scans this package did not write: its own folders hold the attribution."""
+    if (dest / ATTRIBUTION).is_file():
+        return
+    if foreign := sorted(path for path in dest.iterdir() if choose(path.name)):
+        raise BadInputError(
+            "is there already, but was not downloaded by this command",
+            path=foreign[0],
+            remedy="Choose another folder",
+        )
 
 
 def _chooser(modality: str, site: str | None) -> Callable[[str], str | None]:

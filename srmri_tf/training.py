@@ -80,11 +80,11 @@ def fit(
         if journal.progress.epoch == config.schedule.total:
             console.print(f"{run.folder}: this run is finished; nothing to do", highlight=False)
             return run
+        twin = MODELS[config.model].build_generator(config, "float32")
+        validator = Validator(shards, twin, config.validation.max_slices)
         if is_chief(strategy):
             _write_facts(run, config, facts)
         board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
-        twin = MODELS[config.model].build_generator(config, "float32")
-        validator = Validator(shards, twin, config.validation.max_slices)
         _announce(console, shards, vgg, validator, journal)
         Engine(strategy, shards, journal, validator, board, console).train()
     return run

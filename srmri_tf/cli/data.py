@@ -91,7 +91,6 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
 
     manifest = check(shards)
     picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
-    inspection.contact_sheet(shards, manifest, picture, scans)
     with progress_bar("measuring") as advance:
         rows = inspection.baselines(
             shards,
@@ -100,6 +99,7 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
             metrics.is_air,
             advance,
         )
+    inspection.contact_sheet(shards, manifest, picture, scans)
     click.echo(_summary(manifest))
     if manifest.split_by == "slice":
         click.echo(_LEAK, err=True)

@@ -6,7 +6,12 @@ import pytest
 
 from data_prep import fetch, ixi
 from data_prep.atomic import LOCK
-from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
+from data_prep.errors import (
+    BadInputError,
+    ConfigError,
+    CorruptArtefactError,
+    EnvironmentFault,
+)
 from srmri_tf.cli import main
 from tests.data_prep import web
 
@@ -65,6 +70,14 @@ def test_damaged_scans_come_again(site, tmp_path):
     ixi.ixi(tmp_path, mirror=site.url, keep_archive=True)
     assert paths[0].read_bytes() == SCANS[paths[0].name]
     assert len(site.requests) == asked
+
+
+def test_scans_of_the_users_own_are_not_overwritten(site, tmp_path):
+    (tmp_path / "IXI002-Guys-0828-T2.nii.gz").write_bytes(b"mine")
+    with pytest.raises(BadInputError, match=r"0828-T2\.nii\.gz: is there already"):
+        ixi.ixi(tmp_path, mirror=site.url)
+    assert (tmp_path / "IXI002-Guys-0828-T2.nii.gz").read_bytes() == b"mine"
+    assert site.requests == []
 
 
 def test_an_interrupted_download_is_continued(site, tmp_path):
