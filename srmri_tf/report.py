@@ -129,6 +129,7 @@ def _read(folder: Path) -> dict[str, Any]:
             remedy="Its tables are beside it, as Markdown and LaTeX; report an evaluation",
         )
     missing = {"methods", "measures", "rows", "parameters", "data"} - document.keys()
+    missing = missing or {"test_scans", "licence"} - document["data"].keys()
     if missing:
         raise CorruptArtefactError(f"lacks {', '.join(sorted(missing))}", path=path, remedy=_AGAIN)
     return document

@@ -101,6 +101,10 @@ def test_what_is_no_evaluation_is_refused(tmp_path, evaluation):
     (tmp_path / "metrics.json").write_text("{")
     with pytest.raises(CorruptArtefactError, match=r"metrics\.json"):
         report(tmp_path)
+    document = json.loads((evaluation / "metrics.json").read_text())
+    (tmp_path / "metrics.json").write_text(json.dumps(document | {"data": {"licence": ""}}))
+    with pytest.raises(CorruptArtefactError, match="lacks test_scans"):
+        report(tmp_path)
     (tmp_path / "metrics.json").write_bytes((evaluation / "metrics.json").read_bytes())
     (tmp_path / "images.npz").write_bytes((evaluation / "images.npz").read_bytes()[:-100])
     with pytest.raises(CorruptArtefactError, match=r"images\.npz"):
