@@ -16,6 +16,7 @@ A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, an
 [-0.25, 1.75) leaves room for the ringing that truncated k-space adds to a volume in [0, 1].
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Final, Literal, Self
@@ -217,6 +218,11 @@ class Manifest(_Frozen):
     def subjects(self, split: Split) -> list[str]:
         """The sorted subject labels of one split."""
         return sorted({shard.subject for shard in self.of(split)})
+
+
+def manifest_sha256(folder: Path) -> str:
+    """What tells the shards of a folder from all others: its manifest has every checksum."""
+    return hashlib.sha256((Path(folder) / MANIFEST_NAME).read_bytes()).hexdigest()
 
 
 def read_manifest(folder: Path) -> Manifest:

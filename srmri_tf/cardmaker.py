@@ -1,6 +1,5 @@
 """Makes a model card: every figure in it is read from a run, its shards and a measurement."""
 
-import hashlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 
 from data_prep.atomic import write_text
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
+from data_prep.schema import Manifest, Parameters, Shard, SplitRule, manifest_sha256
 from data_prep.shards import verify, whole_slices
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.cards import Data, Interval, Measured, ModelCard, Ranges, Score, head_statistics
@@ -106,8 +105,7 @@ def make_card(
 
 def _training_shards(run: Run, shards: Path) -> Manifest:
     manifest = verify(shards)
-    digest = hashlib.sha256((shards / MANIFEST_NAME).read_bytes()).hexdigest()
-    if digest != run.facts()["data_sha256"]:
+    if manifest_sha256(shards) != run.facts()["data_sha256"]:
         raise ConfigError(
             f"are not the shards that {run.folder} was trained on",
             path=shards,

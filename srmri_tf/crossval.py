@@ -10,7 +10,6 @@
 """
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 
 from data_prep.atomic import write_text
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.schema import MANIFEST_NAME, read_manifest
+from data_prep.schema import manifest_sha256, read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.config import CONFIGS, RunConfig
@@ -142,12 +141,11 @@ def _refuse_other_models(plan: Plan) -> None:
 def _has_all(plan: Plan, evaluation: Path) -> bool:
     """Whether an evaluation is of the plan's shards and holds all that the plan asks for."""
     document = read_document(evaluation / METRICS_NAME, _AGAIN)
-    manifest = (plan.shards / MANIFEST_NAME).read_bytes()
     consistent = plan.config.model + CONSISTENT in document.get("methods", ())
     tried = NO_DISTANCE not in document.get("notes", ())
     data = document.get("data", {})
     return (
-        data.get("manifest_sha256") == hashlib.sha256(manifest).hexdigest()
+        data.get("manifest_sha256") == manifest_sha256(plan.shards)
         and plan.options.licence in ("", data.get("licence"))
         and (consistent or not plan.options.consistency)
         and (tried or plan.options.vgg_weights == "none")

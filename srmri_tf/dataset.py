@@ -181,8 +181,8 @@ class Shards:
         return [pair for i, pair in enumerate(self.slices(split)) if i in wanted]
 
     def _stored_slices(self, shard: Shard) -> int:
-        """How many slices of a shard have records: `min_signal` may leave a slice without any."""
-        if not self.manifest.parameters.min_signal:
+        """How many slices of a shard have records: `min_signal` may leave one without patches."""
+        if shard.kind == "slices" or not self.manifest.parameters.min_signal:
             return shard.slices
         return len({record.slice for record in records(self.folder / shard.file)})
 

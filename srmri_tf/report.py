@@ -4,7 +4,6 @@ Everything comes from the EVAL folder: no run, no shards, no device.
 """
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from data_prep.schema import Degradation
 from srmri_tf import charts, gallery, pictures, tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.gallery import Exhibit
-from srmri_tf.summary import METRICS_NAME, VERSION
+from srmri_tf.summary import METRICS_NAME, VERSION, read_document
 
 LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
 CURVES = (("psnr", "lr_psnr", "PSNR (dB)"), ("ssim", "lr_ssim", "SSIM"))
@@ -111,11 +110,8 @@ def _read(folder: Path) -> dict[str, Any]:
             path=folder,
             remedy="Make one with `srmri-tf evaluate RUN SHARDS -o EVAL`",
         )
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=_AGAIN) from None
-    version = document.get("version") if isinstance(document, dict) else None
+    document = read_document(path, _AGAIN)
+    version = document.get("version")
     if version != VERSION:
         raise BadInputError(
             f"is of version {version}, but this software reads {VERSION}",

@@ -1,7 +1,6 @@
 """What metrics.json says: every method summed up over subjects, and compared in pairs."""
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 
 from data_prep.atomic import refuse_to_replace
 from data_prep.errors import ConfigError, CorruptArtefactError
-from data_prep.schema import MANIFEST_NAME
+from data_prep.schema import manifest_sha256
 from srmri_tf import __version__, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
 from srmri_tf.scores import KEYS, MEASURES, SliceRow, VolumeRow
@@ -56,9 +55,7 @@ def document_of(
         "test_subjects": manifest.subjects("test"),
         "data": {
             "licence": licence,
-            "manifest_sha256": hashlib.sha256(
-                (shards.folder / MANIFEST_NAME).read_bytes()
-            ).hexdigest(),
+            "manifest_sha256": manifest_sha256(shards.folder),
             "software": manifest.software,
             "test_scans": [
                 s.model_dump(include={"subject", "session", "source", "source_sha256", "sha256"})

@@ -5,7 +5,6 @@ weights an undisturbed run would have had.
 """
 
 import contextlib
-import hashlib
 import json
 import platform
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from rich.console import Console
 from data_prep.atomic import lock, refuse_foreign, write_text
 from data_prep.errors import ConfigError, DivergedError
 from data_prep.net import progress_bar
-from data_prep.schema import MANIFEST_NAME
+from data_prep.schema import manifest_sha256
 from srmri_tf import __version__, watch
 from srmri_tf.config import RunConfig
 from srmri_tf.dataset import Shards
@@ -183,7 +182,7 @@ def _facts(
         },
         "replicas": strategy.num_replicas_in_sync,
         "data": str(shards.folder),
-        "data_sha256": hashlib.sha256((shards.folder / MANIFEST_NAME).read_bytes()).hexdigest(),
+        "data_sha256": manifest_sha256(shards.folder),
         "parameters": manifest.parameters.model_dump(),
         "subjects": {split: manifest.subjects(split) for split in ("train", "val", "test")},
         "vgg": vgg.description if vgg else "not used",

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,16 +110,18 @@ def make_worklist(
     """
     warnings: list[str] = []
     found: dict[Path, Job] = {}
+    named: set[Path] = set()
     single = out is not None and nifti.is_nifti(out) and not out.is_dir()
     if out is not None and not single and out.exists() and not out.is_dir():
         raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
     folder = out.parent if out is not None and single else out
     for source in map(Path, given):
         whole = source.is_dir()
-        jobs = _in_folder(source, folder, warnings) if whole else _named(source, folder)
-        for job in jobs:
+        for job in _in_folder(source, folder) if whole else _named(source, folder):
             found.setdefault(place(job.scan), job)
-    chosen = _of_modality(_without_results(list(found.values()), warnings), modality)
+            if not whole:
+                named.add(place(job.scan))
+    chosen = _of_modality(_without_results(found, named, warnings), modality)
     if out is not None and single:
         if len(chosen) > 1:
             raise ConfigError(
@@ -147,22 +149,25 @@ def _named(source: Path, out: Path | None) -> Iterator[Job]:
         yield Job(scan, out or scan.parent, out)
 
 
-def _without_results(jobs: list[Job], warnings: list[str]) -> list[Job]:
-    """The same without results of others among them, which a pattern found; and warn of any."""
-    ours = {place(job.scan) for job in jobs if derivatives.is_result(job.scan)}
+def _without_results(
+    found: Mapping[Path, Job], named: Collection[Path], warnings: list[str]
+) -> list[Job]:
+    """The jobs without results of this program, but for named ones that are of no other job."""
+    ours = {path for path, job in found.items() if derivatives.is_result(job.scan)}
     made = {
         place(image)
-        for job in jobs
+        for job in found.values()
         for kind in CONFIGS
         for image in job.target(kind, uncertainty=True).images
     }
+    kept = ours & (set(named) - made)
     for path in sorted(ours):
-        also = ", so it is left out" if path in made else ", not a scan"
+        also = ", not a scan" if path in kept else ", so it is left out"
         warnings.append(f"{path}: is itself a result of srmri-tf{also}")
-    return [job for job in jobs if place(job.scan) not in ours & made]
+    return [job for path, job in found.items() if path not in ours - kept]
 
 
-def _in_folder(source: Path, out: Path | None, warnings: list[str]) -> Iterator[Job]:
+def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
     """The scans of a folder, and the same folders below ``out``."""
     root = out or source / DERIVATIVES
     here, there = source.resolve(), root.resolve()
@@ -180,9 +185,6 @@ def _in_folder(source: Path, out: Path | None, warnings: list[str]) -> Iterator[
             "holds no NIfTI scan to sharpen", path=source, remedy="Give .nii or .nii.gz files"
         )
     for scan in scans:
-        if derivatives.is_result(scan):
-            warnings.append(f"{scan}: is itself a result of srmri-tf, so it is left out")
-            continue
         yield Job(scan, root / scan.parent.relative_to(source), root, dataset=dataset)
 
 
