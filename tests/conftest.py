@@ -4,6 +4,10 @@ import subprocess
 
 import pytest
 
+from srmri_tf import process
+
+process.configure()  # before any test imports TensorFlow: what is tested is what users run
+
 
 @pytest.fixture
 def make_disk(tmp_path):

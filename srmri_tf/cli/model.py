@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from srmri_tf import process
+
 FOLDER = click.Path(path_type=Path)
 
 
@@ -17,6 +19,7 @@ def quiet_tensorflow() -> None:
     The chatter is written by C++ to file descriptor 2 whatever the log level, so that is where it
     is dropped; errors are Python exceptions and still show.
     """
+    process.configure()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
