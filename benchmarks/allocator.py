@@ -2,11 +2,12 @@
 
     python benchmarks/allocator.py [--quick] [--json FILE]
 
-Both settings (`srmri_tf.process`) hold for a whole process, so every measurement is a process of its
-own, and the four combinations take turns. Times and page faults leave out imports, tracing and one
-uncounted call. Ratios are those of a process with neither setting over one with the named ones.
+Both settings (`srmri_tf.process`) hold for a whole process, so every measurement is a process of
+its own, and the four combinations take turns. Times and page faults leave out imports, tracing and
+one uncounted call. Ratios are those of a process with neither setting over one with the named
+ones.
 ``..._memory_same_result`` is 1 if keeping memory changes no bit of the first step's losses or of the
-enhanced scan. ``MiB grown`` is what a small training step adds to the peak over many steps, with both.
+enhanced scan. ``MiB grown`` is what a small training step adds to the peak in many steps, with both.
 """
 
 import argparse
@@ -40,7 +41,12 @@ def training_step(repeats: int) -> Callable[[], list[float]]:
     count = config.batch_size * config.batches_per_step("adversarial")
     lr, hr = np.random.default_rng(0).random((2, count, 64, 64, 1), np.float32)
     step = our_step(config, "float32", lr, hr)
-    return lambda: list([step() for _ in range(repeats)][0].values())
+
+    def call() -> list[float]:
+        first, *_ = [step() for _ in range(repeats)]
+        return list(first.values())
+
+    return call
 
 
 def enhancement(repeats: int, folder: Path) -> Callable[[], list[float]]:

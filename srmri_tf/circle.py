@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from srmri_tf import losses
+from srmri_tf.networks import losses
 from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import interleave, make_optimizer, minimise, replica_uniform, separate
 from srmri_tf.circle_networks import CircleCritic, CircleGenerator
