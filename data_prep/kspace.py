@@ -33,7 +33,7 @@ class Degradation(BaseModel):
 
     @property
     def halves(self) -> bool:
-        """Whether half of each axis of k-space is kept: what a grid `FACTOR` times as fine adds."""
+        """Whether half of each axis of k-space is kept, so that `upsampled` fills in the rest."""
         return self.keep == (1 / FACTOR**2 if self.keep_by == "area" else 1 / FACTOR)
 
     @property

@@ -330,6 +330,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     )
     notes = tmp_path / "out" / ".progress"
     while not list(notes.glob("*.tfrecord.json")):
+        assert process.poll() is None
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -517,6 +518,7 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list((tmp_path / "out" / ".progress").glob("*.tfrecord.json")):
+        assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=20)

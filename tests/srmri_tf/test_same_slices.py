@@ -1,13 +1,17 @@
 """What `prepare` trains on and what `enhance` shows a network are the same slices of a scan."""
 
 import json
+import tempfile
 from itertools import permutations, product
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from data_prep.pipeline import PrepareConfig, prepare
+from data_prep.pipeline import PrepareConfig, plan_for, prepare
 from data_prep.schema import Parameters, SplitRule
 from data_prep.shards import whole_slices
 from srmri_tf.enhance import Request, enhance
@@ -53,8 +57,8 @@ def enhanced(path, folder, monkeypatch, plane="auto"):
     seen = []
     network = fake(lambda images: seen.append(images.copy()) or images)
     monkeypatch.setattr("srmri_tf.models.load_network", lambda name, precision: network)
-    settings = Settings(same_grid=True, plane=plane)
-    (result,) = enhance(make_worklist([path], folder, settings), Request(settings))
+    chosen = Settings(same_grid=True, plane=plane)
+    (result,) = enhance(make_worklist([path], folder, chosen), Request(chosen))
     record = json.loads(result.target.sidecar.read_text())
     return record["SlicePlane"], np.concatenate(seen)
 
@@ -66,6 +70,27 @@ def assert_same(path, folder, monkeypatch, expected, plane="auto"):
     # `enhance` takes slices in the order of the file, `prepare` in that of the body.
     order = 1 if np.abs(seen[0] - truth[0]).max() < np.abs(seen[-1] - truth[0]).max() else -1
     np.testing.assert_allclose(seen[::order], truth, atol=1.6e-5)  # half a code of a shard
+
+
+MM = st.one_of(st.floats(0.2, 8), st.sampled_from([0.5, 0.9375, 1.0, 1.005, 1.2, 3.0]))
+
+
+@given(
+    st.tuples(MM, MM, MM),
+    st.sampled_from(ROTATIONS),
+    st.sampled_from([None, 0, 1, 2]),
+    st.sampled_from(["auto", "auto", "coronal"]),
+)
+@settings(deadline=None)
+def test_both_commands_decide_alike(spacing, turn, slice_axis, plane):
+    config = PrepareConfig(parameters=Parameters(plane=plane, patch_size=9))
+    with tempfile.TemporaryDirectory() as folder:
+        path = save(Path(folder, "a_T2.nii"), turn, spacing, slice_axis)
+        (item,) = plan_for([path], config).items
+        (job,) = make_worklist([path], settings=Settings(plane=plane)).jobs
+    assert item.plane == job.plane
+    if plane != "auto":
+        assert item.plane == plane
 
 
 @pytest.mark.parametrize("turn", ROTATIONS)
