@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent: write beside, fsync, rename.
+"""Files and folders that are either whole or absent: write beside, fsync, rename; checksums.
 
 A disk that fills up or refuses raises one kind of error, and leaves what was there before.
 """
@@ -6,6 +6,7 @@ A disk that fills up or refuses raises one kind of error, and leaves what was th
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -278,3 +279,17 @@ def refuse_to_replace(folder: Path, what: str, holds: Collection[str]) -> None:
     above = next(parent for parent in place.parents if parent.exists())
     if not os.access(above, os.W_OK):
         raise EnvironmentFault("cannot be written: permission denied", path=folder, remedy=remedy)
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether a file has a hexadecimal SHA-256 or MD5 digest (told apart by length)."""
+    kind = "md5" if len(digest) == 32 else "sha256"
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.new(kind, usedforsecurity=False))
+    return found.hexdigest() == digest.lower()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,14 +5,20 @@ finished shard. After a power cut the disk may hold a note and not its shard, so
 compared with their notes before they are kept, and are all on the disk before the manifest is.
 """
 
-import hashlib
 import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from data_prep import shards, splits
-from data_prep.atomic import clear, disk_errors, is_scratch, sync_to_disk, write_text
+from data_prep.atomic import (
+    clear,
+    disk_errors,
+    file_sha256,
+    is_scratch,
+    sync_to_disk,
+    write_text,
+)
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.plan import Item, Plan, scan_differences, setting_differences
 from data_prep.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
@@ -20,6 +26,12 @@ from data_prep.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
 PROGRESS = ".progress"
 _PLAN = "plan.json"
 _ELSEWHERE = "Choose another folder, or delete this one"
+
+
+class _Begun(BaseModel):
+    """What every version's plan has."""
+
+    software: str
 
 
 class _Note(BaseModel):
@@ -63,10 +75,11 @@ def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
     Leftovers of a killed run, and shards the plan does not want, are removed.
 
     Raises:
-        ConfigError: The folder holds an interrupted run with other parameters.
+        ConfigError: The folder holds an interrupted run with other parameters, or of another
+            version, whose shards would have other bytes.
     """
     notes = folder / PROGRESS
-    before = _read_plan(notes / _PLAN)
+    before = _read_plan(folder, plan.software)
     if before is not None and (differences := setting_differences(before, plan)):
         raise _different(folder, differences)
     done = {}
@@ -85,7 +98,7 @@ def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
 
 def note(folder: Path, shard: Shard, item: Item) -> None:
     """Write down that a shard is finished."""
-    size, mtime = _stamp(item.scan)
+    size, mtime = _stamp(item.scan.path)
     entry = _Note(shard=shard, item=item, scan_bytes=size, scan_mtime_ns=mtime)
     write_text(_note_path(folder, shard.file), entry.model_dump_json(indent=1) + "\n", sync=False)
 
@@ -125,9 +138,14 @@ def _note_path(folder: Path, file: str) -> Path:
     return folder / PROGRESS / f"{file}.json"
 
 
-def _read_plan(path: Path) -> Plan | None:
+def _read_plan(folder: Path, software: str) -> Plan | None:
+    path = folder / PROGRESS / _PLAN
     try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        begun = _Begun.model_validate_json(text)
+        if begun.software != software:  # its plan may be of another form
+            raise _different(folder, [f"software: {begun.software} there, {software} asked for"])
+        return Plan.model_validate_json(text)
     except FileNotFoundError:
         return None
     except (ValidationError, UnicodeDecodeError):
@@ -149,7 +167,7 @@ def _still_true(note: _Note, item: Item, folder: Path) -> bool:
     try:
         return (
             note.item == item
-            and _stamp(item.scan) == (note.scan_bytes, note.scan_mtime_ns)
+            and _stamp(item.scan.path) == (note.scan_bytes, note.scan_mtime_ns)
             and shards.is_intact(folder / item.file, note.shard)
         )
     except OSError:
@@ -168,12 +186,11 @@ def _stamp(scan: Path) -> tuple[int, int]:
 
 def _content_differences(manifest: Manifest, plan: Plan) -> list[str]:
     """Scans whose file is not the one the shard was made from."""
-    scans = {item.file: item.scan for item in plan.items}
+    scans = {item.file: item.scan.path for item in plan.items}
     lines = []
     for shard in manifest.shards:
-        with scans[shard.file].open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != shard.source_sha256:
-                lines.append(f"{shard.source}: its content has changed")
+        if file_sha256(scans[shard.file]) != shard.source_sha256:
+            lines.append(f"{shard.source}: its content has changed")
     return lines
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_prep.errors import ConfigError, CorruptArtefactError
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 
 FAR = 1.5
 """How many times above the largest or below the smallest value met in training is far away."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf.cards import ModelCard
 
 

@@ -11,12 +11,11 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 
-from data_prep.kspace import kept_box
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation, kept_box
 from srmri_tf.similarity import Similarity, sums_of_products
 from srmri_tf.windows import GAUSSIAN, Window
 
-AIR_LEVEL = 0.05
+BACKGROUND_LEVEL = 0.05
 _STRIP = 64  # rows at a time: differences stay in the cache, and cost no page faults
 
 
@@ -78,12 +77,12 @@ def spectral_ratio(image: np.ndarray, truth: np.ndarray, degradation: Degradatio
     return float(mine / theirs) if theirs else float("nan")
 
 
-def is_air(truth: np.ndarray) -> bool:
+def is_background(truth: np.ndarray) -> bool:
     """Whether a slice of a volume scaled to [0, 1] shows no tissue: nothing reaches 5 %.
 
     Such slices score near-infinite PSNR for any method and would drown the others in a mean.
     """
-    return bool(truth.max() < AIR_LEVEL)
+    return bool(truth.max() < BACKGROUND_LEVEL)
 
 
 def squared_errors(images: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:

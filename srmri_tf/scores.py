@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf import metrics
 from srmri_tf.similarity import Similarity
 from srmri_tf.windows import GAUSSIAN, UNIFORM
@@ -201,7 +201,7 @@ class Scorer:
             "ssim_fastmri": similarity[1],
             "vgg": self._distances(stack, truth),
         }
-        power, air = metrics.power(truth), metrics.is_air(truth)
+        power, air = metrics.power(truth), metrics.is_background(truth)
         *details, true_detail = powers.result().tolist()
         rows = []
         for i, (name, error, detail) in enumerate(zip(images, errors, details, strict=True)):
