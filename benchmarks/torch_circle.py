@@ -1,8 +1,8 @@
 """GAN-CIRCLE's step in PyTorch, written straightforwardly: what train_circle.py measures against.
 
 torch.optim.Adam, torch.autocast for bfloat16, either layout of tensors; the same mathematics and
-the same weights as srmri_tf's. Each network is called on each batch by itself; images that both updates
-need are made once.
+the same weights as srmri_tf's. Each network is called on each batch by itself; images that both
+updates need are made once.
 """
 
 import numpy as np

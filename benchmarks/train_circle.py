@@ -30,12 +30,12 @@ from parts import Part, gradient_of, measure, table, update_of
 from torch_circle import Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
-from srmri_tf.networks import losses
 from srmri_tf.blocks import interleave, separate
 from srmri_tf.circle import Circle, build
 from srmri_tf.config import RunConfig
 from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.engine import make_step
+from srmri_tf.networks import losses
 from srmri_tf.recipes import load_recipe
 
 SIDE = 64

@@ -7,8 +7,8 @@ Every variant trains on the same random 64x64 pairs and starts from the same wei
 our paper step and PyTorch's are compared first. A pair counts once per generator update: pairs/s is
 the batch size over the seconds of one whole step, critic updates included. VGG-19 gets random
 weights here: its speed does not depend on them. All run in one process, so all have the same
-allocator; PyTorch is measured with both layouts of tensors and counts with the faster one. bfloat16 is
-measured where the processor multiplies it natively.
+allocator; PyTorch is measured with both layouts of tensors and counts with the faster one. bfloat16
+is measured where the processor multiplies it natively.
 """
 
 import argparse
@@ -33,12 +33,12 @@ from parts import Part, gradient_of, measure, table, update_of
 from torch_cpce import Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
-from srmri_tf.networks import losses
 from srmri_tf.config import RunConfig
 from srmri_tf.cpce import Cpce, build
 from srmri_tf.dataset import Shards
 from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.engine import make_step
+from srmri_tf.networks import losses
 from srmri_tf.perceptual import GreyToVgg
 from srmri_tf.recipes import load_recipe
 

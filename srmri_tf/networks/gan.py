@@ -15,8 +15,8 @@ Logs = dict[str, tf.Tensor]
 class AdversarialModel(keras.Model):
     """Generators against critics, as a Keras model; subclasses add ``train_step``.
 
-    ``fit``, ``evaluate``, ``save`` and callbacks work as for any Keras model. A batch is a tuple that
-    begins with (lr, hr), two (B, H, W, 1) images in [0, 1].
+    ``fit``, ``evaluate``, ``save`` and callbacks work as for any Keras model. A batch is a tuple
+    that begins with (lr, hr), two (B, H, W, 1) images in [0, 1].
 
     Args:
         generators: Attribute names of the networks that make images; the first is the one that

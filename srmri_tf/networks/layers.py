@@ -42,8 +42,8 @@ class CriticLeakyReLU(keras.layers.Layer):
 def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
     """max(x, slope x), whose second derivative is known to be zero and costs nothing.
 
-    The gradient needs the sign of the result only, which the next layer keeps anyway; so convolution
-    and activation can be computed in one pass.
+    The gradient needs the sign of the result only, which the next layer keeps anyway; so
+    convolution and activation can be computed in one pass.
 
     Args:
         x: Any shape and floating type.

@@ -42,8 +42,8 @@ def weighted_sum(terms: Sequence[Term], images: Any) -> tuple[tf.Tensor, Terms]:
 def own_terms(weights: Mapping[str, float]) -> list[Term]:
     """Terms of the user's own, as a recipe names them.
 
-    Each is a function ``term(lr, sr, hr)`` of (B, H, W, 1) float32 images, of which hr belongs to lr
-    where pairs are known, to a float32 scalar that is a mean over the batch.
+    Each is a function ``term(lr, sr, hr)`` of (B, H, W, 1) float32 images, of which hr belongs to
+    lr where pairs are known, to a float32 scalar that is a mean over the batch.
 
     Args:
         weights: ``package.module:function`` to weight.
@@ -69,7 +69,7 @@ def load_function(name: str) -> Callable:
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"{name} cannot be imported ({error})",
-            remedy="Write package.module:function of a package that is installed, or set PYTHONPATH",
+            remedy="Name package.module:function of an installed package, or set PYTHONPATH",
         ) from None
     if not callable(found):
         raise ConfigError(f"{name} is no function", remedy="Name a function in the recipe")
