@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from srmri_tf import convolutions
 from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import leaky_relu, make_optimizer, minimise, replica_uniform
 from srmri_tf.config import CpceConfig, CpceObjective
@@ -59,19 +58,18 @@ class CpceGenerator(keras.Model):
     def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Sharpen (B, H, W, 1) images; the result is float32 and not negative.
 
-        Without ``training`` the same is computed in ways that are faster forwards only.
+        ``training`` is without effect.
         """
         x = tf.cast(lr, self.compute_dtype)
         paths = []
         for conv in self.encoder:
-            x = convolutions.convolve(x, conv.kernel)
+            x = tf.nn.relu(conv(x))
             paths.append(x)
         paths.pop()  # conv4 has no conveying path
         for deconv, squeeze in zip(self.decoder, self.squeeze, strict=True):
-            deep = tf.nn.relu(deconv(x)) if training else convolutions.deconvolve(x, deconv.kernel)
-            x = convolutions.convolve_pair(paths.pop(), deep, squeeze.kernel)
-        last = self.deconv8
-        x = last(x) if training else convolutions.deconvolve_to_one_channel(x, last.kernel)
+            both = tf.concat([paths.pop(), tf.nn.relu(deconv(x))], axis=-1)
+            x = tf.nn.relu(squeeze(both))
+        x = self.deconv8(x)
         x = tf.cast(x, tf.float32)
         if self.shortcut:
             x += tf.cast(lr, tf.float32)

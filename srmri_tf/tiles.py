@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from srmri_tf.head import Box
+
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models import Network
 
@@ -13,23 +15,25 @@ TILE = 1024
 """The largest side that goes through a network whole."""
 
 
-def tiled(network: "Network", images: np.ndarray, side: int) -> np.ndarray:
+def tiled(network: "Network", images: np.ndarray, side: int, box: Box | None = None) -> np.ndarray:
     """Send slices through a network, large ones in tiles that overlap by what it looks at.
 
     Args:
         network: Its ``halo`` and ``multiple`` decide how tiles are cut.
         images: ``(S, H, W)`` float32.
         side: The largest side of a tile, without its overlap.
+        box: The rows and columns that go through the network; the others stay as they are. None:
+            all.
 
     Returns:
-        ``(S, H, W)`` float32, as if there were no tiles.
+        ``(S, H, W)`` float32; within the box as if there were neither tiles nor box.
     """
+    parts = box or tuple(slice(0, n) for n in images.shape[1:])
     rows, columns = (
-        list(_spans(n, side, network.halo, network.multiple)) for n in images.shape[1:]
+        list(_spans(part, n, side, network.halo, network.multiple))
+        for part, n in zip(parts, images.shape[1:], strict=True)
     )
-    if len(rows) == len(columns) == 1:
-        return network.sharpen(images)
-    whole = np.empty(images.shape, np.float32)
+    whole = images.copy()
     for (row, seen_row), (column, seen_column) in product(rows, columns):
         tile = network.sharpen(np.ascontiguousarray(images[:, seen_row, seen_column]))
         top, left = row.start - seen_row.start, column.start - seen_column.start
@@ -38,16 +42,19 @@ def tiled(network: "Network", images: np.ndarray, side: int) -> np.ndarray:
     return whole
 
 
-def _spans(length: int, side: int, halo: int, multiple: int) -> Iterator[tuple[slice, slice]]:
-    """Parts of an axis, each with the wider part that the network must see for it.
+def _spans(
+    part: slice, length: int, side: int, halo: int, multiple: int
+) -> Iterator[tuple[slice, slice]]:
+    """Pieces of a part of an axis, each with the wider one that the network must see for it.
 
-    A seen part begins at a multiple, and ends at one or at the image's own end, so that a network
+    A seen piece begins at a multiple, and ends at one or at the image's own end, so that a network
     that halves the image halves it at the same pixels.
     """
-    parts = -(-length // side)
-    step = -(-length // (parts * multiple)) * multiple
-    for start in range(0, length, step):
-        stop = min(start + step, length)
+    size = part.stop - part.start
+    count = -(-size // side)
+    step = -(-size // (count * multiple)) * multiple
+    for start in range(part.start, part.stop, step):
+        stop = min(start + step, part.stop)
         before = max(0, (start - halo) // multiple * multiple)
         after = min(length, -(-(stop + halo) // multiple) * multiple)
         yield slice(start, stop), slice(before, after)

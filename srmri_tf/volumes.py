@@ -2,13 +2,15 @@
 
 A truly low-resolution volume is zero-filled in k-space to twice the in-plane matrix, in storage
 order, so that its first voxel stays where it is; the network then sees each slice as it saw those
-it was trained on. Nothing is resampled, and a few slices are in the network at a time.
+it was trained on. Nothing is resampled, and a few slices are in the network at a time: of them the
+box around the head, and outside of it the zero-filled values are kept.
 """
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,16 +22,17 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.intensity import intensity_scale
 from data_prep.kspace import FACTOR, consistent, consistent_with_scan, upsampled
 from data_prep.planes import PlaneChoice, Slicing, find_slicing
-from srmri_tf import tiles
+from srmri_tf import head, tiles
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models import Network
+    from srmri_tf.runs import Sharpen
 
 PIXELS = 4 * 256 * 256
 """So many pixels of several slices go through a network together."""
 
 THREADS = 2
-"""So many parts of them, each on its own: while one is in the network, another is transformed."""
+"""So many groups of slices at a time: while one is in the network, others are transformed."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -120,7 +123,7 @@ def enhance_volume(
     count = 2 if settings.uncertainty else 1
     volumes = [np.empty(shape, np.float32, order="F") for _ in range(count)]
     views = [found.stack(volume) for volume in volumes]
-    sharpener = _Sharpener(network, found, settings)
+    sharpener = _Sharpener(network, found, settings, head.background_level(voxels) / scale)
 
     def sharpen(chunk: slice) -> int:
         images = sharpener(stack[chunk] / np.float32(scale))
@@ -141,8 +144,8 @@ def enhance_volume(
         return min(chunk.stop, len(stack))
 
     together = max(1, PIXELS // (stack[0].size * settings.factor**2))
-    with ThreadPoolExecutor(min(THREADS, together)) as pool:
-        for done in pool.map(sharpen, _chunks(len(stack), max(1, together // THREADS))):
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in pool.map(sharpen, _chunks(len(stack), together)):
             if progress:
                 progress(done, len(stack))
     return Enhanced(volumes[0], affine @ np.diag(steps), found, *volumes[1:])
@@ -183,36 +186,64 @@ def departures(
 
 
 class _Sharpener:
-    """A few stored slices at a time, scaled to a maximum of 1."""
+    """A few stored slices at a time, scaled to a maximum of 1.
 
-    def __init__(self, network: "Network", found: Slicing, settings: Settings) -> None:
-        self._network, self._slicing, self._settings = network, found, settings
+    Args:
+        network: What sharpens them.
+        found: How they are cut.
+        settings: What to make of them.
+        background: The intensity up to which a voxel is background, in that scale.
+    """
+
+    def __init__(
+        self, network: "Network", found: Slicing, settings: Settings, background: float
+    ) -> None:
+        self._network = replace(network, sharpen=_one_at_a_time(network.sharpen))
+        self._slicing, self._settings, self._background = found, settings, background
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Sharpen ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
         measured = scan if self._settings.same_grid else upsampled(scan)
-        sharp = self._turned(scan, measured, (False, False, False))
+        mask = self._slicing.shown(head.head_mask(scan, self._background))
+        box = head.box_around(mask, self._settings.factor)
+        sharp = self._turned(scan, measured, box, (False, False, False))
         if not self._settings.uncertainty:
             return [sharp]
         first, second = np.zeros_like(sharp), np.zeros_like(sharp)
         for turn in _TURNS[1:]:
-            change = self._turned(scan, measured, turn) - sharp
+            change = self._turned(scan, measured, box, turn) - sharp
             first += change
             second += change * change
         variance = second / len(_TURNS) - np.square(first / len(_TURNS))
         return [sharp, np.sqrt(np.maximum(variance, 0, out=variance))]
 
-    def _turned(self, scan: np.ndarray, measured: np.ndarray, turn: Transform) -> np.ndarray:
-        """The network's answer to slices that are turned first, turned back."""
+    def _turned(
+        self, scan: np.ndarray, measured: np.ndarray, box: head.Box | None, turn: Transform
+    ) -> np.ndarray:
+        """The network's answer to the box of slices that are turned first, turned back."""
         is_magnitude = self._network.degradation.is_magnitude
         images = self._slicing.shown(np.abs(measured) if is_magnitude else measured)
-        turned = np.ascontiguousarray(_turn(images, turn))
-        answer = tiles.tiled(self._network, turned, tiles.TILE)
+        answer = turned = np.ascontiguousarray(_turn(images, turn))
+        if box is not None:
+            answer = tiles.tiled(
+                self._network, turned, tiles.TILE, _turn_box(box, images.shape[1:], turn)
+            )
         sharp = self._slicing.stored(_turn_back(answer, turn))
         if not self._settings.puts_back:
             return sharp
         put_back = consistent if self._settings.same_grid else consistent_with_scan
         return put_back(sharp, scan, self._network.degradation)
+
+
+def _one_at_a_time(sharpen: "Sharpen") -> "Sharpen":
+    """The same function, which threads wait for: it takes most memory, and every core."""
+    lock = threading.Lock()
+
+    def alone(images: np.ndarray) -> np.ndarray:
+        with lock:
+            return sharpen(images)
+
+    return alone
 
 
 _TURNS: tuple[Transform, ...] = tuple(product((False, True), repeat=3))  # type: ignore[arg-type]
@@ -223,6 +254,15 @@ def _turn(images: np.ndarray, turn: Transform) -> np.ndarray:
     rows, columns, transpose = turn
     images = images[:, :: -1 if rows else 1, :: -1 if columns else 1]
     return images.swapaxes(1, 2) if transpose else images
+
+
+def _turn_box(box: head.Box, sides: Sequence[int], turn: Transform) -> head.Box:
+    """Where a box of images of these sides lies in the turned ones."""
+    rows, columns = (
+        slice(side - part.stop, side - part.start) if flip else part
+        for part, side, flip in zip(box, sides, turn[:2], strict=True)
+    )
+    return (columns, rows) if turn[2] else (rows, columns)
 
 
 def _turn_back(images: np.ndarray, turn: Transform) -> np.ndarray:

@@ -37,7 +37,7 @@ def image(network):
 
 @pytest.fixture(scope="module")
 def cpce():
-    model = Cpce(CpceGenerator(shortcut=True), CpceCritic((16, 16)), objective=dict(perceptual=0))
+    model = Cpce(CpceGenerator(shortcut=True), CpceCritic((16, 16)), objective={"perceptual": 0})
     model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-4))
     return model
 
