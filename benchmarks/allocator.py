@@ -98,7 +98,7 @@ def grown(steps: int) -> dict[str, float]:
     process.configure()
     import tensorflow as tf
 
-    from srmri_tf.cpce import build
+    from srmri_tf.networks.cpce import build
     from srmri_tf.engine import make_step
     from srmri_tf.recipes import load_recipe
 

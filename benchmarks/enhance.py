@@ -41,7 +41,7 @@ from turns import in_turns, ratio, report
 from data_prep.kspace import upsampled
 from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
-from srmri_tf.cpce import build_generator
+from srmri_tf.networks.cpce import build_generator
 from srmri_tf.enhance import Request, enhance
 from srmri_tf.models import load_network
 from srmri_tf.recipes import to_toml

@@ -34,7 +34,7 @@ from torch_cpce import Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
 from srmri_tf.config import RunConfig
-from srmri_tf.cpce import Cpce, build
+from srmri_tf.networks.cpce import Cpce, build
 from srmri_tf.dataset import Shards
 from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.engine import make_step
@@ -130,7 +130,7 @@ def parts_of_step(batch: int, precision: str) -> dict[str, Part]:
     x, y = tf.random.uniform([2, batch, SIDE, SIDE, 1])
     alpha = tf.random.uniform([batch, 1, 1, 1])
     both = tf.concat([x, y], axis=0)
-    made, judged = model.maker_variables(), model.critic_variables()
+    made, judged = model.generator_variables(), model.critic_variables()
     forward = {"g": 0.42 * batch, "d": 0.57 * batch, "phi": 3.2 * batch}  # GFLOP of one pass
     n = config.objective.n_critic
     return {

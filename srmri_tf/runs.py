@@ -20,8 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from srmri_tf import checkpoint, circle, cpce
+from srmri_tf import checkpoint
 from srmri_tf.config import RunConfig
+from srmri_tf.networks import circle, cpce
+from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes import load_recipe
 
 AGAIN = "Train the run again in another folder"

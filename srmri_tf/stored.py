@@ -26,7 +26,6 @@ from srmri_tf.config import CONFIGS, RunConfig
 from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.metadata import Metadata, digest
 from srmri_tf.runs import MODELS, Run
-from srmri_tf.stock import stock_model
 
 MEMBER = "srmri-tf.json"
 """Where a ``.keras`` file, and a SavedModel's ``assets.extra``, keep the description."""

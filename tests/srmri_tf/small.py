@@ -2,7 +2,7 @@
 
 import keras
 
-from srmri_tf.blocks import stateless_dropout
+from srmri_tf.networks.layers import stateless_dropout
 
 
 class SmallGenerator(keras.Model):

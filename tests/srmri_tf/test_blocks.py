@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf.blocks import leaky_relu
+from srmri_tf.networks.layers import leaky_relu
 from srmri_tf.networks import losses
 
 RNG = np.random.default_rng(0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf.blocks import stateless_dropout
-from srmri_tf.circle_networks import CircleCritic, CircleGenerator
+from srmri_tf.networks.layers import stateless_dropout
+from srmri_tf.networks.circle import CircleCritic, CircleGenerator
 
 RNG = np.random.default_rng(0)
 

@@ -9,8 +9,9 @@ import tensorflow as tf
 from rich.console import Console
 
 from data_prep.errors import BadInputError, ConfigError
-from srmri_tf import checkpoint, circle
-from srmri_tf.circle_networks import CircleCritic, CircleGenerator
+from srmri_tf import checkpoint
+from srmri_tf.networks import circle
+from srmri_tf.networks.circle import CircleCritic, CircleGenerator
 from srmri_tf.config import CircleConfig
 from srmri_tf.dataset import Shards
 from srmri_tf.export import export

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf import devices, losses
+from srmri_tf import devices
+from srmri_tf.networks import losses
 from srmri_tf.config import CpceConfig, CpceObjective
-from srmri_tf.cpce import Cpce, CpceCritic, CpceGenerator, build
+from srmri_tf.networks.cpce import Cpce, CpceCritic, CpceGenerator, build
 from srmri_tf.engine import make_step
 
 RNG = np.random.default_rng(0)

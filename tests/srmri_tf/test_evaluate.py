@@ -16,7 +16,7 @@ from skimage.metrics import (
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
-from srmri_tf.cpce import build_generator
+from srmri_tf.networks.cpce import build_generator
 from srmri_tf.evaluate import Options, evaluate, table
 from srmri_tf.recipes import to_toml
 from srmri_tf.report import report

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from data_prep.atomic import LOCK
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, DivergedError
-from srmri_tf import checkpoint, cpce, devices, watch
+from srmri_tf import checkpoint, devices, watch
+from srmri_tf.networks import cpce
 from srmri_tf.config import CpceConfig
 from srmri_tf.engine import phases, stop_requests
 from srmri_tf.journal import Journal
