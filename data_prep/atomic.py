@@ -6,6 +6,7 @@ A disk that fills up or refuses raises one kind of error, and leaves what was th
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -89,6 +90,12 @@ def sync_to_disk(folder: Path, names: Iterable[str]) -> None:
         for name in names:
             _fsync(folder / name)
         _fsync(folder)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:

@@ -79,12 +79,6 @@ def has_digest(path: Path, digest: str) -> bool:
     return found.hexdigest() == digest.lower()
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def shown(url: str) -> str:
     """A URL as it may be printed: without a user name, password, query or fragment."""
     parts = urlsplit(url)

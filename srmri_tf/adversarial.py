@@ -8,7 +8,6 @@ import tensorflow as tf
 from srmri_tf.config import Phase
 
 PATCH = (64, 64)
-OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
 
 
 class AdversarialModel(keras.Model):
@@ -65,10 +64,17 @@ class AdversarialModel(keras.Model):
         """Every optimiser; the schedule sets all their rates."""
         return self.generator_optimizer, self.critic_optimizer
 
-    def state(self) -> dict[str, keras.Variable]:
-        """Every variable that training changes, by a name that is the same in every run."""
+    def state(self, *, critics: bool = True) -> dict[str, keras.Variable]:
+        """Every variable that training changes, by a name that is the same in every run.
+
+        Args:
+            critics: Also those that only updates of the critics change.
+        """
+        parts = [*self._makers, "generator_optimizer"]
+        if critics:
+            parts += [*self._critics, "critic_optimizer"]
         return {
             f"{part}/{index:03d}": variable
-            for part in (*self._makers, *self._critics, *OPTIMIZERS)
+            for part in parts
             for index, variable in enumerate(getattr(self, part).variables)
         }
