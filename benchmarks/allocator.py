@@ -98,8 +98,8 @@ def grown(steps: int) -> dict[str, float]:
     process.configure()
     import tensorflow as tf
 
-    from srmri_tf.networks.cpce import build
     from srmri_tf.engine import make_step
+    from srmri_tf.networks.cpce import build
     from srmri_tf.recipes import load_recipe
 
     config = load_recipe("demo", {"batch_size": 1, "objective.perceptual": 0.0})

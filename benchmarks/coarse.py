@@ -28,7 +28,7 @@ from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.crossval import read_finished
 from srmri_tf.dataset import Shards, SlicePair
-from srmri_tf.evaluate import CONSISTENT
+from srmri_tf.evaluate_options import CONSISTENT
 from srmri_tf.models import Network, load_network
 from srmri_tf.scores import Scorer, SliceRow
 from srmri_tf.summary import figures_of, plain

@@ -41,11 +41,12 @@ from turns import in_turns, ratio, report
 from data_prep.kspace import upsampled
 from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
-from srmri_tf.networks.cpce import build_generator
 from srmri_tf.enhance import Request, enhance
+from srmri_tf.generators import variables_by_layer
 from srmri_tf.models import load_network
+from srmri_tf.networks.cpce import build_generator
 from srmri_tf.recipes import to_toml
-from srmri_tf.runs import Run, weights_by_name
+from srmri_tf.runs import Run
 from srmri_tf.worklist import make_worklist
 
 TORCH_BATCHES = (1, 4)
@@ -61,7 +62,7 @@ def make_run(folder: Path) -> Path:
     weights = generator.get_weights()
     generator.set_weights([*weights[:-1], np.abs(weights[-1])])
     folder.mkdir()
-    arrays = {name: v.numpy() for name, v in weights_by_name(generator).items()}
+    arrays = {name: v.numpy() for name, v in variables_by_layer(generator).items()}
     checkpoint.save(Run(folder).best_file, arrays, {})
     Run(folder).config_file.write_text(to_toml(config), encoding="utf-8")
     parameters = {"degradation": {"keep": 0.25, "keep_by": "area", "lr": "magnitude"}}

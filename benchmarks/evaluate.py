@@ -100,8 +100,8 @@ def scikit_image(slices: list[Slice], dtype: Any = np.float64) -> list[tuple[flo
 
 def network(slices: list[Slice]) -> Callable[[], object]:
     """GAN-CPCE's generator on every slice."""
+    from srmri_tf.generators import sharpener
     from srmri_tf.networks.cpce import CpceGenerator
-    from srmri_tf.runs import sharpener
 
     sharpen = sharpener(CpceGenerator())
     return lambda: [sharpen(pair.lr[None]) for pair, _ in slices]

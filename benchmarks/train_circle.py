@@ -30,11 +30,11 @@ from parts import Part, gradient_of, measure, table, update_of
 from torch_circle import Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
-from srmri_tf.networks.circle import Circle, build, interleave, separate
 from srmri_tf.config import RunConfig
 from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.engine import make_step
 from srmri_tf.networks import losses
+from srmri_tf.networks.circle import Circle, build, interleave, separate
 from srmri_tf.recipes import load_recipe
 
 SIDE = 64
@@ -140,7 +140,9 @@ def parts_of_step(batch: int, precision: str) -> dict[str, Part]:
         ),
         "critic, back to the image": Part(gradient_of(lambda: d(x), [], x), 2, 2 * forward["d"]),
         "critics' Adam": Part(update_of(model.critic_optimizer, model.critic_variables()), 1),
-        "generators' Adam": Part(update_of(model.generator_optimizer, model.generator_variables()), 1),
+        "generators' Adam": Part(
+            update_of(model.generator_optimizer, model.generator_variables()), 1
+        ),
     }
 
 

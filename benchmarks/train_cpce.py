@@ -34,11 +34,11 @@ from torch_cpce import Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
 from srmri_tf.config import RunConfig
-from srmri_tf.networks.cpce import Cpce, build
 from srmri_tf.dataset import Shards
 from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.engine import make_step
 from srmri_tf.networks import losses
+from srmri_tf.networks.cpce import Cpce, build
 from srmri_tf.perceptual import GreyToVgg
 from srmri_tf.recipes import load_recipe
 

@@ -92,6 +92,12 @@ def sync_to_disk(folder: Path, names: Iterable[str]) -> None:
         _fsync(folder)
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a whole UTF-8 text file, or leave the old one."""
     with atomic_file(path, sync=sync) as temporary:

@@ -17,13 +17,12 @@ from srmri_tf.cards import Data, Interval, Measured, ModelCard, Ranges, Score, h
 from srmri_tf.cards import to_toml as card_toml
 from srmri_tf.config import RunConfig
 from srmri_tf.crossval import SUMMARY_NAME, read_finished
-from srmri_tf.evaluate import CONSISTENT
-from srmri_tf.models import check_degradation
+from srmri_tf.evaluate_options import CONSISTENT
 from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
 from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import compare, summarise
-from srmri_tf.stored import read
+from srmri_tf.stored import check_degradation, read
 from srmri_tf.summary import METRICS_NAME, by_subject, read_document
 
 _OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")

@@ -4,11 +4,12 @@ The file is a NumPy .npz: every member carries a CRC that is checked on reading,
 never executes anything. A member ``meta`` holds JSON.
 """
 
+import contextlib
 import json
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +60,44 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     Raises:
         CorruptArtefactError: The file is cut, changed or of another kind.
     """
+    with _opened(path) as file:
+        arrays = {name: file[name] for name in file.files}
+        meta = json.loads(bytes(arrays.pop(_META)))
+    return arrays, meta
+
+
+def load_meta(path: Path) -> dict[str, Any]:
+    """Read the ``meta`` of what `save` wrote, and no array.
+
+    Raises:
+        CorruptArtefactError: The file is cut or of another kind, or its ``meta`` is changed.
+    """
+    with _opened(path) as file:
+        return json.loads(bytes(file[_META]))
+
+
+def check(path: Path) -> None:
+    """Check every array of what `save` wrote against its checksum, without keeping any.
+
+    Raises:
+        CorruptArtefactError: The file is cut, changed or of another kind.
+    """
+    with _opened(path) as file:
+        if damaged := file.zip.testzip():
+            raise zipfile.BadZipFile(f"{damaged} is damaged")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        meta = json.loads(bytes(arrays.pop(_META)))
+            yield file
     except _DAMAGE as error:
         raise CorruptArtefactError(
             f"is not a whole checkpoint ({error})",
             path=path,
             remedy="Restore it from a copy, or train into a new folder",
         ) from None
-    return arrays, meta
 
 
 def assign(path: Path, variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

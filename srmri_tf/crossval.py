@@ -1,4 +1,4 @@
-"""`crossval`: one run and one evaluation per fold, and a table of how they vary.
+"""`crossval`: one run and one evaluation per fold (`srmri_tf.fold`), and a table of how they vary.
 
 =========================== ===================================================
 ``fold-K/MODEL``            the run that was not shown fold K
@@ -23,14 +23,12 @@ from data_prep.schema import manifest_sha256, read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.config import CONFIGS, RunConfig
-from srmri_tf.devices import resolve_precision
-from srmri_tf.evaluate import CONSISTENT, NO_DISTANCE, Options, evaluate
+from srmri_tf.evaluate_options import CONSISTENT, Options
 from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
 from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import summarise
 from srmri_tf.summary import METRICS_NAME, by_subject, plain, read_document
-from srmri_tf.training import fit
 
 SUMMARY_NAME = "summary.json"
 _AGAIN = "Remove it to measure the fold again"
@@ -55,9 +53,21 @@ class Plan:
     devices: int | None = None
     options: Options = dataclasses.field(default_factory=Options)
 
+    def run(self, fold: int) -> Run:
+        """What is trained without a fold."""
+        return Run(self.folder(fold) / self.config.model)
+
+    def evaluation(self, fold: int) -> Path:
+        """Where it is measured on that fold."""
+        return self.folder(fold) / "evaluation"
+
     def folder(self, fold: int) -> Path:
         """Where a fold is."""
         return self.out / f"fold-{fold}"
+
+    def config_of(self, fold: int) -> RunConfig:
+        """The settings of one fold's run."""
+        return self.config.model_copy(update={"fold": fold})
 
     def folds(self) -> int:
         """How many folds the shards have.
@@ -100,14 +110,14 @@ def read_finished(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     return summary, [folder / f"fold-{fold}" / "evaluation" for fold in range(folds)]
 
 
-def run_fold(plan: Plan, fold: int) -> None:
-    """Train and measure one fold, or go on where it stopped; a finished one is left alone.
+def is_done(plan: Plan, fold: int) -> bool:
+    """Whether a fold is trained with the plan's settings, and measured as the plan asks for.
 
-    One that is trained, but was not measured in every way that is asked for, is measured again.
+    Known without TensorFlow, which takes seconds to import.
 
     Raises:
-        ConfigError: There is no such fold, or it was started with other settings or data.
-        SrmriError: Whatever fit and evaluate raise.
+        ConfigError: There is no such fold, or the folder is of another model.
+        CorruptArtefactError: What is there of it is damaged.
     """
     if fold >= plan.folds():
         raise ConfigError(
@@ -116,16 +126,10 @@ def run_fold(plan: Plan, fold: int) -> None:
             remedy="Give one of them, or none for all",
         )
     _refuse_other_models(plan)
-    precision = resolve_precision(plan.config.precision)
-    config = plan.config.model_copy(update={"fold": fold, "precision": precision})
-    run = Run(plan.folder(fold) / config.model)
-    evaluation = plan.folder(fold) / "evaluation"
-    measured = (evaluation / METRICS_NAME).is_file() and _has_all(plan, evaluation)
-    if measured and not differences(run.config(), config):
-        return
-    fit(config, plan.shards, run.folder, devices=plan.devices)
-    options = dataclasses.replace(plan.options, fold=fold)
-    evaluate([run.folder], plan.shards, evaluation, options)
+    evaluation, run = plan.evaluation(fold), plan.run(fold)
+    if not (evaluation / METRICS_NAME).is_file() or not _has_all(plan, evaluation):
+        return False
+    return not differences(run.config(), run.resolved(plan.config_of(fold)))
 
 
 def _refuse_other_models(plan: Plan) -> None:
@@ -142,13 +146,13 @@ def _has_all(plan: Plan, evaluation: Path) -> bool:
     """Whether an evaluation is of the plan's shards and holds all that the plan asks for."""
     document = read_document(evaluation / METRICS_NAME, _AGAIN)
     consistent = plan.config.model + CONSISTENT in document.get("methods", ())
-    tried = NO_DISTANCE not in document.get("notes", ())
+    perceptual = "vgg" in document.get("measures", ())
     data = document.get("data", {})
     return (
         data.get("manifest_sha256") == manifest_sha256(plan.shards)
         and plan.options.licence in ("", data.get("licence"))
         and (consistent or not plan.options.consistency)
-        and (tried or plan.options.vgg_weights == "none")
+        and (perceptual or not plan.options.perceptual)
     )
 
 
@@ -165,11 +169,11 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
     documents = {
         fold: read_document(path, _AGAIN, "methods", "measures", "rows")
         for fold in range(total)
-        if (path := plan.folder(fold) / "evaluation" / METRICS_NAME).is_file()
+        if (path := plan.evaluation(fold) / METRICS_NAME).is_file()
     }
     methods = list(dict.fromkeys(m for d in documents.values() for m in d["methods"]))
     keys = list(dict.fromkeys(k for d in documents.values() for k in d["measures"]))
-    scores = [row for k in documents for row in read_slices(plan.folder(k) / "evaluation")]
+    scores = [row for k in documents for row in read_slices(plan.evaluation(k))]
     values = by_subject(scores, keys)  # each subject is tested in one of the folds
     summary = {
         "version": VERSION,

@@ -9,9 +9,10 @@ from data_prep import download
 from data_prep.net import progress_bar
 from data_prep.pipeline import PrepareConfig, prepare
 from data_prep.schema import Parameters, SplitRule
-from srmri_tf.evaluate import evaluate, table
+from srmri_tf.evaluate import evaluate
 from srmri_tf.export import export
 from srmri_tf.recipes import load_recipe
+from srmri_tf.tables import table
 from srmri_tf.training import fit
 
 MIN_SIGNAL = 0.05

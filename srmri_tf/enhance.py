@@ -1,11 +1,12 @@
 """`enhance`: scans sharpened into files that overlay on them, one after the other.
 
 An interrupted call is continued by the same one: results that are there, made of the same scan by
-the same model and settings, are left alone.
+the same model and settings, are left alone. Where all of them are, TensorFlow is not imported,
+unless it takes TensorFlow to read the model (`srmri_tf.stored`).
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from data_prep.nifti_header import refined
 from data_prep.planes import Slicing, find_slicing
 from srmri_tf import derivatives
 from srmri_tf.derivatives import Target
+from srmri_tf.stored import Stored, check_degradation, read
 from srmri_tf.volumes import Settings, departures, enhance_volume
 from srmri_tf.worklist import Job, Worklist, place
 
@@ -61,6 +63,7 @@ def enhance(
     *,
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
+    before_networks: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
     """Sharpen scans one by one.
 
@@ -69,6 +72,7 @@ def enhance(
         request: What to make of them.
         progress: Called with finished slices, all slices and the name of a scan.
         warn: Called with what a person should know.
+        before_networks: Called once before networks are built, which imports TensorFlow.
 
     Yields:
         The results, each as soon as it is there.
@@ -87,6 +91,10 @@ def enhance(
     faults = list(worklist.faults)
     with _held(worklist):
         finished = [work.is_finished(job) for job in worklist.jobs]
+        if not all(finished):
+            if before_networks:
+                before_networks()
+            work.build(job for job, done in zip(worklist.jobs, finished, strict=True) if not done)
         for number, (job, done) in enumerate(zip(worklist.jobs, finished, strict=True), 1):
             label = f"{job.scan.name} ({number}/{len(worklist.jobs)})"
             try:
@@ -100,21 +108,32 @@ def enhance(
 
 
 class _Work:
-    """The jobs' networks, opened once each, and what is done with them."""
+    """The jobs' models, read once each, and what is done with them."""
 
     def __init__(self, worklist: Worklist, request: Request) -> None:
-        from srmri_tf.models import load_network
-
         self._request = request
         self._scans = {place(job.scan) for job in worklist.jobs}
-        wanted = dict.fromkeys(request.model or job.default_model for job in worklist.jobs)
-        self._networks = {name: load_network(name, request.precision) for name in wanted}
+        wanted = dict.fromkeys(map(self._name, worklist.jobs))
+        self._models = {name: read(name) for name in wanted}
+        for name, stored in self._models.items():
+            check_degradation(stored, name)
+        self._networks: dict[str, Network] = {}
 
-    def network(self, job: Job) -> "Network":
-        return self._networks[self._request.model or job.default_model]
+    def build(self, jobs: Iterable[Job]) -> None:
+        """Build the networks that jobs need."""
+        from srmri_tf.models import network_of
+
+        for name in dict.fromkeys(map(self._name, jobs)):
+            self._networks[name] = network_of(self._models[name], self._request.precision)
+
+    def _name(self, job: Job) -> str:
+        return self._request.model or job.default_model
+
+    def _model(self, job: Job) -> Stored:
+        return self._models[self._name(job)]
 
     def target(self, job: Job) -> Target:
-        return job.target(self.network(job).kind, self._request.settings.uncertainty)
+        return job.target(self._model(job).kind, self._request.settings.uncertainty)
 
     def is_finished(self, job: Job) -> bool:
         """Whether a result is there already; refuses to replace anything else."""
@@ -135,7 +154,7 @@ class _Work:
         self, job: Job, label: str, progress: Progress | None, say: Callable[[str], None]
     ) -> None:
         """Sharpen one scan and write what comes out."""
-        settings, network = self._request.settings, self.network(job)
+        settings, network = self._request.settings, self._networks[self._name(job)]
         image = nifti.read(job.scan)
         found = find_slicing(image.affine, job.plane, path=job.scan)
         warnings = _warnings(job, network, image, found, settings.factor)
@@ -161,14 +180,14 @@ class _Work:
         derivatives.write(self.target(job), volumes, header, record)
 
     def _record(self, job: Job, sha256: str) -> dict[str, Any]:
-        settings, network = self._request.settings, self.network(job)
+        settings, model = self._request.settings, self._model(job)
         source = job.scan.name
         if job.dataset is not None:
             source = f"bids:raw:{job.scan.relative_to(job.dataset).as_posix()}"
         return derivatives.record_of(
             [source],
             sha256,
-            {"Name": network.name, "Kind": network.kind, "Sha256": network.sha256},
+            {"Name": model.name, "Kind": model.kind, "Sha256": model.sha256},
             {
                 "SameGrid": settings.same_grid,
                 "Plane": settings.plane,

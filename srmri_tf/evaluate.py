@@ -20,49 +20,22 @@ from data_prep.kspace import Degradation, consistent, consistent_with_scan
 from srmri_tf import fairness, gallery, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
 from srmri_tf.dataset import Shards, SlicePair
+from srmri_tf.devices import gpu_names
+from srmri_tf.evaluate_options import CONSISTENT, Options
 from srmri_tf.figure import comparison
+from srmri_tf.generators import Sharpen, sharpener
 from srmri_tf.perceptual import LEAST_SIDE, build_features
-from srmri_tf.runs import Run, Sharpen, sharpener
+from srmri_tf.runs import Run
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
 from srmri_tf.summary import document_of, refuse_others, rows_of, write_document
-from srmri_tf.tables import Row, table
+from srmri_tf.tables import Row
 from srmri_tf.vgg19 import resolve
 
-__all__ = ["Evaluation", "Options", "evaluate", "table"]
-
 BATCH = 4
-CONSISTENT = "+dc"
-"""What follows a run's name where the measured centre of k-space was put back."""
-
-NO_DISTANCE = "VGG distance not measured (--vgg-weights none)."
+NO_DISTANCE = "VGG distance not measured; --perceptual does, slowly where there is no GPU."
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What to measure besides the runs.
-
-    Args:
-        bicubic: Also measure cubic interpolation of the measured matrix.
-        vgg_weights: For the VGG distance: as for ``fit``, or ``none`` to leave it out. With
-            ``auto`` it is left out, with a note, if the weights cannot be had.
-        slices: Which slices to keep for looking at (`gallery.choose`).
-        fold: Measure on this fold of shards prepared with folds.
-        force: Measure runs that learnt from test subjects, marked.
-        licence: Where the data come from and on what terms; repeated in the report.
-        consistency: Also measure each run with the measured centre of k-space put back, as
-            ``RUN+dc``.
-    """
-
-    bicubic: bool = True
-    vgg_weights: str = "none"
-    slices: str = "6"
-    fold: int | None = None
-    force: bool = False
-    licence: str = ""
-    consistency: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +92,7 @@ def evaluate(
     marks = {run.name: fairness.check(run, shards, options.force) for run in opened}
     marks |= {name + CONSISTENT: why for name, why in marks.items() if options.consistency}
     seen = gallery.survey(shards)
-    distance, notes = _distance(options.vgg_weights)
+    distance, notes = _distance(options)
     if distance:
         refuse_small(shards.folder, shards.manifest.of("test"), LEAST_SIDE, "VGG-19")
     methods = _methods(generators, shards, options)
@@ -154,14 +127,15 @@ def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
     return opened
 
 
-def _distance(choice: str) -> tuple[FeatureDistance | None, list[str]]:
+def _distance(options: Options) -> tuple[FeatureDistance | None, list[str]]:
     """The VGG distance, or a note that says why there is none."""
-    if choice == "none":
+    asked = options.perceptual
+    if not asked and (asked is False or not gpu_names()):
         return None, [NO_DISTANCE]
     try:
-        weights = resolve(choice)
+        weights = resolve(options.vgg_weights)
     except EnvironmentFault as error:
-        if choice != "auto":
+        if asked:
             raise
         return None, [f"VGG distance not measured: {error.fault}."]
     return FeatureDistance(build_features(weights)), [f"VGG distance: {weights.description}."]

@@ -30,8 +30,7 @@ from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
 from srmri_tf import checkpoint, fresh
 from srmri_tf.card_pages import markdown
 from srmri_tf.graphs import Graphs
-from srmri_tf.models import check_degradation
-from srmri_tf.stored import MEMBER, Stored, read
+from srmri_tf.stored import MEMBER, Stored, check_degradation, read
 
 TOLERANCE = 1e-5
 """Largest difference between a format and the network, as a part of the largest intensity or 1."""

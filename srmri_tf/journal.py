@@ -14,7 +14,8 @@ import numpy as np
 from data_prep.atomic import write_text
 from srmri_tf import checkpoint
 from srmri_tf.config import RunConfig
-from srmri_tf.runs import Run, weights_by_name
+from srmri_tf.generators import variables_by_layer
+from srmri_tf.runs import Run
 from srmri_tf.validation import Quality
 
 Row = dict[str, Any]
@@ -78,15 +79,26 @@ class Journal:
         if not path.is_file():
             return False
         arrays, meta = checkpoint.load(path)
-        checkpoint.assign(path, self.model.state(), arrays)
-        self.progress = Progress(**meta)
+        progress = Progress(**meta)
+        stored = "critic_optimizer/000" in arrays or self._critics_have_learnt(progress)
+        checkpoint.assign(path, self.model.state(critics=stored), arrays)
+        self.progress = progress
         return True
 
     def save(self) -> None:
-        """Write the checkpoint, also in the middle of an epoch."""
+        """Write the checkpoint, also in the middle of an epoch.
+
+        Until the critics learn, they are what the seed makes of them and their moments are zero.
+        They are by far the largest part, so they are left out.
+        """
         if self.writes:
-            state = {name: np.asarray(v) for name, v in self.model.state().items()}
+            variables = self.model.state(critics=self._critics_have_learnt(self.progress))
+            state = {name: np.asarray(v) for name, v in variables.items()}
             checkpoint.save(self.run.checkpoint_file, state, asdict(self.progress))
+
+    def _critics_have_learnt(self, progress: Progress) -> bool:
+        """Whether any step was of a phase that trains the critics: all but the warm-up."""
+        return (progress.epoch, progress.steps) > (self.config.schedule.warmup_epochs, 0)
 
     def start_clock(self) -> None:
         """Count the time from now on, on top of what an interrupted epoch took."""
@@ -120,7 +132,7 @@ class Journal:
             **{term: progress.mean(term) for term in progress.sums},
         }
         if self.writes and self._is_best(row):
-            weights = weights_by_name(self.model.generator)
+            weights = variables_by_layer(self.model.generator)
             arrays = {name: np.asarray(v) for name, v in weights.items()}
             checkpoint.save(self.run.best_file, arrays, {"epoch": row["epoch"], "row": row})
         self.progress = Progress(history=[*progress.history, row])

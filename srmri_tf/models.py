@@ -11,11 +11,10 @@ from typing import Any
 
 import keras
 
-from data_prep.errors import BadInputError
 from data_prep.kspace import Degradation
 from srmri_tf.cards import ModelCard
-from srmri_tf.runs import Sharpen, sharpener
-from srmri_tf.stored import Stored, reach, read
+from srmri_tf.generators import Sharpen, sharpener
+from srmri_tf.stored import Stored, check_degradation, reach, read
 
 MIN_SIDE = 9
 """The smallest side of a slice that every network can take."""
@@ -65,6 +64,19 @@ def load_network(model: str | Path, precision: str = "float32") -> Network:
     """
     stored = read(model)
     check_degradation(stored, model)
+    return network_of(stored, precision)
+
+
+def network_of(stored: Stored, precision: str = "float32") -> Network:
+    """Build the network that was read.
+
+    Args:
+        stored: From `srmri_tf.stored.read`.
+        precision: As for `load_network`.
+
+    Raises:
+        CorruptArtefactError: Its weights are of another network.
+    """
     generator = stored.generator(precision)
     halo, multiple = reach(stored.kind, stored.options)
     return Network(
@@ -79,19 +91,3 @@ def load_network(model: str | Path, precision: str = "float32") -> Network:
         sharpen=sharpener(generator),
         generator=generator,
     )
-
-
-def check_degradation(stored: Stored, model: str | Path) -> None:
-    """Refuse a network that does not restore half of each axis of k-space.
-
-    Raises:
-        BadInputError: It was trained on another degradation.
-    """
-    kept = stored.degradation
-    if not kept.halves:
-        raise BadInputError(
-            f"was trained on slices that kept {kept.keep:g} of k-space by {kept.keep_by}, but "
-            "twice the matrix needs one that kept half of each axis: 0.25 by area",
-            path=model,
-            remedy="Train on shards prepared with `--keep 0.25 --keep-by area`, the defaults",
-        )

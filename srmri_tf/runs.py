@@ -10,27 +10,21 @@
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf import checkpoint
 from srmri_tf.config import RunConfig
-from srmri_tf.networks import circle, cpce
-from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes import load_recipe
 
-AGAIN = "Train the run again in another folder"
-MODELS: dict[str, Any] = {"cpce": cpce, "circle": circle}
-"""Each model's module: it has ``build`` and ``build_generator``."""
+if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is known without
+    import keras
 
-Sharpen = Callable[[np.ndarray], np.ndarray]
+AGAIN = "Train the run again in another folder"
 
 
 @dataclass(frozen=True)
@@ -83,6 +77,15 @@ class Run:
             )
         return load_recipe(str(self.config_file))
 
+    def resolved(self, config: RunConfig) -> RunConfig:
+        """Settings with what ``precision = "auto"`` meant where the run was started.
+
+        Where a run is done nothing is left to compute, so it need not mean the same here.
+        """
+        if config.precision != "auto":
+            return config
+        return config.model_copy(update={"precision": self.config().precision})
+
     def facts(self) -> dict[str, Any]:
         """What run.json says.
 
@@ -99,14 +102,13 @@ class Run:
             ) from None
         return facts
 
-    def generator(self) -> keras.Model:
-        """The best epoch's generator, in float32.
+    def weights(self) -> dict[str, np.ndarray]:
+        """The best epoch's generator: float32 arrays by ``LAYER/VARIABLE``.
 
         Raises:
             BadInputError: No epoch has finished yet.
-            CorruptArtefactError: The weights are damaged or of another network.
+            CorruptArtefactError: The file is damaged.
         """
-        config = self.config()
         if not self.best_file.is_file():
             raise BadInputError(
                 "has no finished epoch yet",
@@ -114,32 +116,40 @@ class Run:
                 remedy="Let `srmri-tf fit` finish at least one adversarial epoch",
             )
         arrays, _ = checkpoint.load(self.best_file)
+        if "000" not in arrays:
+            return arrays
+        names = _numbered_names(self.config().model, len(arrays))
+        return dict(zip(names, arrays.values(), strict=False))
+
+    def generator(self) -> "keras.Model":
+        """The best epoch's generator, in float32.
+
+        Raises:
+            BadInputError: No epoch has finished yet.
+            CorruptArtefactError: The weights are damaged or of another network.
+        """
+        from srmri_tf.generators import MODELS, variables_by_layer
+
+        config, arrays = self.config(), self.weights()
         generator = MODELS[config.model].build_generator(config, "float32")
-        checkpoint.assign(self.best_file, weights_by_name(generator), arrays)
+        checkpoint.assign(self.best_file, variables_by_layer(generator), arrays)
         return generator
 
 
-def weights_by_name(network: keras.Model) -> dict[str, keras.Variable]:
-    """A network's variables by a name that is the same in every run."""
-    return {f"{i:03d}": variable for i, variable in enumerate(network.variables)}
-
-
-def sharpener(generator: keras.Model, batch: int = 4) -> Sharpen:
-    """Compile a generator into a function from (S, H, W) slices to (S, H, W) slices.
+def _numbered_names(architecture: str, count: int) -> list[str]:
+    """``LAYER/VARIABLE`` of the arrays of a best.npz from before version 0.2, which were numbered.
 
     Args:
-        generator: Maps (B, H, W, 1) to (B, H, W, 1).
-        batch: Slices in memory at a time.
+        architecture: ``cpce`` or ``circle``.
+        count: Number of arrays: GAN-CIRCLE's C2 may have a bias.
     """
-
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 1], tf.float32)])
-    def forward(lr: tf.Tensor) -> tf.Tensor:
-        return generator(lr, training=False)
-
-    def sharpen(slices: np.ndarray) -> np.ndarray:
-        starts = range(0, len(slices), batch)
-        return np.concatenate(
-            [forward(slices[i : i + batch, ..., None]).numpy()[..., 0] for i in starts]
-        )
-
-    return sharpen
+    if architecture == "cpce":
+        layers = [f"conv{i}" for i in (1, 2, 3, 4)]
+        layers += [f"{name}{i}" for name in ("deconv", "squeeze") for i in (5, 6, 7)]
+        return [f"{layer}/kernel" for layer in (*layers, "deconv8")]
+    layers = [*(f"feat{i}" for i in range(1, 13)), "A1", "B1", "B2", "C1"]
+    names = [f"{layer}/{variable}" for layer in layers for variable in ("kernel", "bias")]
+    names += ["C2/kernel", "C2/bias", "out/kernel"]
+    if count < len(names):
+        names.remove("C2/bias")
+    return names

@@ -3,6 +3,9 @@
 A file is only ever read as data: its description and its arrays. The network itself is built here,
 so opening a MODEL runs no graph, no configuration and no pickle that came with it, and arrays that
 are not those the description was written for are refused.
+
+A shipped model, a weights file and a RUN are read without TensorFlow, which takes seconds to
+import; a SavedModel and a ``.keras`` file with it.
 """
 
 import zipfile
@@ -11,11 +14,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 from pydantic import ValidationError
 
 from data_prep.errors import BadInputError, CorruptArtefactError
@@ -23,18 +24,24 @@ from data_prep.kspace import Degradation
 from srmri_tf import __version__, cards, checkpoint
 from srmri_tf.cards import ModelCard
 from srmri_tf.config import CONFIGS, RunConfig
-from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.metadata import Metadata, digest
-from srmri_tf.runs import MODELS, Run
+from srmri_tf.runs import Run
+
+if TYPE_CHECKING:
+    import keras
 
 MEMBER = "srmri-tf.json"
 """Where a ``.keras`` file, and a SavedModel's ``assets.extra``, keep the description."""
 
+OWN_REACH = (64, 16)
+"""What is assumed of generators of the user's own: see `reach`."""
+
 LARGEST = 1 << 28
 """Bytes that a model file may unpack to; the largest network there is takes 2.5 MB."""
 
+_WEIGHTS, _VALUE = "weights/", "/.ATTRIBUTES/VARIABLE_VALUE"
 _AGAIN = "Export the model again, or restore the file from a copy"
-# What zipfile, h5py, Keras and TensorFlow raise on archives that are broken or of another kind.
+# What zipfile, h5py and Keras raise on archives that are broken or of another kind.
 _DAMAGE = (
     OSError,
     ValueError,
@@ -45,7 +52,6 @@ _DAMAGE = (
     TypeError,
     zipfile.BadZipFile,
     zlib.error,
-    tf.errors.OpError,
 )
 
 
@@ -89,27 +95,35 @@ class Stored:
             card=self.card,
         )
 
-    def generator(self, precision: str = "float32") -> keras.Model:
-        """Our network with these weights, computing in a precision."""
+    def generator(self, precision: str = "float32") -> "keras.Model":
+        """Our network with these weights, computing in a precision.
+
+        Raises:
+            CorruptArtefactError: The weights are of another network.
+        """
+        from srmri_tf.devices import POLICIES, resolve_precision
+        from srmri_tf.generators import MODELS
+
         policy = POLICIES[resolve_precision(precision)]
-        generator = MODELS[self.kind].build_generator(_config(self.kind, self.options), policy)
-        self._fill(generator)
-        return generator
+        return self._filled(
+            MODELS[self.kind].build_generator(_config(self.kind, self.options), policy)
+        )
 
-    def stock(self) -> keras.Model:
-        """The same network of Keras's own layers, in float32; even sides where the stride is 2."""
-        model = stock_model(self.kind, self.options)
-        self._fill(model)
-        return model
+    def stock(self) -> "keras.Model":
+        """The same network of Keras's own layers, in float32; even sides where the stride is 2.
 
-    def _fill(self, network: keras.Model) -> None:
-        for name, variable in variables_by_layer(network).items():
-            variable.assign(self.weights[name])
+        Raises:
+            CorruptArtefactError: The weights are of another network.
+        """
+        from srmri_tf.generators import plain_model
 
+        return plain_model(self.generator())
 
-def variables_by_layer(network: keras.Model) -> dict[str, keras.Variable]:
-    """A network's variables by ``LAYER/VARIABLE``, such as ``conv1/kernel``."""
-    return {"/".join(v.path.split("/")[-2:]): v for v in network.variables}
+    def _filled(self, network: "keras.Model") -> "keras.Model":
+        from srmri_tf.generators import variables_by_layer
+
+        checkpoint.assign(Path(self.name), variables_by_layer(network), self.weights)
+        return network
 
 
 def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
@@ -122,6 +136,8 @@ def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
     Returns:
         The halo in pixels, and the number that tiles' offsets must be multiples of.
     """
+    if "function" in options:
+        return OWN_REACH
     if kind == "cpce":
         return 8, 1
     return (30, 2) if options["first_stride"] == 2 else (16, 1)
@@ -130,7 +146,7 @@ def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
 def meaning(config: RunConfig) -> dict[str, Any]:
     """The generator's settings that matter once it is trained."""
     options = config.model_dump()["generator"]
-    return {key: value for key, value in options.items() if key != "dropout"}
+    return {k: value for k, value in options.items() if k != "dropout" and value is not None}
 
 
 def read(model: str | Path) -> Stored:
@@ -159,6 +175,30 @@ def read(model: str | Path) -> Stored:
     )
 
 
+def check_degradation(stored: Stored, model: str | Path) -> None:
+    """Refuse a network that does not restore half of each axis of k-space.
+
+    Raises:
+        BadInputError: It was trained on another degradation.
+    """
+    kept = stored.degradation
+    if not kept.halves:
+        raise BadInputError(
+            f"was trained on slices that kept {kept.keep:g} of k-space by {kept.keep_by}, but "
+            "twice the matrix needs one that kept half of each axis: 0.25 by area",
+            path=model,
+            remedy="Train on shards prepared with `--keep 0.25 --keep-by area`, the defaults",
+        )
+
+
+def needs_tensorflow(model: str | Path) -> bool:
+    """Whether `read` of a MODEL imports TensorFlow: that of its own formats does."""
+    path = Path(model)
+    if str(model) in cards.shipped_names() or (path / "config.toml").is_file():
+        return False
+    return path.suffix == ".keras" or (path / "saved_model.pb").is_file()
+
+
 def _shipped(name: str) -> Stored:
     stored = replace(_npz(cards.weights_file(name)), name=name)
     card = cards.read_card(cards.card_file(name))
@@ -172,7 +212,7 @@ def _shipped(name: str) -> Stored:
 
 
 def _of_run(run: Run) -> Stored:
-    config, generator = run.config(), run.generator()
+    config, weights = run.config(), run.weights()
     try:
         degradation = Degradation.model_validate(run.facts()["parameters"]["degradation"])
     except (KeyError, TypeError, ValidationError):
@@ -181,7 +221,6 @@ def _of_run(run: Run) -> Stored:
             path=run.facts_file,
             remedy="Train it on shards that `srmri-tf prepare` made",
         ) from None
-    weights = {name: v.numpy() for name, v in variables_by_layer(generator).items()}
     return Stored(run.name, config.model, meaning(config), degradation, weights)
 
 
@@ -196,33 +235,44 @@ def _npz(path: Path) -> Stored:
 
 
 def _keras(path: Path) -> Stored:
+    from srmri_tf.generators import MODELS, plain_model, variables_by_layer
+
     with _damage(path):
         _check_size(path)
         with zipfile.ZipFile(path) as archive:
             text = archive.read(MEMBER) if MEMBER in archive.namelist() else None
     metadata = _described(path, text)
     with _damage(path):
-        network = stock_model(metadata.kind, metadata.options)
+        network = plain_model(
+            MODELS[metadata.kind].build_generator(
+                _config(metadata.kind, metadata.options), "float32"
+            )
+        )
         network.load_weights(path)
         arrays = {name: v.numpy() for name, v in variables_by_layer(network).items()}
     return _checked(path, metadata, arrays)
 
 
 def _saved_model(folder: Path) -> Stored:
+    import tensorflow as tf
+
     file = folder / "assets.extra" / MEMBER
     metadata = _described(folder, file.read_bytes() if file.is_file() else None)
-    with _damage(folder):
+    with _damage(folder, tf.errors.OpError):
         reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
-        network = stock_model(metadata.kind, metadata.options)
         arrays = {
-            name: reader.get_tensor(checkpoint_key(name)) for name in variables_by_layer(network)
+            "/".join(
+                key.removeprefix(_WEIGHTS).removesuffix(_VALUE).rsplit("_", 1)
+            ): reader.get_tensor(key)
+            for key in reader.get_variable_to_shape_map()
+            if key.startswith(_WEIGHTS)
         }
     return _checked(folder, metadata, arrays)
 
 
 def checkpoint_key(name: str) -> str:
     """Where a SavedModel's variables file keeps the array of that name."""
-    return f"weights/{name.replace('/', '_')}/.ATTRIBUTES/VARIABLE_VALUE"
+    return f"{_WEIGHTS}{name.replace('/', '_')}{_VALUE}"
 
 
 def _described(path: Path, said: Any) -> Metadata:
@@ -245,6 +295,13 @@ def _described(path: Path, said: Any) -> Metadata:
             path=path,
             remedy=_AGAIN,
         ) from None
+    if "function" in options:
+        raise BadInputError(
+            f"has a generator of the user's own, {options['function']}, and no code is run because a "
+            "file names it",
+            path=path,
+            remedy="Give the RUN folder that it was exported from",
+        )
     if options != metadata.options:
         raise CorruptArtefactError(
             f"describes its network by {sorted(metadata.options)}, not {sorted(options)}",
@@ -265,7 +322,9 @@ def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -
 
 
 def _config(kind: str, options: Mapping[str, Any]) -> RunConfig:
-    return CONFIGS[kind].model_validate({"model": kind, "generator": dict(options)})
+    """The recipe of a network for inference, which drops nothing."""
+    dropout = {"dropout": 0.0} if kind == "circle" else {}
+    return CONFIGS[kind].model_validate({"model": kind, "generator": {**options, **dropout}})
 
 
 def _check_size(path: Path) -> None:
@@ -277,10 +336,11 @@ def _check_size(path: Path) -> None:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
+def _damage(path: Path, *more: type[Exception]) -> Iterator[None]:
+    kinds: tuple[type[Exception], ...] = (*_DAMAGE, *more)
     try:
         yield
-    except _DAMAGE as error:
+    except kinds as error:
         reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
         raise CorruptArtefactError(
             f"cannot be read as a model ({reason})", path=path, remedy=_AGAIN

@@ -24,10 +24,12 @@ from srmri_tf.config import RunConfig
 from srmri_tf.dataset import Shards
 from srmri_tf.devices import POLICIES, is_chief, make_strategy, resolve_precision
 from srmri_tf.engine import Engine, phases
+from srmri_tf.generators import MODELS
 from srmri_tf.journal import Journal
 from srmri_tf.perceptual import build_features
-from srmri_tf.recipes import differences, to_toml
-from srmri_tf.runs import MODELS, Run
+from srmri_tf.recipes import to_toml
+from srmri_tf.resume import FINISHED, changes, is_finished
+from srmri_tf.runs import Run
 from srmri_tf.validation import Validator
 from srmri_tf.vgg19 import VggWeights, resolve
 
@@ -43,7 +45,7 @@ def fit(
     tensorboard: bool = False,
     console: Console | None = None,
 ) -> Run:
-    """Train a model, or go on training it.
+    """Train a model, or go on training it; a run that is finished is left alone.
 
     Args:
         config: The settings; of an existing run they must be the same.
@@ -61,9 +63,12 @@ def fit(
         DivergedError: A loss term is not finite, or the generator is dead.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the checkpoint has every step done so far.
     """
+    run = Run(Path(run_folder))
+    if is_finished(run, config, Path(shards_folder)):
+        (console or Console(stderr=True)).print(f"{run.folder}: {FINISHED}", highlight=False)
+        return run
     strategy = make_strategy(devices)  # first: a cluster must be joined before anything runs
     console = console or Console(stderr=True, quiet=not is_chief(strategy))
-    run = Run(Path(run_folder))
     config = config.model_copy(update={"precision": resolve_precision(config.precision)})
     refuse_foreign(run.folder, "a training run", run.config_file.name, run.facts_file.name)
     shards = Shards.open(shards_folder, config.fold, config.validation.fold)
@@ -76,9 +81,6 @@ def fit(
         journal = Journal(run, config, model, writes=is_chief(strategy))
         if not journal.restore():
             _revive(model, config, shards, console)
-        if journal.progress.epoch == config.schedule.total:
-            console.print(f"{run.folder}: this run is finished; nothing to do", highlight=False)
-            return run
         twin = MODELS[config.model].build_generator(config, "float32")
         validator = Validator(shards, twin, config.validation.max_slices)
         if is_chief(strategy):
@@ -150,12 +152,7 @@ def _check_same(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
     """Refuse to go on with a run under other settings or data."""
     if not run.config_file.is_file():
         return
-    changed = differences(run.config(), config)
-    before = run.facts()
-    for key in ("data_sha256", "vgg_sha256"):
-        if before.get(key) != facts[key]:
-            changed.append(f"{key}: {before.get(key)} -> {facts[key]}")
-    if changed:
+    if changed := changes(run, config, facts["data_sha256"], facts["vgg_sha256"]):
         listing = "\n".join(f"  {line}" for line in changed)
         raise ConfigError(
             f"was started with other settings:\n{listing}\n",

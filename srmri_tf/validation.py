@@ -10,7 +10,7 @@ from data_prep.inspection import refuse_small
 from data_prep.schema import Split
 from srmri_tf import metrics
 from srmri_tf.dataset import Shards, SlicePair
-from srmri_tf.runs import sharpener
+from srmri_tf.generators import sharpener
 
 SHOWN = 3
 

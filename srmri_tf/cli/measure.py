@@ -7,8 +7,14 @@ import click
 
 from srmri_tf.cli.data import progress_bar
 from srmri_tf.cli.model import quiet_tensorflow, read_overrides
+from srmri_tf.cli.opening import tell_opening
 
 FOLDER = click.Path(path_type=Path)
+_PERCEPTUAL = click.option(
+    "--perceptual/--no-perceptual",
+    default=None,
+    help="Also measure the distance of VGG-19's features.  [where there is a GPU]",
+)
 
 
 @click.command()
@@ -16,11 +22,12 @@ FOLDER = click.Path(path_type=Path)
 @click.argument("shards", type=FOLDER)
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
 @click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on.")
+@_PERCEPTUAL
 @click.option(
     "--vgg-weights",
     default="auto",
     show_default=True,
-    help="For the VGG distance: auto, imagenet, a file in Keras's layout, or none.",
+    help="Of that distance: auto, imagenet or a file in Keras's layout.",
 )
 @click.option("--no-bicubic", is_flag=True, help="Leave bicubic interpolation out.")
 @click.option(
@@ -38,20 +45,16 @@ def evaluate(
     runs: tuple[Path, ...],
     shards: Path,
     out: Path,
-    fold: int | None,
-    vgg_weights: str,
     no_bicubic: bool,
-    slices: str,
-    licence: str,
-    consistency: bool,
-    force: bool,
+    **given: Any,
 ) -> None:
     """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
+    tell_opening(*runs, shards)
     quiet_tensorflow()
-    from srmri_tf.evaluate import Options
     from srmri_tf.evaluate import evaluate as measure
+    from srmri_tf.evaluate_options import Options
 
-    options = Options(not no_bicubic, vgg_weights, slices, fold, force, licence, consistency)
+    options = Options(bicubic=not no_bicubic, **given)
     with progress_bar("measuring") as advance:
         result = measure(runs, shards, out, options, advance)
     click.echo(result.table)
@@ -79,7 +82,8 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @click.option("--fold", type=click.IntRange(0), help="Only this one: for a job of its own.")
 @click.option("--parallel", type=click.IntRange(1), default=1, help="So many folds at a time.")
 @click.option("--recipe", help="A recipe's name or a TOML file; the paper's by default.")
-@click.option("--vgg-weights", help="As for fit; also for the VGG distance.")
+@_PERCEPTUAL
+@click.option("--vgg-weights", help="As for fit; also those of that distance.")
 @click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option(
@@ -100,20 +104,16 @@ def crossval(
     Subjects, not slices, are dealt to folds. The same command goes on with what was interrupted
     and leaves finished folds alone.
     """
+    tell_opening(shards, out)
     from data_prep.errors import ConfigError
-    from data_prep.schema import read_manifest
+    from srmri_tf.crossval import Plan, is_done, summarise_folds
+    from srmri_tf.evaluate_options import Options
+    from srmri_tf.tables import markdown
 
     settings = _crossval_settings(model, given)
-    read_manifest(shards)  # what is no folder of shards is refused before TensorFlow's import
-    quiet_tensorflow()
-    from srmri_tf.crossval import Plan, run_fold, summarise_folds
-    from srmri_tf.evaluate import Options
-    from srmri_tf.parallel import run_side_by_side
-
     options = Options(
-        vgg_weights=given["vgg_weights"] or "none",
-        licence=given["licence"],
-        consistency=given["consistency"],
+        vgg_weights=settings.vgg_weights,
+        **{name: given[name] for name in ("perceptual", "licence", "consistency")},
     )
     plan = Plan(settings, shards, out, given["devices"], options)
     if folds not in (None, plan.folds()):
@@ -123,14 +123,17 @@ def crossval(
             remedy=f"Prepare the scans with --folds {folds}",
         )
     wanted = range(plan.folds()) if fold is None else [fold]
-    if parallel > 1 and len(wanted) > 1:
-        run_side_by_side(_arguments(model, shards, out, given), out, wanted, parallel)
-    else:
-        for one in wanted:
-            run_fold(plan, one)
-    path, table = summarise_folds(plan)
-    from srmri_tf.tables import markdown
+    if left := [one for one in wanted if not is_done(plan, one)]:
+        quiet_tensorflow()
+        from srmri_tf.fold import run_fold
+        from srmri_tf.parallel import run_side_by_side
 
+        if parallel > 1 and len(left) > 1:
+            run_side_by_side(_arguments(model, shards, out, given), out, left, parallel)
+        else:
+            for one in left:
+                run_fold(plan, one)
+    path, table = summarise_folds(plan)
     click.echo(f"{markdown(table)}\n\nsummary: {path}")
 
 
@@ -139,7 +142,6 @@ def crossval(
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
 def compare(crossvals: tuple[Path, ...], out: Path) -> None:
     """Put finished CROSSVALs on the same shards into one table, called by their folders' names."""
-    quiet_tensorflow()
     from srmri_tf.comparison import compare_crossvals
     from srmri_tf.tables import markdown
 
@@ -173,6 +175,8 @@ def _arguments(model: str, shards: Path, out: Path, given: dict[str, Any]) -> li
             arguments += [f"--{name.replace('_', '-')}", str(given[name])]
     if given["consistency"]:
         arguments.append("--consistency")
+    if given["perceptual"] is not None:
+        arguments.append("--perceptual" if given["perceptual"] else "--no-perceptual")
     for setting in given["settings"]:
         arguments += ["--set", setting]
     return arguments

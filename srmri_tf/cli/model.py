@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from srmri_tf import process
+from srmri_tf.cli.opening import tell_opening
 
 FOLDER = click.Path(path_type=Path)
 
@@ -111,10 +112,13 @@ def _fit(
     **given: Any,
 ) -> None:
     """Lay the options over the recipe and train."""
+    overrides = read_overrides(settings)
+    tell_opening(shards, run)
     from data_prep.errors import ConfigError
     from srmri_tf.recipes import load_recipe
+    from srmri_tf.resume import FINISHED, is_finished
+    from srmri_tf.runs import Run
 
-    overrides = read_overrides(settings)
     overrides |= {key: value for key, value in given.items() if value is not None}
     if "epochs" in overrides:
         overrides["schedule.epochs"] = overrides.pop("epochs")
@@ -128,11 +132,14 @@ def _fit(
             remedy=f"Use `srmri-tf fit {found}`, or another recipe",
         )
     config = load_recipe(base, overrides)
-    quiet_tensorflow()
-    from srmri_tf.training import fit as train
+    if is_finished(Run(run), config, shards):
+        click.echo(f"{run}: {FINISHED}", err=True)
+    else:
+        quiet_tensorflow()
+        from srmri_tf.training import fit as train
 
-    result = train(config, shards, run, devices=devices, tensorboard=tensorboard)
-    click.echo(f"run: {result.folder}")
+        train(config, shards, run, devices=devices, tensorboard=tensorboard)
+    click.echo(f"run: {run}")
 
 
 @click.command()
@@ -142,6 +149,7 @@ def _fit(
 @click.option("--workers", type=click.IntRange(1), default=2, help="Processes that prepare.")
 def demo(out: Path, model: str, vgg_weights: str, workers: int) -> None:
     """Download three real scans, train a network on two, test on the third, export it."""
+    tell_opening(out)
     quiet_tensorflow()
     from srmri_tf.demo import demo as run_demo
 

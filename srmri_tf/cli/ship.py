@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from srmri_tf.cli.model import quiet_tensorflow
+from srmri_tf.cli.opening import tell_opening
 
 FOLDER = click.Path(path_type=Path)
 
@@ -54,6 +55,7 @@ def export(model: str, out: Path, overwrite: bool) -> None:
     MODEL is a RUN, a shipped model's name, or what export wrote. The result is read back by a
     process without this package, and its pixels compared, before it takes its place.
     """
+    tell_opening(model)
     quiet_tensorflow()
     from srmri_tf.export import export as write
 

@@ -91,17 +91,23 @@ class AdversarialModel(keras.Model):
         """Every optimiser; the schedule sets all their rates."""
         return self.generator_optimizer, self.critic_optimizer
 
-    def state(self) -> dict[str, keras.Variable]:
-        """Every variable that training changes, by a name that is the same in every run."""
-        return {
-            f"{part}/{name}": variable
-            for part in (*self._generators, *self._critics)
-            for name, variable in variables_by_layer(getattr(self, part)).items()
-        } | {
-            f"{part}/{index:03d}": variable
-            for part in OPTIMIZERS
-            for index, variable in enumerate(getattr(self, part).variables)
-        }
+    def state(self, *, critics: bool = True) -> dict[str, keras.Variable]:
+        """Every variable that training changes, by a name that is the same in every run.
+
+        Args:
+            critics: Also those that only updates of the critics change.
+        """
+        sides = [(self._generators, "generator_optimizer")]
+        if critics:
+            sides.append((self._critics, "critic_optimizer"))
+        state = {}
+        for networks, optimizer in sides:
+            for network in networks:
+                for name, variable in variables_by_layer(getattr(self, network)).items():
+                    state[f"{network}/{name}"] = variable
+            for index, variable in enumerate(getattr(self, optimizer).variables):
+                state[f"{optimizer}/{index:03d}"] = variable
+        return state
 
 
 def variables_by_layer(network: keras.Model) -> dict[str, keras.Variable]:

@@ -11,7 +11,10 @@ class SmallGenerator(keras.Model):
     def __init__(self, dropout=0.2, widths="paper", first_stride=2, **kwargs):
         super().__init__(**kwargs)
         self.dropout = dropout
-        self.convs = [keras.layers.Conv2D(f, 3, padding="same") for f in (4, 4, 1)]
+        self.convs = [
+            keras.layers.Conv2D(f, 3, padding="same", name=f"conv{i}")
+            for i, f in enumerate((4, 4, 1))
+        ]
 
     def build(self, input_shape):
         for conv, channels in zip(self.convs, (1, 4, 4), strict=True):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf.networks.layers import leaky_relu
 from srmri_tf.networks import losses
+from srmri_tf.networks.layers import leaky_relu
 
 RNG = np.random.default_rng(0)
 

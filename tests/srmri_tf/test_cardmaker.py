@@ -13,8 +13,10 @@ from srmri_tf.cardmaker import About, _parameter_options, _split_options, make_c
 from srmri_tf.cards import read_card
 from srmri_tf.cli.data import _prepare_config, prepare
 from srmri_tf.config import CpceConfig
-from srmri_tf.crossval import Plan, run_fold, summarise_folds
-from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.crossval import Plan, summarise_folds
+from srmri_tf.evaluate import evaluate
+from srmri_tf.evaluate_options import Options
+from srmri_tf.fold import run_fold
 from srmri_tf.recipes import load_recipe
 from srmri_tf.runs import Run
 from srmri_tf.stored import read

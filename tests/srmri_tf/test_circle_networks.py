@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf.networks.layers import stateless_dropout
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator
+from srmri_tf.networks.layers import stateless_dropout
 
 RNG = np.random.default_rng(0)
 

@@ -11,6 +11,56 @@ from srmri_tf.cli import cli, main
 from srmri_tf.cli.model import read_overrides
 
 HEAVY = ("tensorflow", "keras", "numpy", "scipy", "nibabel", "pydantic", "matplotlib")
+ALONE = f"""
+import sys, time
+from srmri_tf.cli import main
+try:
+    main()
+finally:
+    print([m for m in {HEAVY} if m in sys.modules], time.process_time(), file=sys.stderr)
+"""
+FIRST_WORD = f"""
+import sys, click
+def echo(text, err):
+    print(text, [m for m in {HEAVY} if m in sys.modules], err)
+    raise SystemExit(0)
+click.echo = echo
+from srmri_tf.cli import main
+main()
+"""
+
+
+def run_alone(*arguments):
+    """The command in a process of its own; it must succeed.
+
+    Returns:
+        What it printed, its messages, which of `HEAVY` it imported, its CPU seconds.
+    """
+    command = [sys.executable, "-c", ALONE, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    *messages, last = done.stderr.splitlines()
+    imported, _, seconds = last.rpartition(" ")
+    return done.stdout, "\n".join(messages), imported, float(seconds)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ("enhance a.nii b.nii c.nii d.nii e.nii --model m", "a.nii, b.nii, c.nii, 2 more, model m"),
+        ("fit cpce data -o run", "data, run"),
+        ("fit circle data -o run", "data, run"),
+        ("evaluate net data -o out", "net, data"),
+        ("crossval cpce data -o out", "data, out"),
+        ("export net -o out", "net"),
+        ("demo -o out", "out"),
+    ],
+)
+def test_the_first_word_comes_before_anything_slow_is_imported(arguments, word):
+    """Half a second is wanted; what `--help` imports takes a fifth of one."""
+    command = [sys.executable, "-c", FIRST_WORD, *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"opening {word} ... [] True\n"
 
 
 def run(*arguments):

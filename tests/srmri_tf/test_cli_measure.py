@@ -35,7 +35,7 @@ def test_wrong_usage_is_one_message_and_its_code(
 def test_evaluate_then_report(shards, tmp_path, capsys):
     network = make_run(tmp_path / "net")
     out = tmp_path / "eval"
-    assert run("evaluate", network, shards, "-o", out, "--vgg-weights", "none") == 0
+    assert run("evaluate", network, shards, "-o", out) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("| method | PSNR (dB) | gain |")
     assert "| lr |" in printed

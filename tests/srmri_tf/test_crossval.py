@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from data_prep.errors import ConfigError
-from srmri_tf import crossval
+from srmri_tf import fold as folding
 from srmri_tf.config import CircleConfig, CpceConfig
-from srmri_tf.crossval import Plan, run_fold, summarise_folds
-from srmri_tf.evaluate import Options
+from srmri_tf.crossval import Plan, is_done, summarise_folds
+from srmri_tf.evaluate_options import Options
+from srmri_tf.fold import run_fold
+from srmri_tf.recipes import to_toml
+
+from .test_cli import run_alone
 
 SETTINGS = {
     "batch_size": 2,
@@ -99,7 +103,7 @@ def test_a_finished_fold_is_left_alone_and_other_settings_are_refused(finished, 
     def trained_again(*args, **kwargs):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(crossval, "fit", trained_again)
+    monkeypatch.setattr(folding, "fit", trained_again)
     run_fold(plan, 0)
     with pytest.raises(ConfigError, match="no fold 3"):
         run_fold(plan, 3)
@@ -121,6 +125,34 @@ def test_a_finished_fold_is_measured_again_if_more_is_asked_for(finished, tmp_pa
     written = path.stat().st_mtime_ns
     run_fold(plan, 0)  # less is asked for than there is
     assert path.stat().st_mtime_ns == written
+
+
+def test_a_finished_fold_is_measured_again_for_the_vgg_distance_only_if_that_is_asked_for(finished):
+    asked = {
+        perceptual: is_done(
+            dataclasses.replace(
+                finished[0], options=dataclasses.replace(finished[0].options, perceptual=perceptual)
+            ),
+            0,
+        )
+        for perceptual in (None, False, True)
+    }
+    assert asked == {None: True, False: True, True: False}
+
+
+def test_what_is_finished_is_known_without_tensorflow(finished, tmp_path):
+    plan = finished[0]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(to_toml(plan.config))
+    command = ["crossval", "cpce", plan.shards, "-o", plan.out, "--recipe", recipe]
+    before = (plan.out / "summary.json").read_text()
+    for wanted in ([], ["--fold", "1"], ["--parallel", "2", "--set", 'precision="auto"']):
+        printed, _, imported, seconds = run_alone(*command, *wanted)
+        assert "all subjects" in printed
+        assert "tensorflow" not in imported
+        assert "keras" not in imported
+        assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
+    assert (plan.out / "summary.json").read_text() == before
 
 
 def test_a_folder_is_of_one_model(finished):

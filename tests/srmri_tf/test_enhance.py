@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
+from srmri_tf import enhance as enhancing
 from srmri_tf import models
 from srmri_tf.enhance import Request, enhance
 from srmri_tf.volumes import Settings
@@ -22,7 +23,7 @@ from tests.data_prep.malformed import CASES
 from tests.data_prep.scans import OF_A_DEAD_PROCESS, affine, edit, phantom, save
 
 from .test_api import CARD
-from .test_cli import run
+from .test_cli import run, run_alone
 from .test_evaluate import make_run
 from .test_volumes import fake, fine, identity, stored_as
 
@@ -44,9 +45,14 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def network(monkeypatch):
     """One that changes nothing, ringing included, whatever MODEL is asked for."""
-    opened = fake(identity, lr="real")
-    monkeypatch.setattr(models, "load_network", lambda model, precision: opened)
-    return opened
+    return use(fake(identity, lr="real"), monkeypatch)
+
+
+def use(network, monkeypatch):
+    """Take it for whatever MODEL is asked for: what is read of a file has the same fields."""
+    monkeypatch.setattr(enhancing, "read", lambda model: network)
+    monkeypatch.setattr(models, "network_of", lambda stored, precision: stored)
+    return network
 
 
 def sharpen(given, out=None, settings=None, warn=None, **request):
@@ -114,7 +120,7 @@ def test_headers_are_kept(network, tmp_path, suffix, dtype, same_grid):
 
 
 def test_bright_voxels_widen_the_type_instead_of_being_clipped(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "load_network", lambda *a: fake(lambda x: 1.5 * x))
+    use(fake(lambda x: 1.5 * x), monkeypatch)
     path = save(tmp_path / "scan.nii", (phantom((12, 10, 7)) * 0.255).astype(np.uint8))
     (result,) = sharpen([path], settings=Settings(consistency=False))
     back = nib.load(result.target.image)
@@ -136,7 +142,8 @@ def test_a_malformed_scan_is_one_message_and_nothing_is_written(
     captured = capsys.readouterr()
     assert str(path) in captured.err
     assert fault in captured.err
-    assert captured.err.count("\n") == 1
+    assert captured.err.splitlines()[0] == f"opening {path}, model {folder} ..."
+    assert captured.err.count("\n") == 2
     assert captured.out == ""
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -202,7 +209,7 @@ def test_another_scan_model_or_setting_is_refused_before_anything_is_written(
     with pytest.raises(ConfigError, match="Consistency: True there, False asked for"):
         sharpen(scans, tmp_path / "out", Settings(consistency=False))
     other = dataclasses.replace(network, sha256="f" * 64)
-    monkeypatch.setattr(models, "load_network", lambda *a: other)
+    use(other, monkeypatch)
     with pytest.raises(ConfigError, match="ModelSha256"):
         sharpen(scans, tmp_path / "out")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
@@ -252,7 +259,7 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
 
 def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypatch):
     known = dataclasses.replace(network, card=CARD)
-    monkeypatch.setattr(models, "load_network", lambda *a: known)
+    use(known, monkeypatch)
     scan = save(tmp_path / "head_T1w.nii", spacing=(5, 5, 3))
     said = []
     (result,) = sharpen([scan], warn=said.append)
@@ -302,6 +309,20 @@ def test_the_command(folder, tmp_path, capsys):
     assert run(*arguments, "--same-grid", "--uncertainty", "--overwrite") == 0
     spread = nib.load(out / "scan_desc-cpceUncertainty.nii.gz")
     assert spread.shape == (24, 20, 12)
+
+
+@pytest.mark.parametrize("kept_in", ["run", "package"])
+def test_what_is_finished_is_known_without_tensorflow(kept_in, folder, tmp_path):
+    for n in range(2):
+        save(tmp_path / "in" / f"s{n}.nii.gz", phantom(seed=n))
+    arguments = ["enhance", tmp_path / "in", "-o", tmp_path / "out"]
+    arguments += ["--model", folder] if kept_in == "run" else []
+    assert run(*arguments) == 0
+    printed, _, imported, seconds = run_alone(*arguments)
+    assert printed.count("(finished already)") == 2
+    assert "tensorflow" not in imported
+    assert "keras" not in imported
+    assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
 
 
 @pytest.mark.slow

@@ -16,13 +16,17 @@ from skimage.metrics import (
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
+from srmri_tf.evaluate import evaluate
+from srmri_tf.evaluate_options import Options
+from srmri_tf.generators import variables_by_layer
 from srmri_tf.networks.cpce import build_generator
-from srmri_tf.evaluate import Options, evaluate, table
 from srmri_tf.recipes import to_toml
 from srmri_tf.report import report
-from srmri_tf.runs import Run, weights_by_name
+from srmri_tf.runs import Run
 from srmri_tf.scores import FeatureDistance, SliceRow, VolumeRow
 from srmri_tf.summary import method_summaries, rows_of
+from srmri_tf.tables import table
+from srmri_tf.vgg19 import VggWeights
 
 from . import conftest
 from .conftest import image_pair
@@ -37,7 +41,7 @@ def make_run(folder, gain=0.0, shortcut=True, train=("s1", "s2"), parameters=PAR
     generator = build_generator(config, "float32")
     last = generator.deconv8.kernel
     last.assign(gain * last.numpy())
-    arrays = {name: w.numpy() for name, w in weights_by_name(generator).items()}
+    arrays = {name: w.numpy() for name, w in variables_by_layer(generator).items()}
     run = Run(folder)
     checkpoint.save(run.best_file, arrays, {})
     run.config_file.write_text(to_toml(config))
@@ -281,13 +285,38 @@ def test_without_weights_the_column_is_absent_and_a_note_says_why(shards, tmp_pa
         raise EnvironmentFault("no network", remedy="Plug it in")
 
     monkeypatch.setattr("srmri_tf.evaluate.resolve", unreachable)
+    monkeypatch.setattr("srmri_tf.evaluate.gpu_names", lambda: ["0"])
     run = make_run(tmp_path / "net")
-    result = evaluate([run], shards, tmp_path / "out", Options(vgg_weights="auto"))
+    result = evaluate([run], shards, tmp_path / "out", Options(perceptual=None))
     assert "VGG distance not measured: no network." in (tmp_path / "out" / "table.md").read_text()
     assert "vgg" not in result.document["measures"]
     assert "vgg" not in (tmp_path / "out" / "slices.tsv").read_text()
     with pytest.raises(EnvironmentFault):
-        evaluate([run], shards, tmp_path / "out", Options(vgg_weights="imagenet"))
+        evaluate([run], shards, tmp_path / "out", Options(perceptual=True))
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "measured"),
+    [(None, [], False), (None, ["0"], True), (False, ["0"], False), (True, [], True)],
+)
+def test_the_vgg_distance_is_measured_where_it_is_asked_for_or_a_gpu_is(
+    shards, tmp_path, monkeypatch, asked, gpus, measured
+):
+    """With features that only halve the size, in place of VGG-19's."""
+    features = keras.Sequential([keras.Input((None, None, 1)), keras.layers.AveragePooling2D(2)])
+    weights = VggWeights(tmp_path, "file", "", 1.0, "a file")
+    monkeypatch.setattr("srmri_tf.evaluate.gpu_names", lambda: gpus)
+    monkeypatch.setattr("srmri_tf.evaluate.resolve", {"file.h5": weights}.__getitem__)
+    monkeypatch.setattr("srmri_tf.evaluate.build_features", {weights: features}.__getitem__)
+    options = Options(bicubic=False, perceptual=asked, vgg_weights="file.h5", slices="1")
+    result = evaluate([make_run(tmp_path / "net")], shards, tmp_path / "out", options)
+    assert ("vgg" in result.document["measures"]) == measured
+    assert ("--perceptual" in result.table) == (not measured)
+    if measured:
+        pairs = [image_pair(who, index) for who in ("s4", "s5") for index in range(4)]
+        halved = [np.subtract(*pair).reshape(16, 2, 16, 2).mean((1, 3)) for pair in pairs]
+        found = result.document["methods"]["lr"]["measures"]["vgg"]["mean"]
+        assert found == pytest.approx(np.mean(np.square(halved)), rel=1e-5)
 
 
 def test_slices_to_look_at(result, shards, tmp_path):

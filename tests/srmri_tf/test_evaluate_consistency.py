@@ -8,9 +8,11 @@ from scipy.signal import resample
 from skimage.metrics import peak_signal_noise_ratio
 
 from data_prep.errors import ConfigError
-from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.evaluate import evaluate
+from srmri_tf.evaluate_options import Options
+from srmri_tf.generators import sharpener
 from srmri_tf.report import report
-from srmri_tf.runs import Run, sharpener
+from srmri_tf.runs import Run
 
 from .conftest import SIDE, image_pair, make_shards
 from .test_cli import run
@@ -94,6 +96,6 @@ def test_the_report_has_the_row_and_no_empty_settings(result):
 
 def test_the_command(shards, tmp_path, capsys):
     network = make_run(tmp_path / "net")
-    arguments = ("evaluate", network, shards, "-o", tmp_path / "eval", "--vgg-weights", "none")
+    arguments = ("evaluate", network, shards, "-o", tmp_path / "eval")
     assert run(*arguments, "--consistency") == 0
     assert "| net+dc |" in capsys.readouterr().out

@@ -19,7 +19,8 @@ SLICE_KB = SIDE * SIDE * 4 / 1024
 WORKER = """
 import sys
 from pathlib import Path
-from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.evaluate import evaluate
+from srmri_tf.evaluate_options import Options
 
 def tell(done, total, subject):
     if done in (100, total):  # not ru_maxrss, which a child inherits from its parent

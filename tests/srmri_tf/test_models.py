@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from data_prep.errors import BadInputError
+from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf import checkpoint
 from srmri_tf.config import CircleConfig, CpceConfig
+from srmri_tf.generators import MODELS, variables_by_layer
 from srmri_tf.models import load_network
 from srmri_tf.recipes import to_toml
-from srmri_tf.runs import MODELS, Run, weights_by_name
+from srmri_tf.runs import Run
 from srmri_tf.stored import meaning, reach
 
 from .test_evaluate import PARAMETERS, make_run
@@ -24,7 +25,7 @@ def make_circle_run(folder, **generator):
     network = MODELS["circle"].build_generator(config, "float32")
     arrays = {
         name: np.float32(0.1) * RNG.standard_normal(v.shape).astype(np.float32)
-        for name, v in weights_by_name(network).items()
+        for name, v in variables_by_layer(network).items()
     }
     folder.mkdir(parents=True)
     run = Run(folder)
@@ -45,6 +46,28 @@ def test_a_run_is_a_network(tmp_path):
     np.testing.assert_allclose(network.sharpen(lr), expected, atol=1e-6)
     assert load_network(run).sha256 == network.sha256
     assert load_network(make_run(tmp_path / "b" / "run", gain=1.0)).sha256 != network.sha256
+
+
+def test_a_run_with_numbered_arrays_opens(tmp_path):
+    """As they were kept before layers' names were."""
+    run = Run(make_run(tmp_path / "run", gain=1.0))
+    named = run.weights()
+    numbered = {f"{i:03d}": array for i, array in enumerate(named.values())}
+    sha256 = load_network(run.folder).sha256
+    checkpoint.save(run.best_file, numbered, {})
+    assert load_network(run.folder).sha256 == sha256
+    del numbered["000"], numbered["001"]
+    checkpoint.save(run.best_file, {"000": named["conv1/kernel"], **numbered}, {})
+    with pytest.raises(CorruptArtefactError, match="another model"):
+        load_network(run.folder)
+
+
+def test_weights_of_another_form_are_refused(tmp_path):
+    run = Run(make_run(tmp_path / "run"))
+    checkpoint.save(run.best_file, {**run.weights(), "conv9/kernel": np.zeros(3)}, {})
+    for opened in (run.generator, lambda: load_network(run.folder)):
+        with pytest.raises(CorruptArtefactError, match=r"another model: conv9/kernel"):
+            opened()
 
 
 @pytest.mark.parametrize(

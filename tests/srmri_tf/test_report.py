@@ -16,7 +16,8 @@ from PIL import Image
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf import charts, gallery, pictures
-from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.evaluate import evaluate
+from srmri_tf.evaluate_options import Options
 from srmri_tf.gallery import Exhibit
 from srmri_tf.report import report
 

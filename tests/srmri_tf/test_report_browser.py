@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from srmri_tf.evaluate import Options, evaluate
+from srmri_tf.evaluate import evaluate
+from srmri_tf.evaluate_options import Options
 from srmri_tf.report import report
 
 from .test_evaluate import make_run

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from srmri_tf.stock import stock_model
 
 from srmri_tf.config import CircleConfig, CpceConfig
-from srmri_tf.runs import MODELS
-from srmri_tf.stock import stock_model
-from srmri_tf.stored import meaning, variables_by_layer
+from srmri_tf.generators import MODELS, variables_by_layer
+from srmri_tf.stored import meaning
 
 RNG = np.random.default_rng(0)
 CONFIGS = {

@@ -1,9 +1,11 @@
 """The engine: learning, resuming to the bit, sharing a batch, guards and refusals."""
 
 import csv
+import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -13,15 +15,20 @@ from rich.console import Console
 
 from data_prep.atomic import LOCK
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, DivergedError
-from srmri_tf import checkpoint, devices, watch
-from srmri_tf.networks import cpce
+from srmri_tf import checkpoint, devices, vgg19, watch
 from srmri_tf.config import CpceConfig
 from srmri_tf.engine import phases, stop_requests
 from srmri_tf.journal import Journal
-from srmri_tf.recipes import load_recipe
+from srmri_tf.networks import cpce
+from srmri_tf.recipes import load_recipe, to_toml
+from srmri_tf.resume import is_finished
+from srmri_tf.runs import Run
 from srmri_tf.training import fit
 from srmri_tf.validation import Quality
+from srmri_tf.vgg19 import VggWeights
 from srmri_tf.watch import guard
+
+from .test_cli import run_alone
 
 QUICK = {
     "model": "cpce",
@@ -91,8 +98,8 @@ def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatc
         run = train(config, shards, tmp_path / monitor)
         kept, meta = checkpoint.load(run.best_file)
         assert meta["epoch"] == expected
-    for name, array in kept.items():
-        np.testing.assert_array_equal(final_arrays(run)[f"generator/{name}"], array)
+    for i, array in enumerate(kept.values()):
+        np.testing.assert_array_equal(final_arrays(run)[f"generator/{i:03d}"], array)
 
 
 def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path, monkeypatch):
@@ -100,7 +107,10 @@ def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path,
         pass
 
     saved = checkpoint.save
-    for kill_at in (1, 3):
+    for kill_at in (
+        1,
+        3,
+    ):  # after the warm-up, which leaves the critic alone, and after all but one
 
         def save(path, arrays, meta, kill_at=kill_at):
             if path.name == "checkpoint.npz" and len(meta["history"]) == kill_at + 1:
@@ -124,6 +134,92 @@ def test_a_finished_run_says_so_and_changes_nothing(finished, shards):
     fit(quick(), shards, finished.folder, devices=1, console=console)
     assert "finished" in console.file.getvalue()
     assert finished.checkpoint_file.stat().st_mtime_ns == before
+
+
+def test_a_finished_run_is_known_without_tensorflow(finished, shards, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(to_toml(quick(precision="auto")))  # whatever that means here
+    command = ["fit", "cpce", shards, "-o", finished.folder, "--recipe", recipe]
+    printed, messages, imported, seconds = run_alone(*command)
+    assert printed == f"run: {finished.folder}\n"
+    assert "this run is finished" in messages
+    assert "tensorflow" not in imported
+    assert "keras" not in imported
+    assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
+
+
+def test_a_finished_run_that_is_damaged_is_refused(finished, shards, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.folder, run.folder)
+    assert is_finished(run, quick(), shards)
+    content = bytearray(run.checkpoint_file.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    run.checkpoint_file.write_bytes(content)
+    with pytest.raises(CorruptArtefactError, match=r"checkpoint\.npz: is not a whole checkpoint"):
+        train(quick(), shards, run.folder)
+
+
+def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path, monkeypatch):
+    """The file that a run was started with is hashed; only another one is read and looked into."""
+    run, file = Run(tmp_path / "run"), tmp_path / "vgg.h5"
+    shutil.copytree(finished.folder, run.folder)
+    config = quick(objective={**QUICK["objective"], "perceptual": 0.1}, vgg_weights=str(file))
+    run.config_file.write_text(to_toml(config))
+    file.write_bytes(b"weights")
+    facts = run.facts() | {"vgg_sha256": hashlib.sha256(b"weights").hexdigest()}
+    run.facts_file.write_text(json.dumps(facts))
+    looked_at = []
+
+    def look(choice):
+        looked_at.append(choice)
+        return VggWeights(file, "file", "another", 1.0, "")
+
+    monkeypatch.setattr(vgg19, "resolve", look)
+    assert is_finished(run, config, shards)
+    assert looked_at == []
+    file.write_bytes(b"others")
+    assert not is_finished(run, config, shards)
+    assert looked_at == [str(file)]
+
+
+def test_critics_are_kept_from_their_first_step_on(shards, tmp_path, monkeypatch):
+    """Before, they are what the seed makes of them."""
+    saved, seen = checkpoint.save, {}
+
+    def save(path, arrays, meta):
+        if path.name == "checkpoint.npz":
+            seen[len(meta["history"])] = {name.split("/")[0] for name in arrays}
+        saved(path, arrays, meta)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    schedule = {"epochs": 0, "warmup_epochs": 2, "critic_epochs": 1, "steps_per_epoch": 1}
+    train(quick(schedule=schedule), shards, tmp_path / "run")
+    makers = {"generator", "generator_optimizer"}
+    assert seen == {1: makers, 2: makers, 3: makers | {"critic", "critic_optimizer"}}
+
+
+def test_a_checkpoint_with_critics_that_have_not_learnt_is_gone_on_with(
+    finished, shards, tmp_path, monkeypatch
+):
+    """As runs had them that were started before critics were left out."""
+
+    class KilledError(Exception):
+        pass
+
+    def save_and_die(journal):
+        save(journal)
+        raise KilledError
+
+    save = Journal.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_critics_have_learnt", lambda *args: True)
+        patch.setattr(Journal, "save", save_and_die)
+        with pytest.raises(KilledError):
+            train(quick(), shards, tmp_path / "run")
+    assert "critic_optimizer/000" in checkpoint.load(tmp_path / "run" / "checkpoint.npz")[0]
+    found = final_arrays(train(quick(), shards, tmp_path / "run"))
+    for name, array in final_arrays(finished).items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def test_one_and_two_devices_see_the_same_run(finished, shards, tmp_path):

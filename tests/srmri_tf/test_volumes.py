@@ -13,8 +13,8 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf import tiles, volumes
 from srmri_tf.config import CONFIGS
+from srmri_tf.generators import MODELS, sharpener
 from srmri_tf.models import Network, load_network
-from srmri_tf.runs import MODELS, sharpener
 from srmri_tf.stored import reach
 from srmri_tf.volumes import Settings, enhance_volume
 from tests.data_prep.scans import affine, phantom
