@@ -42,9 +42,9 @@ from data_prep.kspace import upsampled
 from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
 from srmri_tf.enhance import Request, enhance
-from srmri_tf.generators import variables_by_layer
 from srmri_tf.models import load_network
 from srmri_tf.networks.cpce import build_generator
+from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes import to_toml
 from srmri_tf.runs import Run
 from srmri_tf.worklist import make_worklist

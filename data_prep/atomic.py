@@ -293,9 +293,3 @@ def has_digest(path: Path, digest: str) -> bool:
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, lambda: hashlib.new(kind, usedforsecurity=False))
     return found.hexdigest() == digest.lower()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from srmri_tf.generators import variables_by_layer
+from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.stored import Stored
 
 _SLICES = tf.TensorSpec([None, None, None, 1], tf.float32)

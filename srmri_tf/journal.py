@@ -14,7 +14,7 @@ import numpy as np
 from data_prep.atomic import write_text
 from srmri_tf import checkpoint
 from srmri_tf.config import RunConfig
-from srmri_tf.generators import variables_by_layer
+from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.runs import Run
 from srmri_tf.validation import Quality
 

@@ -128,7 +128,8 @@ class Run:
             BadInputError: No epoch has finished yet.
             CorruptArtefactError: The weights are damaged or of another network.
         """
-        from srmri_tf.generators import MODELS, variables_by_layer
+        from srmri_tf.generators import MODELS
+        from srmri_tf.networks.gan import variables_by_layer
 
         config, arrays = self.config(), self.weights()
         generator = MODELS[config.model].build_generator(config, "float32")

@@ -120,7 +120,7 @@ class Stored:
         return plain_model(self.generator())
 
     def _filled(self, network: "keras.Model") -> "keras.Model":
-        from srmri_tf.generators import variables_by_layer
+        from srmri_tf.networks.gan import variables_by_layer
 
         checkpoint.assign(Path(self.name), variables_by_layer(network), self.weights)
         return network
@@ -235,7 +235,8 @@ def _npz(path: Path) -> Stored:
 
 
 def _keras(path: Path) -> Stored:
-    from srmri_tf.generators import MODELS, plain_model, variables_by_layer
+    from srmri_tf.generators import MODELS, plain_model
+    from srmri_tf.networks.gan import variables_by_layer
 
     with _damage(path):
         _check_size(path)
@@ -297,8 +298,8 @@ def _described(path: Path, said: Any) -> Metadata:
         ) from None
     if "function" in options:
         raise BadInputError(
-            f"has a generator of the user's own, {options['function']}, and no code is run because a "
-            "file names it",
+            f"has a generator of the user's own, {options['function']}, and no code is run because "
+            "a file names it",
             path=path,
             remedy="Give the RUN folder that it was exported from",
         )

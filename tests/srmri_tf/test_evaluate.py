@@ -18,8 +18,8 @@ from srmri_tf import checkpoint
 from srmri_tf.config import CpceConfig
 from srmri_tf.evaluate import evaluate
 from srmri_tf.evaluate_options import Options
-from srmri_tf.generators import variables_by_layer
 from srmri_tf.networks.cpce import build_generator
+from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes import to_toml
 from srmri_tf.report import report
 from srmri_tf.runs import Run

@@ -8,8 +8,9 @@ import pytest
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf import checkpoint
 from srmri_tf.config import CircleConfig, CpceConfig
-from srmri_tf.generators import MODELS, variables_by_layer
+from srmri_tf.generators import MODELS
 from srmri_tf.models import load_network
+from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes import to_toml
 from srmri_tf.runs import Run
 from srmri_tf.stored import meaning, reach
