@@ -15,7 +15,7 @@ from data_prep.schema import Kind, Parameters, Shard, encode
 from data_prep.sources import read
 from data_prep.tfrecord import Record
 
-CHUNK = 4  # slices transformed at a time: the working set stays in the processor's cache
+CHUNK = 2  # slices transformed at a time: the working set stays in the processor's cache
 
 
 class Job(BaseModel):
@@ -98,14 +98,11 @@ def patch_records(
     for low, high, chosen in _encoded(pairs, indices):
         low_tiles, _ = tile(low, size)
         high_tiles, _ = tile(high, size)
-        bright = np.ones(high_tiles.shape[:2], bool)
-        if min_signal:
-            bright = high_tiles.max(axis=(-2, -1)) >= floor
         yield [
-            Record(low_tiles[n, m].tobytes(), high_tiles[n, m].tobytes(), int(index), row, col)
+            Record(low_tiles[m][n].tobytes(), high_tiles[m][n].tobytes(), int(index), row, col)
             for n, index in enumerate(chosen)
             for m, (row, col) in enumerate(where.tolist())
-            if bright[n, m]
+            if not min_signal or high_tiles[m][n].max() >= floor
         ]
 
 

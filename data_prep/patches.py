@@ -33,26 +33,26 @@ def origins(shape: tuple[int, int], size: int) -> np.ndarray:
     return np.array(list(product(*starts)), np.int64)
 
 
-def tile(images: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut images into tiles.
+def tile(images: np.ndarray, size: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cut images into tiles, which are views: nothing is copied.
 
     Args:
         images: ``(..., H, W)`` of any dtype.
         size: Side of a tile in pixels.
 
     Returns:
-        The tiles ``(..., N, size, size)``, and their origins ``(N, 2)`` as (row, column).
+        N tiles ``(..., size, size)``, and their origins ``(N, 2)`` as (row, column).
 
     Raises:
         BadInputError: The images are smaller than one tile.
     """
     where = origins((images.shape[-2], images.shape[-1]), size)
     cut = [images[..., row : row + size, col : col + size] for row, col in where]
-    return np.stack(cut, axis=-3), where
+    return cut, where
 
 
 def stitch(tiles: np.ndarray, where: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Put tiles together again: the inverse of `tile`.
+    """Put tiles together again: the inverse of `tile`, whose tiles are stacked here.
 
     Args:
         tiles: ``(..., N, size, size)``.

@@ -10,14 +10,22 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from data_prep import resume, sources
-from data_prep.atomic import lock, refuse_foreign
+from data_prep.atomic import lock, refuse_foreign, sync_to_disk
 from data_prep.convert import Job, convert
 from data_prep.errors import BadInputError, EnvironmentFault, raise_together
 from data_prep.patches import origins
@@ -132,17 +140,32 @@ def _make(
         if item.file not in done
     ]
     faults = []
-    with contextlib.closing(_outcomes(jobs, workers, executor)) as outcomes:
+    with _beside() as disk, contextlib.closing(_outcomes(jobs, workers, executor)) as outcomes:
+        written = []
         for job, outcome in outcomes:
             if isinstance(outcome, BadInputError):
                 faults.append(outcome)
                 continue
             resume.note(out, outcome, job.item)
+            # The disk is slow and needs no processor: it writes while the next scans are read.
+            written.append(disk.submit(sync_to_disk, out, [outcome.file]))
             done[outcome.file] = outcome
             if progress:
                 progress(len(done), len(plan.items), job.item.scan.path.name)
-    raise_together(faults)
+        raise_together(faults)
+        for future in written:
+            future.result()
     return resume.finish(plan, out, done)
+
+
+@contextlib.contextmanager
+def _beside() -> Generator[ThreadPoolExecutor, None, None]:
+    """A thread for what waits rather than computes; what it has not begun is dropped at the end."""
+    thread = ThreadPoolExecutor(1)
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=True, cancel_futures=True)
 
 
 def _outcomes(
@@ -151,28 +174,71 @@ def _outcomes(
     """Do the jobs and yield each as it is finished, in no particular order."""
     workers = min(workers, len(jobs))
     if executor is not None:
-        yield from _through(executor, jobs)
+        with _dead_workers():
+            yield from _finished({executor.submit(attempt, job): job for job in jobs})
     elif workers <= 1:
         for job in jobs:
             yield job, attempt(job)
     else:
         pool = _pool(workers)
         try:
-            yield from _through(pool, jobs)
+            with _dead_workers():
+                yield from _in_processes(pool, jobs, workers)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _through(executor: Executor, jobs: list[Job]) -> Generator[tuple[Job, Outcome], None, None]:
-    futures = {executor.submit(attempt, job): job for job in jobs}
+@contextlib.contextmanager
+def _dead_workers() -> Generator[None, None, None]:
+    """Say what it means that an executor is broken."""
     try:
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        yield
     except BrokenExecutor:
         raise EnvironmentFault(
             "a worker process died, perhaps for want of memory",
             remedy="Run the same command again with fewer --workers; what is finished is kept",
         ) from None
+
+
+def _in_processes(
+    pool: Executor, jobs: list[Job], workers: int
+) -> Generator[tuple[Job, Outcome], None, None]:
+    """Do the jobs in other processes, and until these have started, in this one.
+
+    A process takes longer to start than a scan to convert. One job for each is left to them.
+    """
+    waiting = deque(jobs)
+    with _beside() as thread:
+        starting = thread.submit(_start, pool, waiting)
+        try:
+            while len(waiting) > workers and not starting.done():
+                job = waiting.pop()
+                yield job, attempt(job)
+        except BaseException:  # an interruption: the other thread is to submit no more
+            waiting.clear()
+            raise
+        futures = starting.result()
+    yield from _finished(futures)
+
+
+def _start(pool: Executor, waiting: deque[Job]) -> dict[Future, Job]:
+    """Wait until a process has started, and give the pool every job that still waits."""
+    # Processes inherit this: Ctrl-C is for the parent, also while they are starting.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    pool.submit(os.getpid).result()
+    futures = {}
+    while waiting:
+        with contextlib.suppress(IndexError):  # this process has just taken the last one
+            job = waiting.popleft()
+            futures[pool.submit(attempt, job)] = job
+    return futures
+
+
+def _finished(futures: Mapping[Future, Job]) -> Generator[tuple[Job, Outcome], None, None]:
+    """Each job as its future is done; what has not begun is dropped at the end."""
+    try:
+        for future in as_completed(futures):
+            yield futures[future], future.result()
     finally:
         for future in futures:
             future.cancel()

@@ -39,16 +39,9 @@ def frame(payload: bytes) -> bytes:
 
 def example(record: Record) -> bytes:
     """Serialise a record as a ``tf.train.Example``, features in alphabetical order."""
-    parts = (
-        _integer_entry(b"col", record.col),
-        _blob_head(b"hr", len(record.hr)),
-        record.hr,
-        _blob_head(b"lr", len(record.lr)),
-        record.lr,
-        _integer_entry(b"row", record.row),
-        _integer_entry(b"slice", record.slice),
-    )
-    return b"".join((_head(1, sum(map(len, parts))), *parts))
+    after = _integer_entry(b"row", record.row) + _integer_entry(b"slice", record.slice)
+    before, between = _before(record.col, len(record.hr), len(record.lr), len(after))
+    return b"".join((before, record.hr, between, record.lr, after))
 
 
 def payloads(data: bytes | memoryview) -> Iterator[bytes]:
@@ -105,6 +98,14 @@ def _masked_crc(data: bytes) -> bytes:
 def _frame_head(length: int) -> bytes:
     packed = _LENGTH.pack(length)
     return packed + _masked_crc(packed)
+
+
+@lru_cache
+def _before(col: int, hr: int, lr: int, after: int) -> tuple[bytes, bytes]:
+    """What stands before an Example's HR pixels and before its LR pixels, given their lengths."""
+    first = _integer_entry(b"col", col) + _blob_head(b"hr", hr)
+    between = _blob_head(b"lr", lr)
+    return _head(1, len(first) + hr + len(between) + lr + after) + first, between
 
 
 @lru_cache

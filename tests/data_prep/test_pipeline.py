@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -351,7 +352,7 @@ def session_alive(session: int) -> bool:
 class Broken:
     """An executor whose workers die."""
 
-    def submit(self, function, job):
+    def submit(self, function, *arguments):
         future = Future()
         future.set_exception(BrokenExecutor("died"))
         return future
@@ -363,9 +364,73 @@ def test_a_dead_worker_is_an_environment_fault(scans, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_any_executor_will_do(scans, tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
+def test_dead_workers_of_its_own_are_an_environment_fault(scans, tmp_path, monkeypatch):
+    class BrokenPool(Broken):
+        def shutdown(self, **options):
+            pass
 
+    monkeypatch.setattr(pipeline, "_pool", lambda workers: BrokenPool())
+    with pytest.raises(EnvironmentFault, match="a worker process died"):
+        prepare([scans], tmp_path / "out", CONFIG, workers=2)
+
+
+def test_scans_are_converted_while_processes_start(tmp_path, monkeypatch):
+    for number in range(6):
+        save(tmp_path / "scans" / f"s{number}.nii.gz", phantom((24, 20, 12), number))
+    begun, here, threads = threading.Event(), threading.get_ident(), []
+    convert = pipeline.attempt
+
+    class SlowPool(ThreadPoolExecutor):
+        def submit(self, *call):
+            begun.wait(timeout=20)
+            return super().submit(*call)
+
+    def noted(job):
+        threads.append(threading.get_ident() == here)
+        if len(threads) == 3:
+            begun.set()
+            time.sleep(0.2)  # the pool takes the rest meanwhile
+        return convert(job)
+
+    monkeypatch.setattr(pipeline, "_pool", SlowPool)
+    monkeypatch.setattr(pipeline, "attempt", noted)
+    prepare([tmp_path / "scans"], tmp_path / "out", CONFIG, workers=2)
+    assert threads[:3] == [True] * 3
+    assert threads[3:] == [False] * 3
+    monkeypatch.undo()
+    prepare([tmp_path / "scans"], tmp_path / "fresh", CONFIG)
+    assert digests(tmp_path / "out") == digests(tmp_path / "fresh")
+
+
+def test_a_scan_is_left_to_every_process(scans, tmp_path, monkeypatch):
+    done = []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, function, *arguments):
+            if function is os.getpid:
+                time.sleep(0.5)  # long enough to convert every scan
+            else:
+                done.append(arguments[0].item.subject)
+            return super().submit(function, *arguments)
+
+    monkeypatch.setattr(pipeline, "_pool", Pool)
+    prepare([scans], tmp_path / "out", CONFIG, workers=2)
+    assert done == ["a", "a"]
+
+
+def test_no_manifest_is_written_where_a_shard_cannot_reach_the_disk(scans, tmp_path, monkeypatch):
+    def fail(folder, names):
+        raise EnvironmentFault("cannot be written", path=folder, remedy="Free some space")
+
+    monkeypatch.setattr(pipeline, "sync_to_disk", fail)
+    with pytest.raises(EnvironmentFault, match="cannot be written"):
+        prepare([scans], tmp_path / "out", CONFIG)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+    monkeypatch.undo()
+    prepare([scans], tmp_path / "out", CONFIG)
+
+
+def test_any_executor_will_do(scans, tmp_path):
     with ThreadPoolExecutor(3) as executor:
         prepare([scans], tmp_path / "threads", CONFIG, executor=executor)
     prepare([scans], tmp_path / "out", CONFIG)
