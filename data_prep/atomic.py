@@ -6,6 +6,7 @@ A disk that fills up or refuses raises one kind of error, and leaves what was th
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -278,3 +279,23 @@ def refuse_to_replace(folder: Path, what: str, holds: Collection[str]) -> None:
     above = next(parent for parent in place.parents if parent.exists())
     if not os.access(above, os.W_OK):
         raise EnvironmentFault("cannot be written: permission denied", path=folder, remedy=remedy)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return _digest(path, "sha256")
+
+
+def has_digest(path: Path, digest: str) -> bool:
+    """Whether a file has a hexadecimal SHA-256 or MD5 digest (told apart by length)."""
+    return _digest(path, "md5" if len(digest) == 32 else "sha256") == digest.lower()
+
+
+def _digest(path: Path, kind: str) -> str:
+    with Path(path).open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
+    return found.hexdigest()

@@ -19,8 +19,9 @@ from typing import Any
 import requests
 
 from data_prep import atomic
+from data_prep.atomic import has_digest
 from data_prep.errors import CorruptArtefactError, EnvironmentFault
-from data_prep.net import Reporter, cause, has_digest, new_session, shown
+from data_prep.net import Reporter, cause, new_session, shown
 
 CHUNK = 1 << 16
 ATTEMPTS = 5

@@ -12,9 +12,10 @@ from typing import Literal, get_args
 import requests
 
 from data_prep import atomic, untar
+from data_prep.atomic import file_sha256, has_digest
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.fetch import Expected, fetch
-from data_prep.net import Reporter, file_sha256, has_digest
+from data_prep.net import Reporter
 
 Site = Literal["Guys", "HH", "IOP"]
 SITES: tuple[str, ...] = get_args(Site)

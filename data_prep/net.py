@@ -2,7 +2,6 @@
 
 import contextlib
 import email.utils
-import hashlib
 import re
 import ssl
 from collections.abc import Callable, Iterator
@@ -69,20 +68,6 @@ class LocalFiles(requests.adapters.BaseAdapter):
 def local_path(link: str) -> Path:
     """The path of a ``file:`` URL or of a plain path."""
     return Path(url2pathname(urlsplit(link).path)) if link.startswith("file://") else Path(link)
-
-
-def has_digest(path: Path, digest: str) -> bool:
-    """Whether a file has a hexadecimal SHA-256 or MD5 digest (told apart by length)."""
-    kind = "md5" if len(digest) == 32 else "sha256"
-    with Path(path).open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.new(kind, usedforsecurity=False))
-    return found.hexdigest() == digest.lower()
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def shown(url: str) -> str:

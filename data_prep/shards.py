@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep import tfrecord
-from data_prep.atomic import atomic_file
+from data_prep.atomic import atomic_file, file_sha256
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.pairs import SlicePairs
 from data_prep.patches import origins, stitch, tile
@@ -174,8 +174,7 @@ def is_intact(path: Path, shard: Shard) -> bool:
     """
     if path.stat().st_size != shard.bytes:
         return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == shard.sha256
+    return file_sha256(path) == shard.sha256
 
 
 def _encoded(

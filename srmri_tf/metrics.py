@@ -103,7 +103,7 @@ def energy(image: np.ndarray) -> float:
 
 
 def high_frequency_energy(image: np.ndarray, degradation: Degradation) -> float:
-    """sum |FFT(image)|^2 outside the kept box of k-space of an image (H, W)."""
+    """Sum |FFT(image)|^2 outside the kept box of k-space of an image (H, W)."""
     spectrum = scipy.fft.fft2(np.asarray(image, np.float32), overwrite_x=True)
     return energy(np.abs(spectrum[_outside(image.shape, degradation)]))
 

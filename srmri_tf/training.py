@@ -16,7 +16,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from data_prep.atomic import lock, refuse_foreign, write_text
-from data_prep.errors import ConfigError, DivergedError
+from data_prep.errors import ConfigError, DivergedError, what_differs
 from data_prep.net import progress_bar
 from data_prep.schema import manifest_sha256
 from srmri_tf import __version__, watch
@@ -152,9 +152,8 @@ def _check_same(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
         return
     changed = differences(run.config(), config)
     before = run.facts()
-    for key in ("data_sha256", "vgg_sha256"):
-        if before.get(key) != facts[key]:
-            changed.append(f"{key}: {before.get(key)} -> {facts[key]}")
+    decisive = ("data_sha256", "vgg_sha256")
+    changed += what_differs(*({key: d.get(key) for key in decisive} for d in (before, facts)))
     if changed:
         listing = "\n".join(f"  {line}" for line in changed)
         raise ConfigError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from data_prep.errors import ConfigError
+from data_prep.errors import ConfigError, what_differs
 from srmri_tf.config import CONFIGS, RunConfig
 
 
@@ -82,21 +82,8 @@ def to_toml(config: RunConfig) -> str:
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """One line per setting that differs, as ``path: old -> new``."""
-    before, after = (dict(_flatten(c.model_dump())) for c in (old, new))
-    return [
-        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    """One line per setting that differs: ``objective.l1: 0.0 there, 2.0 asked for``."""
+    return what_differs(old.model_dump(), new.model_dump())
 
 
 def _recipe_text(name_or_path: str) -> tuple[Path, str]:

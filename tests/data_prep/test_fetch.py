@@ -8,9 +8,10 @@ import time
 
 import pytest
 
+from data_prep.atomic import has_digest
 from data_prep.errors import CorruptArtefactError, EnvironmentFault
 from data_prep.fetch import CHUNK, Expected, fetch
-from data_prep.net import has_digest, shown
+from data_prep.net import shown
 from tests.data_prep import web
 
 DATA = random.Random(0).randbytes(1_000_000)

@@ -261,7 +261,9 @@ def test_a_cross_validation_of_another_recipe_is_refused(shards, tmp_path):
     folder = make_crossval(tmp_path / "crossval", run, PSNRS)
     config = folder / "fold-1" / "cpce" / "config.toml"
     config.write_text(config.read_text().replace("batch_size = 128", "batch_size = 64"))
-    with pytest.raises(ConfigError, match=r"another recipe(.|\n)*batch_size: 64 -> 128"):
+    with pytest.raises(
+        ConfigError, match="batch_size: 64 there, 128 asked for"
+    ):
         make_card(run, shards, ABOUT, tmp_path / "a.toml", folder)
 
 

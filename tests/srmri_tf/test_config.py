@@ -147,7 +147,7 @@ def test_an_override_inside_a_plain_value_is_refused():
 
 def test_differences_name_path_and_both_values():
     new = load_recipe("paper-cpce", {"objective.l1": 2.0})
-    assert differences(CpceConfig(), new) == ["objective.l1: 0.0 -> 2.0"]
+    assert differences(CpceConfig(), new) == ["objective.l1: 0.0 there, 2.0 asked for"]
 
 
 @pytest.mark.parametrize(

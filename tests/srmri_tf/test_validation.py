@@ -7,9 +7,9 @@ import pytest
 
 from data_prep.errors import BadInputError
 from data_prep.inspection import LEAST_SIDE
+from srmri_tf import metrics
 from srmri_tf.dataset import Shards
 from srmri_tf.validation import Validator
-from srmri_tf import metrics
 
 from .small import SmallGenerator
 
