@@ -26,11 +26,8 @@ from srmri_tf.perceptual import LEAST_SIDE, build_features
 from srmri_tf.runs import Run, Sharpen, sharpener
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
-from srmri_tf.summary import document_of, refuse_others, rows_of, write_document
-from srmri_tf.tables import Row, table
+from srmri_tf.summary import document_of, refuse_others, write_document
 from srmri_tf.vgg19 import resolve
-
-__all__ = ["Evaluation", "Options", "evaluate", "table"]
 
 BATCH = 4
 CONSISTENT = "+dc"
@@ -71,8 +68,6 @@ class Evaluation:
     """What `evaluate` found and where it is."""
 
     folder: Path
-    rows: tuple[Row, ...]
-    n_air: int
     document: Mapping[str, Any]
 
     @property
@@ -141,7 +136,7 @@ def evaluate(
         write_rows(folder / SLICES_NAME, slices, left_out)
         write_rows(folder / VOLUMES_NAME, scorer.volumes(), left_out)
         write_document(folder, document)
-    return Evaluation(Path(out), rows_of(document), seen.n_air, document)
+    return Evaluation(Path(out), document)
 
 
 def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:

@@ -65,6 +65,7 @@ def bootstrap_ci95(means: np.ndarray) -> tuple[float, float] | None:
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+@np.errstate(invalid="ignore")  # PSNR may be infinite, and so its deviation none
 def summarise(values: Mapping[str, Sequence[float] | np.ndarray]) -> Summary:
     """Sum up one measure of one method.
 
@@ -83,6 +84,7 @@ def summarise(values: Mapping[str, Sequence[float] | np.ndarray]) -> Summary:
     )
 
 
+@np.errstate(invalid="ignore")
 def compare(
     first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]
 ) -> Difference:

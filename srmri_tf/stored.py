@@ -21,10 +21,9 @@ from pydantic import ValidationError
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.schema import Degradation
 from srmri_tf import __version__, cards, checkpoint
-from srmri_tf.cards import ModelCard
+from srmri_tf.cards import Metadata, ModelCard, digest
 from srmri_tf.config import CONFIGS, RunConfig
 from srmri_tf.devices import POLICIES, resolve_precision
-from srmri_tf.metadata import Metadata, digest
 from srmri_tf.runs import MODELS, Run
 from srmri_tf.stock import stock_model
 
@@ -72,7 +71,7 @@ class Stored:
 
     @property
     def sha256(self) -> str:
-        """`srmri_tf.metadata.digest` of it."""
+        """`srmri_tf.cards.digest` of it."""
         return digest(self.kind, self.options, self.weights)
 
     def metadata(self) -> Metadata:
