@@ -22,8 +22,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from turns import report
 
-from data_prep.kspace import zero_filled
-from data_prep.schema import Degradation, read_manifest
+from data_prep.kspace import Degradation, zero_filled
+from data_prep.schema import read_manifest
 from srmri_tf import tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.crossval import read_finished

@@ -30,8 +30,7 @@ from skimage.metrics import (
 )
 from turns import in_turns, ratio, report
 
-from data_prep.kspace import zero_filled
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation, zero_filled
 from srmri_tf.baselines import bicubic
 from srmri_tf.dataset import Shards, SlicePair
 from srmri_tf.scores import Scorer, SliceRow

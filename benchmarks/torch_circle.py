@@ -1,8 +1,8 @@
 """GAN-CIRCLE's step in PyTorch, written straightforwardly: what train_circle.py measures against.
 
-Channels-last tensors, torch.optim.Adam, torch.autocast for bfloat16; the same mathematics and the
-same weights as srmri_tf's. Each network is called on each batch by itself; images that both updates
-need are made once.
+torch.optim.Adam, torch.autocast for bfloat16, either layout of tensors; the same mathematics and
+the same weights as srmri_tf's. Each network is called on each batch by itself; images that both
+updates need are made once.
 """
 
 import numpy as np
@@ -78,14 +78,16 @@ class Step:
         bfloat16: Whether to run under autocast.
         dropout: As in the recipe.
         side: Of the patches.
+        channels_last: Which layout tensors have: (B, H, W, C) or (B, C, H, W).
     """
 
-    def __init__(self, bfloat16: bool, dropout: float, side: int = 64) -> None:
+    def __init__(
+        self, bfloat16: bool, dropout: float, side: int = 64, channels_last: bool = True
+    ) -> None:
         self.bfloat16 = bfloat16
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         networks = [Generator(dropout), Generator(dropout), Critic(side), Critic(side)]
-        self.g, self.f, self.d_y, self.d_x = (
-            net.to(memory_format=torch.channels_last) for net in networks
-        )
+        self.g, self.f, self.d_y, self.d_x = (net.to(memory_format=self.layout) for net in networks)
         generators = [*self.g.parameters(), *self.f.parameters()]
         critics = [*self.d_y.parameters(), *self.d_x.parameters()]
         self.generator_adam = torch.optim.Adam(generators, 1e-4, (0.5, 0.9))
@@ -96,7 +98,7 @@ class Step:
     ) -> dict[str, float]:
         """One step on (B, H, W, 1) arrays."""
         x, y = (
-            torch.from_numpy(z).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+            torch.from_numpy(z).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
             for z in (lr, hr)
         )
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):

@@ -1,7 +1,7 @@
 """GAN-CPCE's step in PyTorch, written straightforwardly: what train_cpce.py measures against.
 
-Channels-last tensors, torch.optim.Adam, torch.autocast for bfloat16; the same mathematics and the
-same weights as srmri_tf's.
+torch.optim.Adam, torch.autocast for bfloat16, either layout of tensors; the same mathematics and
+the same weights as srmri_tf's.
 """
 
 import numpy as np
@@ -88,13 +88,15 @@ class Step:
     Args:
         n_critic: Critic updates per generator update.
         bfloat16: Whether to run under autocast.
+        channels_last: Which layout tensors have: (B, H, W, C) or (B, C, H, W).
     """
 
-    def __init__(self, n_critic: int, bfloat16: bool) -> None:
+    def __init__(self, n_critic: int, bfloat16: bool, channels_last: bool = True) -> None:
         self.n_critic, self.bfloat16 = n_critic, bfloat16
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
         kinds = (Generator, Critic, Vgg)
         self.generator, self.critic, self.vgg = (
-            kind().to(memory_format=torch.channels_last) for kind in kinds
+            kind().to(memory_format=self.layout) for kind in kinds
         )
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), 1e-4)
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), 1e-4)
@@ -104,7 +106,7 @@ class Step:
     ) -> dict[str, float]:
         """One step on (N, H, W, 1) arrays, dealt to the critic updates as srmri_tf does."""
         lr, hr = (
-            torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+            torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
             for x in (lr, hr)
         )
         n = self.n_critic

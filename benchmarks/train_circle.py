@@ -5,7 +5,9 @@
 
 Every variant trains on the same random 64x64 pairs with the paper's networks and objective; the
 losses of both implementations, from one set of weights and without dropout, are compared first.
-pairs/s is the batch size over the seconds of one whole step: both critics, both generators.
+pairs/s is the batch size over the seconds of one whole step: both critics, both generators. All run
+in one process, so all have the same allocator; PyTorch is measured with both layouts of tensors and
+counts with the faster one. bfloat16 is measured where the processor multiplies it natively.
 """
 
 import argparse
@@ -15,6 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from srmri_tf import process
+
+process.configure()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -23,14 +28,14 @@ import tensorflow as tf
 import torch
 from parts import Part, gradient_of, measure, table, update_of
 from torch_circle import Step
-from turns import in_turns, ratio, report
+from turns import LAYOUTS, fastest, in_turns, ratio, report
 
-from srmri_tf import losses
 from srmri_tf.blocks import interleave, separate
 from srmri_tf.circle import Circle, build
 from srmri_tf.config import RunConfig
-from srmri_tf.devices import POLICIES
+from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.engine import make_step
+from srmri_tf.networks import losses
 from srmri_tf.recipes import load_recipe
 
 SIDE = 64
@@ -160,23 +165,25 @@ def main() -> None:
     alphas = list(rng.random((2, batch, 1, 1, 1), np.float32))
     paper = load_recipe("paper-circle", {"batch_size": batch})
     dropout = paper.generator.dropout
-    torch_steps = {name: Step(name == "bfloat16", dropout) for name in ("float32", "bfloat16")}
-    variants = {
-        "paper, float32": our_step(paper, "float32", lr, hr),
-        "PyTorch, float32": lambda: torch_steps["float32"](lr, hr, alphas),
-        "paper, bfloat16": our_step(paper, "bfloat16", lr, hr),
-        "PyTorch, bfloat16": lambda: torch_steps["bfloat16"](lr, hr, alphas),
-    }
+    precisions = ["float32"]
+    if resolve_precision("auto") == "bfloat16":
+        precisions.append("bfloat16")
+    variants = {}
+    for precision in precisions:
+        variants[f"paper, {precision}"] = our_step(paper, precision, lr, hr)
+        for name, last in LAYOUTS.items():
+            step = Step(precision == "bfloat16", dropout, SIDE, last)
+            variants[f"PyTorch, {precision}, {name}"] = lambda s=step: s(lr, hr, alphas)
     started = time.perf_counter()
     seconds = in_turns(variants, rounds)
     print(f"{rounds} rounds in {time.perf_counter() - started:.0f} s, batch {batch}")
     figures = {f"pairs/s {n}": batch / statistics.median(s) for n, s in seconds.items()}
     figures["loss difference"] = difference
     ratios = {
-        f"{p}_vs_torch": ratio(seconds[f"PyTorch, {p}"], seconds[f"paper, {p}"])
-        for p in ("float32", "bfloat16")
+        f"{p}_vs_torch": ratio(fastest(seconds, f"PyTorch, {p}"), seconds[f"paper, {p}"])
+        for p in precisions
     }
-    for precision in ("float32", "bfloat16"):
+    for precision in () if args.quick else precisions:
         ratios |= sharing(min(batch, 16), precision, rounds)
         rows = measure(parts_of_step(batch, precision), precision, max(3, rounds))
         print(f"\n{table(f'one step in {precision}, batch {batch}', rows)}")

@@ -6,18 +6,22 @@
 Every variant trains on the same random 64x64 pairs and starts from the same weights; the losses of
 our paper step and PyTorch's are compared first. A pair counts once per generator update: pairs/s is
 the batch size over the seconds of one whole step, critic updates included. VGG-19 gets random
-weights here: its speed does not depend on them.
+weights here: its speed does not depend on them. All run in one process, so all have the same
+allocator; PyTorch is measured with both layouts of tensors and counts with the faster one. bfloat16
+is measured where the processor multiplies it natively.
 """
 
 import argparse
 import os
-import resource
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from srmri_tf import process
+
+process.configure()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -27,14 +31,14 @@ import tensorflow as tf
 import torch
 from parts import Part, gradient_of, measure, table, update_of
 from torch_cpce import Step
-from turns import in_turns, ratio, report
+from turns import LAYOUTS, fastest, in_turns, ratio, report
 
-from srmri_tf import losses
 from srmri_tf.config import RunConfig
 from srmri_tf.cpce import Cpce, build
 from srmri_tf.dataset import Shards
-from srmri_tf.devices import POLICIES
+from srmri_tf.devices import POLICIES, resolve_precision
 from srmri_tf.engine import make_step
+from srmri_tf.networks import losses
 from srmri_tf.perceptual import GreyToVgg
 from srmri_tf.recipes import load_recipe
 
@@ -153,22 +157,6 @@ def parts_of_step(batch: int, precision: str) -> dict[str, Part]:
     }
 
 
-def memory_growth(steps: int) -> float:
-    """MiB that the peak memory grows over so many steps of the engine, after warming up."""
-    config = load_recipe("demo", {"batch_size": 1, "objective.perceptual": 0.0})
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    with strategy.scope():
-        model = build(config, (16, 16), None, "float32")
-    step = make_step(strategy, model, "adversarial")
-    batch = (tf.random.uniform([2, 16, 16, 1]),) * 2
-    before = 0.0
-    for done in range(steps + 200):
-        step(batch, tf.constant(0.0))
-        if done == 200:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a small batch and few rounds")
@@ -180,8 +168,6 @@ def main() -> None:
     rounds = args.rounds or (2 if args.quick else 5)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 
-    steps = 100 if args.quick else 1000
-    growth = memory_growth(steps)
     rng = np.random.default_rng(0)
     lr, hr = rng.random((2, 4 * batch, SIDE, SIDE, 1), np.float32)
     difference = check_same_losses(lr[:16], hr[:16])
@@ -191,33 +177,32 @@ def main() -> None:
     alphas = list(rng.random((4, batch, 1, 1, 1), np.float32))
     paper = load_recipe("paper-cpce", {"batch_size": batch})
     fast = load_recipe("fast-cpce", {"batch_size": batch})
-    torch_steps = {name: Step(4, name == "bfloat16") for name in ("float32", "bfloat16")}
-    variants = {
-        "plain graph, float32": plain_step(paper, lr, hr),
-        "paper, float32": our_step(paper, "float32", lr, hr),
-        "PyTorch, float32": lambda: torch_steps["float32"](lr, hr, alphas),
-        "paper, bfloat16": our_step(paper, "bfloat16", lr, hr),
-        "PyTorch, bfloat16": lambda: torch_steps["bfloat16"](lr, hr, alphas),
-        "fast, bfloat16": our_step(fast, "bfloat16", lr, hr),
-    }
+    precisions = ["float32"]
+    if resolve_precision("auto") == "bfloat16":
+        precisions.append("bfloat16")
+    variants = {"plain graph, float32": plain_step(paper, lr, hr)}
+    for precision in precisions:
+        variants[f"paper, {precision}"] = our_step(paper, precision, lr, hr)
+        variants[f"fast, {precision}"] = our_step(fast, precision, lr, hr)
+        for name, last in LAYOUTS.items():
+            step = Step(4, precision == "bfloat16", last)
+            variants[f"PyTorch, {precision}, {name}"] = lambda s=step: s(lr, hr, alphas)
     started = time.perf_counter()
     seconds = in_turns(variants, rounds)
     print(f"{rounds} rounds in {time.perf_counter() - started:.0f} s, batch {batch}")
     figures = {f"pairs/s {n}": batch / statistics.median(s) for n, s in seconds.items()}
-    for precision in ("float32", "bfloat16"):
+    for precision in () if args.quick else precisions:
         rows = measure(parts_of_step(batch, precision), precision, max(3, rounds))
         print(f"\n{table(f'one step in {precision}, batch {batch}', rows)}")
         figures[f"parts, {precision}"] = rows
-    print()
-    figures[f"MiB grown over {steps:,} steps"] = growth
     figures["loss difference"] = difference
     figures["pairs/s of the input pipeline alone"] = input_pairs_per_second()
-    ratios = {
-        "float32_vs_plain_graph": ratio(seconds["plain graph, float32"], seconds["paper, float32"]),
-        "float32_vs_torch": ratio(seconds["PyTorch, float32"], seconds["paper, float32"]),
-        "bfloat16_vs_torch": ratio(seconds["PyTorch, bfloat16"], seconds["paper, bfloat16"]),
-        "fast_vs_torch_bfloat16": ratio(seconds["PyTorch, bfloat16"], seconds["fast, bfloat16"]),
-    }
+    plain = ratio(seconds["plain graph, float32"], seconds["paper, float32"])
+    ratios = {"float32_vs_plain_graph": plain}
+    for precision in precisions:
+        torch_seconds = fastest(seconds, f"PyTorch, {precision}")
+        ratios[f"{precision}_vs_torch"] = ratio(torch_seconds, seconds[f"paper, {precision}"])
+        ratios[f"fast_vs_torch_{precision}"] = ratio(torch_seconds, seconds[f"fast, {precision}"])
     report(ratios, figures, DATA, args.json)
 
 

@@ -13,6 +13,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+LAYOUTS = {"channels last": True, "channels first": False}
+"""Of tensors in PyTorch; which is faster depends on the processor."""
+
 
 def in_turns(
     variants: Mapping[str, Callable[[], Any]], rounds: int, warmups: int = 1
@@ -35,15 +39,22 @@ def ratio(slower: list[float], faster: list[float]) -> float:
     return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
 
 
+def fastest(seconds: Mapping[str, list[float]], prefix: str) -> list[float]:
+    """The seconds of the best of the variants whose names begin so."""
+    return min((s for n, s in seconds.items() if n.startswith(prefix)), key=statistics.median)
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    model = ""
+    model, flags = "", set()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
         model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "")
+        flags = next((set(x.split()) for x in lines if x.startswith("flags")), set())
     return {
         "processor": model or platform.processor(),
+        "instructions": [name for name in INSTRUCTIONS if name in flags],
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
     }

@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent: write beside, fsync, rename.
+"""Files and folders that are either whole or absent: write beside, fsync, rename; checksums.
 
 A disk that fills up or refuses raises one kind of error, and leaves what was there before.
 """

@@ -1,5 +1,6 @@
 """What a worker does: one scan in, its shard out. Needs no TensorFlow."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from data_prep import shards
 from data_prep.errors import BadInputError
 from data_prep.pairs import SlicePairs, slice_pairs
+from data_prep.patches import origins, tile
 from data_prep.plan import Item
-from data_prep.schema import Kind, Parameters, Shard
-from data_prep.sources import Scan, Volume, read
+from data_prep.schema import Kind, Parameters, Shard, encode
+from data_prep.sources import read
+from data_prep.tfrecord import Record
+
+CHUNK = 4  # slices transformed at a time: the working set stays in the processor's cache
 
 
 class Job(BaseModel):
@@ -31,37 +36,27 @@ def convert(job: Job) -> Shard:
         EnvironmentFault: The shard cannot be written.
     """
     item, parameters = job.item, job.parameters
-    volume = read(Scan(subject=item.subject, session=item.session, path=item.scan), parameters)
-    pairs = slice_pairs(volume, parameters)
+    path = item.scan.path
+    volume = read(path, item.plane, parameters.fastmri)
+    pairs = slice_pairs(volume, parameters.degradation, path)
     count, height, width = pairs.images.shape
     indices = np.arange(count) if item.indices is None else np.asarray(item.indices, np.int64)
     try:
         if item.split == "train":
             kind: Kind = "patches"
             size = parameters.patch_size
-            chunks = shards.patch_records(pairs, indices, size, parameters.min_signal)
+            chunks = patch_records(pairs, indices, size, parameters.min_signal)
             height = width = size
         else:
             kind = "slices"
-            chunks = shards.slice_records(pairs, indices)
+            chunks = slice_records(pairs, indices)
         written = shards.write(job.folder / item.file, chunks)
     except BadInputError as error:
-        raise BadInputError(error.fault, path=item.scan, remedy=error.remedy) from None
-    return _entry(item, volume, pairs, written, (kind, height, width, len(indices)))
-
-
-def _entry(
-    item: Item,
-    volume: Volume,
-    pairs: SlicePairs,
-    written: shards.Written,
-    form: tuple[Kind, int, int, int],
-) -> Shard:
-    kind, height, width, count = form
+        raise BadInputError(error.fault, path=path, remedy=error.remedy) from None
     return Shard(
         file=item.file,
-        subject=item.subject,
-        session=item.session,
+        subject=item.scan.subject,
+        session=item.scan.session,
         split=item.split,
         fold=item.fold,
         kind=kind,
@@ -70,12 +65,55 @@ def _entry(
         width=width,
         slice_height=pairs.images.shape[1],
         slice_width=pairs.images.shape[2],
-        slices=count,
-        plane=pairs.plane,
-        spacing=pairs.spacing,
+        slices=len(indices),
+        plane=item.plane,
+        spacing=volume.spacing,
         scale=pairs.scale,
-        source=item.scan.name,
+        source=path.name,
         source_sha256=volume.sha256,
         bytes=written.bytes,
         sha256=written.sha256,
     )
+
+
+def slice_records(pairs: SlicePairs, indices: np.ndarray) -> Iterator[list[Record]]:
+    """Whole slices as records, for validation and test."""
+    for low, high, chosen in _encoded(pairs, indices):
+        yield [
+            Record(low[n].tobytes(), high[n].tobytes(), int(index), 0, 0)
+            for n, index in enumerate(chosen)
+        ]
+
+
+def patch_records(
+    pairs: SlicePairs, indices: np.ndarray, size: int, min_signal: float = 0.0
+) -> Iterator[list[Record]]:
+    """Patches as records, for training; dark ones are left out where ``min_signal`` asks for it.
+
+    Raises:
+        BadInputError: The slices are smaller than one patch.
+    """
+    where = origins((pairs.images.shape[1], pairs.images.shape[2]), size)
+    floor = encode(np.array(min_signal))
+    for low, high, chosen in _encoded(pairs, indices):
+        low_tiles, _ = tile(low, size)
+        high_tiles, _ = tile(high, size)
+        bright = np.ones(high_tiles.shape[:2], bool)
+        if min_signal:
+            bright = high_tiles.max(axis=(-2, -1)) >= floor
+        yield [
+            Record(low_tiles[n, m].tobytes(), high_tiles[n, m].tobytes(), int(index), row, col)
+            for n, index in enumerate(chosen)
+            for m, (row, col) in enumerate(where.tolist())
+            if bright[n, m]
+        ]
+
+
+def _encoded(
+    pairs: SlicePairs, indices: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """LR codes, HR codes and slice indices, a few slices at a time."""
+    for start in range(0, len(indices), CHUNK):
+        chosen = indices[start : start + CHUNK]
+        low, high = pairs.at(chosen)
+        yield encode(low), encode(high), chosen

@@ -9,7 +9,6 @@ import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,7 @@ from data_prep.atomic import file_sha256
 from data_prep.errors import BadInputError
 from data_prep.kspace import reconstruct
 from data_prep.nifti_header import MAX_BYTES, MAX_RATIO, SMALL
+from data_prep.planes import Volume
 
 SUFFIXES = (".h5", ".hdf5")
 RSS, KSPACE = "reconstruction_rss", "kspace"
@@ -27,24 +27,6 @@ Use = Literal["kspace", "rss"]
 _IMAGES = (RSS, "reconstruction_esc")
 _ISMRMRD = "{http://www.ismrm.org/ISMRMRD}"
 _AGAIN = "Fetch the file again"
-
-
-@dataclass(frozen=True, eq=False)
-class FastmriImage:
-    """One fastMRI volume as its file holds it.
-
-    Args:
-        images: ``(S, H, W)`` float32 magnitude.
-        kspace: ``(S, Hk, Wk)`` complex64, centred, what the images were made from; None where
-            only the images are used. Its images are cut to the middle (H, W).
-        spacing: Row, column and slice spacing in mm; ones where the file does not say.
-        sha256: Checksum of the file.
-    """
-
-    images: np.ndarray
-    kspace: np.ndarray | None
-    spacing: tuple[float, float, float]
-    sha256: str
 
 
 def is_fastmri(path: Path) -> bool:
@@ -73,13 +55,17 @@ def read_shape(path: Path, use: Use) -> tuple[int, int, int]:
         return data.shape[0], *_matrix(file, data)
 
 
-def read(path: Path, use: Use) -> FastmriImage:
+def read(path: Path, use: Use) -> Volume:
     """Read a volume: from measured single-coil k-space, or its reconstruction.
 
     Args:
         path: The HDF5 file.
         use: ``kspace`` takes the measurement of single-coil files and the reconstruction of
             multi-coil ones; ``rss`` always takes the reconstruction.
+
+    Returns:
+        Magnitudes, cut to the middle of what was measured; spacings are 1 mm where the file does
+        not say. The k-space is centred, and not cut; None where the reconstruction is taken.
 
     Raises:
         BadInputError: The file is missing, damaged, undersampled, or holds nothing usable.
@@ -97,10 +83,10 @@ def read(path: Path, use: Use) -> FastmriImage:
         )
     digest = file_sha256(path)
     if name != KSPACE:
-        return FastmriImage(values.astype(np.float32), None, spacing, digest)
+        return Volume(values.astype(np.float32), spacing, digest)
     kspace = values.astype(np.complex64)
     images = crop(reconstruct(kspace), matrix)
-    return FastmriImage(images, kspace, spacing, digest)
+    return Volume(images, spacing, digest, kspace)
 
 
 def crop(images: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:

@@ -28,7 +28,7 @@ def baselines(
     folder: Path,
     manifest: Manifest,
     metrics: dict[str, Metric],
-    is_air: Callable[[np.ndarray], bool],
+    is_background: Callable[[np.ndarray], bool],
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Baseline]:
     """The quality of the low-resolution input in every split that has shards.
@@ -37,7 +37,7 @@ def baselines(
         folder: The shard folder.
         manifest: Its manifest.
         metrics: Name -> function of (image, truth).
-        is_air: Says which slices show nothing and are left out.
+        is_background: Says which slices show nothing and are left out.
         progress: Called with (finished, total, shard) after each shard.
 
     Returns:
@@ -51,7 +51,7 @@ def baselines(
     for done, shard in enumerate(manifest.shards, start=1):
         rows = found.setdefault(shard.split, {}).setdefault(shard.subject, [])
         for pair in whole_slices(folder, shard):
-            if not is_air(pair.hr):
+            if not is_background(pair.hr):
                 rows.append([metric(pair.lr, pair.hr) for metric in metrics.values()])
         if progress:
             progress(done, len(manifest.shards), shard.file)

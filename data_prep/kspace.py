@@ -5,10 +5,48 @@ which takes as long to import as a volume takes to prepare, is imported by who t
 """
 
 import math
+from typing import Final, Literal, Self
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_prep.schema import Degradation
+FACTOR: Final = 2
+"""How many times as fine the whole grid is as that of half of k-space, along either axis."""
+
+
+class Degradation(BaseModel):
+    """How a low-resolution image was made from a high-resolution one (docs/fidelity.md).
+
+    Args:
+        keep: Fraction of k-space kept, in (0, 1].
+        keep_by: ``area``: the box holds that fraction of k-space; ``axis``: of each axis.
+        lr: ``magnitude`` of the inverse FFT at the whole matrix, as the paper has it, or its
+            ``real`` part; ``coarse``: the magnitude at half the matrix, which is what a scanner
+            would store, zero-filled to the whole one, which is what `enhance` makes of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep: float = Field(0.25, gt=0, le=1)
+    keep_by: Literal["area", "axis"] = "area"
+    lr: Literal["magnitude", "coarse", "real"] = "magnitude"
+
+    @property
+    def halves(self) -> bool:
+        """Whether half of each axis of k-space is kept, so that `upsampled` fills in the rest."""
+        return self.keep == (1 / FACTOR**2 if self.keep_by == "area" else 1 / FACTOR)
+
+    @property
+    def is_magnitude(self) -> bool:
+        """Whether the image is a magnitude: what rang below zero has lost its sign."""
+        return self.lr != "real"
+
+    @model_validator(mode="after")
+    def _coarse_is_half(self) -> Self:
+        if self.lr == "coarse" and not self.halves:
+            raise ValueError("lr coarse needs half of each axis kept: keep 0.25 by area")
+        return self
+
 
 _HALF = Degradation()
 
@@ -181,7 +219,7 @@ def consistent(
         ``(..., H, W)`` float32.
     """
     images, measured = np.asarray(images, np.float32), np.asarray(measured, np.float32)
-    if degradation.folds:
+    if degradation.is_magnitude:
         measured = np.copysign(measured, _inside(images, degradation))
     return images + _inside(measured - images, degradation)
 
@@ -203,7 +241,7 @@ def consistent_with_scan(
         ``(..., 2H, 2W)`` float32; applied twice it gives the same.
     """
     low = downsampled(images)
-    signed = np.copysign(scan, low) if degradation.folds else scan
+    signed = np.copysign(scan, low) if degradation.is_magnitude else scan
     result = upsampled(signed - low)
     result += images
     return result
@@ -237,7 +275,7 @@ def magnitude(images: np.ndarray) -> np.ndarray:
 
 
 def _real_image(images: np.ndarray, degradation: Degradation) -> np.ndarray:
-    return magnitude(images) if degradation.folds else np.ascontiguousarray(images.real)
+    return magnitude(images) if degradation.is_magnitude else np.ascontiguousarray(images.real)
 
 
 def _centred(size: int, fraction: float) -> slice:

@@ -7,20 +7,30 @@ whatever begins as BIDS and IXI call a person is that person's.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.nifti import stem
 
 
-class Labels(TypedDict):
-    """What a name says; empty strings where it says nothing."""
+@dataclass(frozen=True, order=True)
+class Scan:
+    """A scan that was found but not read, and what its name says.
+
+    Args:
+        subject: Subject label, never empty.
+        session: Session label, empty if there is none.
+        path: The file.
+        modality: ``T1``, ``T2``, ...: upper case without BIDS' trailing w; empty if unknown.
+        site: IXI's site, empty if unknown.
+    """
 
     subject: str
     session: str
-    modality: str
-    site: str
+    path: Path
+    modality: str = ""
+    site: str = ""
 
 
 _PATTERN = r"Write for instance (?P<subject>\w+?)_(?P<session>\d+)"
@@ -42,25 +52,28 @@ _VISIT = re.compile(
     r"([-_.](?P<modality>(T1|T2|PD|FLAIR)[A-Za-z]*))?([-_.].*)?$",
     re.IGNORECASE,
 )
+_SCHEMES = (_IXI, _BIDS, _VISIT)
 # Who and when it is in BIDS and IXI, whatever follows.
 _PERSON = re.compile(
     r"(?P<subject>sub-[A-Za-z0-9+]+(?=_|$)|IXI\d+(?=[-_]|$))(_(?P<session>ses-[A-Za-z0-9+]+))?"
 )
 
 
-def read_name(path: Path) -> Labels:
+def read_name(path: Path) -> Scan:
     """Labels by the first of IXI's scheme, BIDS and visits that fits; else the stem alone.
 
     A name that begins with ``sub-LABEL`` or ``IXI012`` is that subject's, whatever else fits.
     """
-    labels = _by_scheme(stem(path))
-    if person := _PERSON.match(stem(path)):
-        labels["subject"] = person["subject"]
-        labels["session"] = person["session"] or labels["session"]
-    return labels
+    name = stem(path)
+    match = next((found for scheme in _SCHEMES if (found := scheme.match(name))), None)
+    scan = Scan(name, "", path) if match is None else _scan(match, path)
+    if person := _PERSON.match(name):
+        session = person["session"] or scan.session
+        scan = replace(scan, subject=person["subject"], session=session)
+    return scan
 
 
-def pattern_reader(pattern: str) -> Callable[[Path], Labels]:
+def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
     """A reader of names by the user's own regular expression.
 
     Raises:
@@ -78,7 +91,7 @@ def pattern_reader(pattern: str) -> Callable[[Path], Labels]:
             remedy=_PATTERN,
         )
 
-    def read(path: Path) -> Labels:
+    def read(path: Path) -> Scan:
         match = scheme.search(path.name)
         if match is None or not match["subject"]:
             raise BadInputError(
@@ -86,7 +99,7 @@ def pattern_reader(pattern: str) -> Callable[[Path], Labels]:
                 path=path,
                 remedy="Change --subject-pattern or leave this file out",
             )
-        return _labels(match)
+        return _scan(match, path)
 
     return read
 
@@ -97,18 +110,12 @@ def normal_modality(label: str) -> str:
     return upper[:-1] if re.fullmatch(r"(T1|T2|PD)W", upper) else upper
 
 
-def _by_scheme(name: str) -> Labels:
-    for scheme in (_IXI, _BIDS, _VISIT):
-        if match := scheme.match(name):
-            return _labels(match)
-    return Labels(subject=name, session="", modality="", site="")
-
-
-def _labels(match: re.Match[str]) -> Labels:
+def _scan(match: re.Match[str], path: Path) -> Scan:
     groups = match.groupdict(default="")
-    return Labels(
+    return Scan(
         subject=groups["subject"],
         session=groups.get("session", ""),
+        path=path,
         modality=normal_modality(groups.get("modality", "")),
         site=groups.get("site", ""),
     )

@@ -15,6 +15,7 @@ from data_prep.nifti_header import (
     best_affine,
     intensity_slope,
     parse,
+    slice_axis,
     spatial_shape,
     unpacked_size,
     voxel_offset,
@@ -25,6 +26,21 @@ from data_prep.unpack import GZIP, MAGIC, head, unpack
 SUFFIXES = (".nii", ".nii.gz")
 
 _HEAD = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """How a scan's voxels lie, which its header alone says.
+
+    Args:
+        shape: The matrix in storage order.
+        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
+        slice_axis: The stored axis that slices are stacked along, if the header says so.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    slice_axis: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +74,8 @@ def stem(path: Path) -> str:
     return name if name != path.name else path.stem
 
 
-def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
+def read_geometry(path: Path) -> Geometry:
     """Check a file's header alone; reads a few kilobytes.
-
-    Returns:
-        The matrix in storage order and the affine, voxel indices to RAS+ mm.
 
     Raises:
         BadInputError: The file is missing, or its header is not that of a usable scan.
@@ -73,7 +86,7 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray]:
     header = parse(head(start, 540, path) if packed else start, path)
     shape = spatial_shape(header, path)
     unpacked_size(header, shape, size, packed, path)
-    return shape, best_affine(header, path)
+    return Geometry(shape, best_affine(header, path), slice_axis(header))
 
 
 def read(path: Path) -> NiftiImage:

@@ -163,25 +163,30 @@ def best_affine(header: nib.Nifti1Header, path: Path) -> np.ndarray:
 
 
 def slice_axis(header: nib.Nifti1Header) -> int | None:
-    """The stored axis that the file says its slices lie across; None if it does not say."""
-    return header.get_dim_info()[2]
+    """The stored axis that ``dim_info`` says slices are stacked along; None if it does not say.
+
+    Nor is it believed where it gives that axis another role too.
+    """
+    frequency, phase, stacked = header.get_dim_info()
+    return None if stacked in (frequency, phase) else stacked
 
 
-def refined(header: nib.Nifti1Header, axes: tuple[int, int]) -> nib.Nifti1Header:
-    """The header of the same volume on a grid twice as fine along two axes.
+def refined(header: nib.Nifti1Header, axes: tuple[int, int], factor: int) -> nib.Nifti1Header:
+    """The header of the same volume on a finer grid along two axes.
 
-    The centre of the first voxel stays where it is, so sform and qform lose half of those voxel
-    sizes and nothing else; halving is exact. Their codes stay.
+    The centre of the first voxel stays where it is, so sform and qform get smaller voxel sizes
+    and nothing else changes; halving is exact. Their codes stay.
 
     Args:
         header: Of the volume as it was.
-        axes: Which stored axes get twice as many voxels.
+        axes: Which stored axes get more voxels.
+        factor: How many times as many.
     """
     fine = header.copy()
     for axis in axes:
-        fine["pixdim"][axis + 1] /= 2
+        fine["pixdim"][axis + 1] /= factor
         for row in ("srow_x", "srow_y", "srow_z"):
-            fine[row][axis] /= 2
+            fine[row][axis] /= factor
     if slice_axis(header) in axes:  # the order in time was that of slices which are no more
         for field in ("slice_start", "slice_end", "slice_code", "slice_duration"):
             fine[field] = 0

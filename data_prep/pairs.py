@@ -5,18 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep import planes
 from data_prep.errors import BadInputError
 from data_prep.fastmri import crop
-from data_prep.kspace import reconstruct_kept, zero_filled
-from data_prep.schema import Degradation, Parameters, Plane
-from data_prep.sources import Volume
+from data_prep.intensity import intensity_scale
+from data_prep.kspace import FACTOR, Degradation, reconstruct_kept, zero_filled
+from data_prep.planes import Volume
 
 _UNMEASURED = {
     "real": "whose image has a phase: its real part is no image",
     "coarse": "of which coarse magnitudes are not made",
 }
-UNDERSHOOT = 0.25  # of the maximum; resampling and ringing stay well below
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +25,12 @@ class SlicePairs:
         images: ``(S, H, W)`` float32 in the scan's own units; may be a view.
         scale: The intensity that becomes 1: the volume's maximum.
         degradation: How low resolution is made.
-        plane: The plane the slices lie in.
-        spacing: Row, column and slice spacing in mm.
         kspace: ``(S, Hk, Wk)`` the measurement to degrade; None to degrade the images.
     """
 
     images: np.ndarray
     scale: float
     degradation: Degradation
-    plane: Plane
-    spacing: tuple[float, float, float]
     kspace: np.ndarray | None = None
 
     def at(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,79 +54,27 @@ class SlicePairs:
         return crop(low, (high.shape[-2], high.shape[-1])) / np.float32(self.scale), high
 
 
-def slice_pairs(volume: Volume, parameters: Parameters) -> SlicePairs:
-    """Cut a volume into slices.
-
-    Raises:
-        BadInputError: The volume is constant, dark, not a magnitude image, or has slices of its
-            own and another plane is asked for.
-    """
-    plane = parameters.plane
-    if not volume.anatomical:
-        if plane not in ("auto", "axial"):
-            raise BadInputError(
-                f"cannot be cut into {plane} slices: it holds slices as they were acquired",
-                path=volume.path,
-                remedy="Leave --plane at auto",
-            )
-        plane = "axial"
-        if volume.kspace is not None and (fault := _UNMEASURED.get(parameters.degradation.lr)):
-            raise BadInputError(
-                f"has measured k-space, {fault}",
-                path=volume.path,
-                remedy="Give --lr magnitude, or --fastmri rss",
-            )
-    elif plane == "auto":
-        plane = planes.choose_plane(volume.affine)
-    images = planes.slices(volume.voxels, plane)
-    if parameters.degradation.lr == "coarse":  # twice a coarse matrix has even sides
-        images = images[:, : images.shape[1] // 2 * 2, : images.shape[2] // 2 * 2]
-    return SlicePairs(
-        images=images,
-        scale=intensity_scale(volume.voxels, volume.path),
-        degradation=parameters.degradation,
-        plane=plane if volume.anatomical else "acquired",
-        spacing=planes.spacing(volume.affine, plane),
-        kspace=volume.kspace,
-    )
-
-
-def intensity_scale(voxels: np.ndarray, path: Path | None) -> float:
-    """The maximum of a volume, after checking that dividing by it gives an image in [0, 1].
-
-    Magnitudes are never negative, but resampled ones dip a little below zero beside bright
-    edges. Such undershoot is cut off later; a volume that goes further down is something else.
+def slice_pairs(volume: Volume, degradation: Degradation, path: Path) -> SlicePairs:
+    """Scale a volume and set how its low resolution is made.
 
     Args:
-        voxels: Any shape, finite.
+        volume: The slices.
+        degradation: How low resolution is made; coarse images get even sides.
         path: Named in errors.
 
     Raises:
-        BadInputError: The volume is constant, has no positive voxel, or goes below minus a
-            quarter of its maximum.
+        BadInputError: The volume is constant, dark or not a magnitude image, or was measured
+            and the degradation is not one of measurements.
     """
-    stored = _in_memory_order(voxels)
-    low, high = float(stored.min()), float(stored.max())
-    if low == high:
+    images = volume.images
+    if volume.kspace is not None and (fault := _UNMEASURED.get(degradation.lr)):
         raise BadInputError(
-            f"is constant: every voxel is {low:g}", path=path, remedy="Leave this scan out"
-        )
-    if high <= 0:
-        raise BadInputError(
-            f"has no positive voxel, its maximum is {high:g}",
+            f"has measured k-space, {fault}",
             path=path,
-            remedy="Give the magnitude image",
+            remedy="Give --lr magnitude, or --fastmri rss",
         )
-    if low < -UNDERSHOOT * high:
-        raise BadInputError(
-            f"is not a magnitude image: it goes from {low:g} to {high:g}",
-            path=path,
-            remedy="Give the magnitude image, without z-scores or subtracted means",
-        )
-    return high
-
-
-def _in_memory_order(voxels: np.ndarray) -> np.ndarray:
-    """The same voxels as they lie in memory: a view that is walked through three times faster."""
-    forwards = voxels[tuple(slice(None, None, -1 if step < 0 else 1) for step in voxels.strides)]
-    return forwards.transpose(np.argsort([-step for step in forwards.strides]))
+    scale = intensity_scale(images, path)
+    if degradation.lr == "coarse":  # the whole matrix is a multiple of the coarse one
+        height, width = (side // FACTOR * FACTOR for side in images.shape[1:])
+        images = images[:, :height, :width]
+    return SlicePairs(images, scale, degradation, volume.kspace)

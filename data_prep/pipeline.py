@@ -24,7 +24,7 @@ from data_prep.patches import origins
 from data_prep.plan import Plan, make_plan
 from data_prep.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
 
-SOFTWARE = "data_prep 1"  # raised whenever the same scans would give other bytes
+SOFTWARE = "data_prep 2"  # raised whenever the same scans would give other bytes
 
 Progress = Callable[[int, int, str], None]
 Outcome = Shard | BadInputError
@@ -101,25 +101,20 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     scans = sources.find(
         paths, modality=config.modality, site=config.site, pattern=config.subject_pattern
     )
-    shapes, faults = {}, []
+    parameters = config.parameters
+    layouts, faults = {}, []
     for scan in scans:
         try:
-            shapes[scan] = sources.slice_shape(scan, config.parameters)
+            layouts[scan] = sources.slice_layout(scan.path, parameters.plane, parameters.fastmri)
         except BadInputError as error:
             faults.append(error)
     raise_together(faults)
-    plan = make_plan(
-        {scan: shape[0] for scan, shape in shapes.items()},
-        config.parameters,
-        rule,
-        software=SOFTWARE,
-        table=config.split_table,
-    )
-    training = {item.scan for item in plan.items if item.split == "train"}
-    for scan, (_, height, width) in shapes.items():
+    plan = make_plan(layouts, parameters, rule, software=SOFTWARE, table=config.split_table)
+    training = {item.scan.path for item in plan.items if item.split == "train"}
+    for scan, layout in layouts.items():
         if scan.path.absolute() in training:
             try:
-                origins((height, width), config.parameters.patch_size)
+                origins(layout.shape[1:], parameters.patch_size)
             except BadInputError as error:
                 faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
     raise_together(faults)
@@ -145,7 +140,7 @@ def _make(
             resume.note(out, outcome, job.item)
             done[outcome.file] = outcome
             if progress:
-                progress(len(done), len(plan.items), job.item.scan.name)
+                progress(len(done), len(plan.items), job.item.scan.path.name)
     raise_together(faults)
     return resume.finish(plan, out, done)
 

@@ -1,10 +1,11 @@
 """What is to be made of which scan, decided before a voxel is read.
 
-A plan is a pure function of the scans' names (and matrices, where slices are dealt) and the
-configuration. Two plans that differ would
-make different shards, so the differences are what a refused second run prints.
+A plan is a pure function of the scans' names and headers and the configuration. Two plans that
+differ would make different shards, so the differences are what a refused second run prints.
 """
 
+import dataclasses
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from pydantic import BaseModel, ConfigDict
 
 from data_prep import splits
 from data_prep.errors import BadInputError, ConfigError, what_differs
+from data_prep.names import Scan
+from data_prep.planes import Plane
 from data_prep.schema import SPLITS, Manifest, Parameters, Shard, Split, SplitRule
 from data_prep.shards import SUFFIX
-from data_prep.sources import Scan
+from data_prep.sources import SliceLayout
 from data_prep.splits import Place
 
+Named = dict[str, tuple[Scan, SliceLayout]]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -27,9 +31,8 @@ class Item(BaseModel):
 
     Args:
         file: Name of the shard.
-        scan: The scan file.
-        subject: Subject label.
-        session: Session label, empty if there is none.
+        scan: The scan, its path absolute.
+        plane: The plane it is cut along.
         split: Which split it belongs to.
         fold: Cross-validation fold, None without folds.
         indices: Which slices, None for all.
@@ -38,9 +41,8 @@ class Item(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
-    scan: Path
-    subject: str
-    session: str
+    scan: Scan
+    plane: Plane
     split: Split
     fold: int | None = None
     indices: tuple[int, ...] | None = None
@@ -48,7 +50,7 @@ class Item(BaseModel):
     def describe(self) -> str:
         """The line that two runs are compared by."""
         fold = "" if self.fold is None else f", fold {self.fold}"
-        return f"{self.scan.name}: subject {self.subject}, {self.split}{fold}"
+        return f"{self.scan.path.name}: subject {self.scan.subject}, {self.split}{fold}"
 
 
 class Plan(BaseModel):
@@ -65,16 +67,18 @@ class Plan(BaseModel):
         """The split table: a line for each subject, or for each slice if they were dealt."""
         if self.split_rule.by == "slice":
             lines = [
-                f"{item.scan.name}\t{index}\t{item.split}\n"
+                f"{item.scan.path.name}\t{index}\t{item.split}\n"
                 for item in self.items
                 for index in item.indices or ()
             ]
             return "scan\tslice\tsplit\n" + "".join(lines)
-        return splits.write_tsv({item.subject: Place(item.split, item.fold) for item in self.items})
+        return splits.write_tsv(
+            {item.scan.subject: Place(item.split, item.fold) for item in self.items}
+        )
 
 
 def make_plan(
-    scans: Mapping[Scan, int],
+    scans: Mapping[Scan, SliceLayout],
     parameters: Parameters,
     rule: SplitRule,
     *,
@@ -84,7 +88,7 @@ def make_plan(
     """Deal the scans' subjects, or their slices, to splits and name the shards.
 
     Args:
-        scans: The scans in order, each with its number of slices.
+        scans: The scans in order, each with how it will be cut.
         parameters: What the shards will hold.
         rule: How to deal.
         software: Version of what makes the shards.
@@ -94,9 +98,9 @@ def make_plan(
         BadInputError: The split table cannot be used, or no scan is left.
         ConfigError: More subjects are asked for than there are, or the rules contradict.
     """
-    named = list(_named(list(scans)))
+    named = _named(scans)
     if rule.by == "slice":
-        items = list(_slice_items(named, scans, rule))
+        items = list(_slice_items(named, rule))
     else:
         places = _subject_places([scan.subject for scan in scans], rule, table)
         folds = {place.fold for place in places.values() if place.fold is not None}
@@ -134,38 +138,32 @@ def _subject_places(
     return splits.lookup(subjects, splits.read_tsv(table), table)
 
 
-def _subject_items(
-    named: Sequence[tuple[str, Scan]], places: Mapping[str, Place]
-) -> Iterator[Item]:
-    for name, scan in named:
+def _subject_items(named: Named, places: Mapping[str, Place]) -> Iterator[Item]:
+    for name, (scan, layout) in named.items():
         if scan.subject in places:
             split, fold = places[scan.subject]
-            yield _item(f"{name}{SUFFIX}", scan, split=split, fold=fold)
+            yield _item(f"{name}{SUFFIX}", scan, layout, split=split, fold=fold)
 
 
-def _slice_items(
-    named: Sequence[tuple[str, Scan]], sizes: Mapping[Scan, int], rule: SplitRule
-) -> Iterator[Item]:
+def _slice_items(named: Named, rule: SplitRule) -> Iterator[Item]:
     """Up to three shards a scan: its slices are dealt one by one, as the paper's seem to be."""
-    counts = {name: sizes[scan] for name, scan in named}
-    labels = [f"{name}:{index}" for name, count in counts.items() for index in range(count)]
-    places = splits.assign(labels, rule)
-    for name, scan in named:
-        dealt = [places.get(f"{name}:{index}") for index in range(counts[name])]
+    labels = {
+        name: [f"{name}:{index}" for index in range(layout.shape[0])]
+        for name, (_, layout) in named.items()
+    }
+    places = splits.assign(itertools.chain(*labels.values()), rule)
+    for name, (scan, layout) in named.items():
+        dealt = [places.get(label) for label in labels[name]]
         for split in SPLITS:
             indices = tuple(i for i, place in enumerate(dealt) if place and place.split == split)
             if indices:
-                yield _item(f"{name}-{split}{SUFFIX}", scan, split=split, indices=indices)
+                file = f"{name}-{split}{SUFFIX}"
+                yield _item(file, scan, layout, split=split, indices=indices)
 
 
-def _item(file: str, scan: Scan, **fields: Any) -> Item:
-    return Item(
-        file=file,
-        scan=scan.path.absolute(),
-        subject=scan.subject,
-        session=scan.session,
-        **fields,
-    )
+def _item(file: str, scan: Scan, layout: SliceLayout, **fields: Any) -> Item:
+    absolute = dataclasses.replace(scan, path=scan.path.absolute())
+    return Item(file=file, scan=absolute, plane=layout.plane, **fields)
 
 
 def _describe(shard: Shard) -> str:
@@ -178,10 +176,11 @@ def _settings(plan: Plan | Manifest) -> dict[str, object]:
     return plan.parameters.model_dump() | rule
 
 
-def _named(scans: Sequence[Scan]) -> Iterator[tuple[str, Scan]]:
+def _named(scans: Mapping[Scan, SliceLayout]) -> Named:
     """A distinct, portable name for each scan: subject, session, and a number where needed."""
+    named: Named = {}
     taken: set[str] = set()
-    for scan in scans:
+    for scan, layout in scans.items():
         base = "_".join(_UNSAFE.sub("-", part) for part in (scan.subject, scan.session) if part)
         base = base.strip(".-") or "scan"
         name, number = base, 1
@@ -189,4 +188,5 @@ def _named(scans: Sequence[Scan]) -> Iterator[tuple[str, Scan]]:
             number += 1
             name = f"{base}_{number}"
         taken.add(name.lower())
-        yield name, scan
+        named[name] = scan, layout
+    return named

@@ -1,20 +1,21 @@
-"""Volumes in RAS+ and the slices a person would look at.
+"""Which way a scan is cut into slices, and what a slice of it looks like.
 
-RAS+ means that the first index grows towards the patient's right, the second towards anterior,
-the third towards superior. Slices are in the radiological convention, so that they never depend
-on how a file happened to be stored:
+Slices are shown in the radiological convention, so that they never depend on how a file happened
+to be stored:
 
-========= ======== =========== ==================== ==========================
-plane     row 0    column 0    slice 0              slice axis of RAS+
-========= ======== =========== ==================== ==========================
-axial     anterior right       most inferior        third
-coronal   superior right       most posterior       second
-sagittal  superior anterior    patient's left       first
-========= ======== =========== ==================== ==========================
+========= ======== =========== ==================== ================
+plane     row 0    column 0    slice 0              stacked along
+========= ======== =========== ==================== ================
+axial     anterior right       most inferior        S
+coronal   superior right       most posterior       A
+sagittal  superior anterior    patient's left       R
+========= ======== =========== ==================== ================
+
+R, A and S are the directions that coordinates in mm grow in: right, anterior, superior (RAS+).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -26,9 +27,12 @@ from nibabel.orientations import OrientationError
 from data_prep.errors import BadInputError
 
 AnatomicalPlane = Literal["sagittal", "coronal", "axial"]
+Plane = Literal["sagittal", "coronal", "axial", "acquired"]
+"""``acquired``: slices of a file that has no orientation."""
+PlaneChoice = Literal["auto", "sagittal", "coronal", "axial"]
 
 PLANES: tuple[AnatomicalPlane, ...] = ("sagittal", "coronal", "axial")
-# Axes of RAS+ that become slices, rows and columns; rows and columns run against RAS+.
+# Axes of RAS+ that become slices, rows and columns.
 _LAYOUT: dict[AnatomicalPlane, tuple[int, int, int]] = {
     "sagittal": (0, 2, 1),
     "coronal": (1, 2, 0),
@@ -37,107 +41,64 @@ _LAYOUT: dict[AnatomicalPlane, tuple[int, int, int]] = {
 _TIE = 0.01  # spacings this close, relatively, count as equal
 
 
-def to_ras(voxels: np.ndarray, affine: np.ndarray, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Turn a volume to the nearest RAS+ orientation, without resampling.
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """The slices of one scan.
 
     Args:
-        voxels: ``(X, Y, Z)`` in storage order.
-        affine: ``(4, 4)``, voxel indices to RAS+ mm.
-        path: Named in errors.
-
-    Returns:
-        A view of the voxels, and the affine that belongs to it.
-
-    Raises:
-        BadInputError: Two axes of the volume lie along the same direction.
+        images: ``(S, H, W)`` float32 in the scan's own intensity units; may be a view.
+        spacing: Row, column and slice spacing in mm.
+        sha256: Checksum of the file.
+        kspace: ``(S, Hk, Wk)`` complex64, the measurement behind the images, where there is one.
     """
-    orientation = _orientation(affine, path)
-    turned = nib.apply_orientation(voxels, orientation)
-    return turned, affine @ nib.orientations.inv_ornt_aff(orientation, voxels.shape)
 
-
-def choose_plane(affine: np.ndarray) -> AnatomicalPlane:
-    """The plane the scan was acquired in: slices lie across the axis of largest spacing.
-
-    Of axes equal to 1 % the last one counts, so isotropic volumes are cut axially.
-
-    Args:
-        affine: ``(4, 4)`` of a RAS+ volume, in mm.
-    """
-    spacing = voxel_sizes(affine)
-    largest = np.flatnonzero(spacing >= spacing.max() * (1 - _TIE))
-    return PLANES[int(largest[-1])]
-
-
-def slices(voxels: np.ndarray, plane: AnatomicalPlane) -> np.ndarray:
-    """The slices of a volume as a person looks at them.
-
-    Args:
-        voxels: ``(X, Y, Z)`` in RAS+.
-        plane: Which plane to cut along.
-
-    Returns:
-        ``(S, H, W)``, a view; the module's table says what row 0 and column 0 are.
-    """
-    return voxels.transpose(_LAYOUT[plane])[:, ::-1, ::-1]
-
-
-def as_volume(
-    images: np.ndarray, sizes: tuple[float, float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The inverse of axial `slices`, for files that hold slices and no orientation.
-
-    Args:
-        images: ``(S, H, W)``.
-        sizes: Row, column and slice spacing in mm.
-
-    Returns:
-        ``(W, H, S)`` voxels, a view, and the affine of their spacing.
-    """
-    row, column, thickness = sizes
-    voxels = images[:, ::-1, ::-1].transpose(_LAYOUT["axial"])
-    return voxels, np.diag([column, row, thickness, 1.0])
-
-
-def spacing(affine: np.ndarray, plane: AnatomicalPlane) -> tuple[float, float, float]:
-    """Row, column and slice spacing in mm, to a hundredth of a micrometre.
-
-    Args:
-        affine: ``(4, 4)`` of the RAS+ volume, in mm.
-        plane: Which plane was cut along.
-    """
-    sizes = [round(float(size), 5) for size in voxel_sizes(affine)]
-    slice_axis, row_axis, column_axis = _LAYOUT[plane]
-    return sizes[row_axis], sizes[column_axis], sizes[slice_axis]
+    images: np.ndarray
+    spacing: tuple[float, float, float]
+    sha256: str
+    kspace: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How a stored volume falls into slices; nothing is turned, copied or moved.
+class Slicing:
+    """How a stored volume falls into slices; nothing is copied or resampled.
 
     Args:
         plane: The plane the slices lie in.
         axes: Which stored axes become slices, rows and columns.
-        against: Whether rows and columns run against the stored order.
+        flipped: Whether slices, rows and columns run opposite to their stored axes.
     """
 
     plane: AnatomicalPlane
     axes: tuple[int, int, int]
-    against: tuple[bool, bool]
+    flipped: tuple[bool, bool, bool]
+
+    def slices(self, voxels: np.ndarray) -> np.ndarray:
+        """The slices as the module's table has them: ``(X, Y, Z)`` to ``(S, H, W)``, a view."""
+        return voxels.transpose(self.axes)[self._steps]
 
     def stack(self, voxels: np.ndarray) -> np.ndarray:
-        """The volume's slices as they are stored: ``(X, Y, Z)`` to ``(S, A, B)``, a view."""
+        """The slices in stored order, unturned: ``(X, Y, Z)`` to ``(S, A, B)``, a view."""
         return np.moveaxis(voxels, self.axes[0], 0)
 
     def shown(self, stored: np.ndarray) -> np.ndarray:
-        """Slices as a person looks at them: ``(S, A, B)`` to ``(S, H, W)``, a view."""
-        images = stored.swapaxes(1, 2) if self._crosswise else stored
-        return images[:, self._steps[0], self._steps[1]]
+        """Slices of a stack as a person looks at them: ``(S, A, B)`` to ``(S, H, W)``, a view."""
+        images = stored.swapaxes(1, 2) if self._transposed else stored
+        return images[:, *self._steps[1:]]
 
     def stored(self, shown: np.ndarray) -> np.ndarray:
         """The inverse of `shown`, a view."""
-        images = shown[:, self._steps[0], self._steps[1]]
-        return images.swapaxes(1, 2) if self._crosswise else images
+        images = shown[:, *self._steps[1:]]
+        return images.swapaxes(1, 2) if self._transposed else images
+
+    def spacing(self, affine: np.ndarray) -> tuple[float, float, float]:
+        """Row, column and slice spacing in mm, to a hundredth of a micrometre.
+
+        Args:
+            affine: ``(4, 4)``, stored indices to mm.
+        """
+        sizes = [round(float(size), 5) for size in voxel_sizes(affine)]
+        slices_at, rows_at, columns_at = self.axes
+        return sizes[rows_at], sizes[columns_at], sizes[slices_at]
 
     @property
     def in_plane(self) -> tuple[int, int]:
@@ -145,63 +106,60 @@ class Cut:
         return min(self.axes[1:]), max(self.axes[1:])
 
     @property
-    def _crosswise(self) -> bool:
+    def _transposed(self) -> bool:
+        """Whether rows come after columns in storage."""
         return self.axes[1] > self.axes[2]
 
     @property
-    def _steps(self) -> tuple[slice, slice]:
-        rows, columns = (slice(None, None, -1 if against else 1) for against in self.against)
-        return rows, columns
+    def _steps(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)
 
 
-def cut(
+def find_slicing(
     affine: np.ndarray,
-    path: Path | None = None,
-    plane: AnatomicalPlane | Literal["auto"] = "auto",
+    plane: PlaneChoice = "auto",
+    *,
     slice_axis: int | None = None,
-) -> Cut:
-    """Find out how a stored volume is to be cut, so that slices look as training saw them.
+    path: Path | None = None,
+) -> Slicing:
+    """Decide how a scan is cut: for `prepare`, for `enhance` and for arrays alike.
+
+    Without a plane of the user's the slices are those that were acquired. They are stacked along
+
+    1. the axis that the header names (``dim_info``), which only the scanner's converter can know;
+    2. else the one axis whose spacing differs from the two others', as pixels are mostly square;
+    3. where all three differ, the axis of largest spacing;
+    4. where none does, S: isotropic volumes are cut axially.
+
+    Spacings within 1 % count as equal.
 
     Args:
         affine: ``(4, 4)``, stored indices to RAS+ mm.
+        plane: The plane to cut along, or ``auto``.
+        slice_axis: The stored axis that the header names, if it does (`nifti_header.slice_axis`).
         path: Named in errors.
-        plane: The plane to cut along; ``auto`` takes the slices as they were acquired.
-        slice_axis: The stored axis that the file says its slices lie across, if it says so.
 
     Raises:
         BadInputError: Two axes of the volume lie along the same direction.
     """
-    anatomical, signs = _orientation(affine, path).T
+    directions, signs = _orientation(affine, path).T
     if plane == "auto":
-        across = _odd_one_out(affine) if slice_axis is None else slice_axis
-        plane = PLANES[int(anatomical[across])]
-    slices_at, rows_at, columns_at = (
-        int(np.flatnonzero(anatomical == axis)[0]) for axis in _LAYOUT[plane]
-    )
-    # Rows and columns run against RAS+, so an axis stored along RAS+ is to be reversed.
-    against = bool(signs[rows_at] > 0), bool(signs[columns_at] > 0)
-    return Cut(plane, (slices_at, rows_at, columns_at), against)
+        axis = _odd_one_out(voxel_sizes(affine)) if slice_axis is None else slice_axis
+        plane = "axial" if axis is None else PLANES[int(directions[axis])]
+    axes = tuple(int(np.flatnonzero(directions == axis)[0]) for axis in _LAYOUT[plane])
+    along = [bool(signs[axis] > 0) for axis in axes]
+    # Slices are counted along R, A or S; rows and columns begin at the right, front or top.
+    flipped = not along[0], along[1], along[2]
+    return Slicing(plane, (axes[0], axes[1], axes[2]), flipped)
 
 
-def _odd_one_out(affine: np.ndarray) -> int:
-    """The stored axis whose spacing is unlike the two others', as pixels are mostly square.
-
-    Unlike `choose_plane` this finds the slices of a scan whose pixels are larger than its slices
-    are thick. Where all three differ it is the largest one's, where none does the axial one.
-    """
-    sizes = voxel_sizes(affine)
-    alike = [abs(a - b) <= _TIE * max(a, b) for a, b in _pairs(sizes)]
-    if sum(alike) == 1:
-        return alike.index(True)
-    if any(alike):
-        anatomical = _orientation(affine, None)[:, 0]
-        return int(np.flatnonzero(anatomical == PLANES.index("axial"))[0])
-    return int(np.argmax(sizes))
-
-
-def _pairs(sizes: Sequence[float]) -> list[tuple[float, float]]:
-    """For each axis the two others."""
-    return [(sizes[1], sizes[2]), (sizes[0], sizes[2]), (sizes[0], sizes[1])]
+def _odd_one_out(sizes: np.ndarray) -> int | None:
+    """The axis unlike the two others; of three different ones the largest, of three alike none."""
+    alike = [abs(a - b) <= _TIE * max(a, b) for a, b in combinations(sizes, 2)]
+    if not any(alike):
+        return int(np.argmax(sizes))
+    # Pairs come as (0, 1), (0, 2), (1, 2): the axis that is not in the k-th one is 2 - k.
+    return 2 - alike.index(True) if sum(alike) == 1 else None
 
 
 def _orientation(affine: np.ndarray, path: Path | None) -> np.ndarray:

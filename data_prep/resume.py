@@ -21,6 +21,12 @@ _PLAN = "plan.json"
 _ELSEWHERE = "Choose another folder, or delete this one"
 
 
+class _Begun(BaseModel):
+    """What every version's plan has."""
+
+    software: str
+
+
 class _Note(BaseModel):
     """A finished shard, and the item and scan file it was made from."""
 
@@ -62,10 +68,11 @@ def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
     Leftovers of a killed run, and shards the plan does not want, are removed.
 
     Raises:
-        ConfigError: The folder holds an interrupted run with other parameters.
+        ConfigError: The folder holds an interrupted run with other parameters, or of another
+            version, whose shards would have other bytes.
     """
     notes = folder / PROGRESS
-    before = _read_plan(notes / _PLAN)
+    before = _read_plan(folder, plan.software)
     if before is not None and (differences := setting_differences(before, plan)):
         raise _different(folder, differences)
     done = {}
@@ -84,7 +91,7 @@ def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
 
 def note(folder: Path, shard: Shard, item: Item) -> None:
     """Write down that a shard is finished."""
-    size, mtime = _stamp(item.scan)
+    size, mtime = _stamp(item.scan.path)
     entry = _Note(shard=shard, item=item, scan_bytes=size, scan_mtime_ns=mtime)
     write_text(_note_path(folder, shard.file), entry.model_dump_json(indent=1) + "\n", sync=False)
 
@@ -124,9 +131,14 @@ def _note_path(folder: Path, file: str) -> Path:
     return folder / PROGRESS / f"{file}.json"
 
 
-def _read_plan(path: Path) -> Plan | None:
+def _read_plan(folder: Path, software: str) -> Plan | None:
+    path = folder / PROGRESS / _PLAN
     try:
-        return Plan.model_validate_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        begun = _Begun.model_validate_json(text)
+        if begun.software != software:  # its plan may be of another form
+            raise _different(folder, [f"software: {begun.software} there, {software} asked for"])
+        return Plan.model_validate_json(text)
     except FileNotFoundError:
         return None
     except (ValidationError, UnicodeDecodeError):
@@ -148,7 +160,7 @@ def _still_true(note: _Note, item: Item, folder: Path) -> bool:
     try:
         return (
             note.item == item
-            and _stamp(item.scan) == (note.scan_bytes, note.scan_mtime_ns)
+            and _stamp(item.scan.path) == (note.scan_bytes, note.scan_mtime_ns)
             and shards.is_intact(folder / item.file, note.shard)
         )
     except OSError:
@@ -167,7 +179,7 @@ def _stamp(scan: Path) -> tuple[int, int]:
 
 def _content_differences(manifest: Manifest, plan: Plan) -> list[str]:
     """Scans whose file is not the one the shard was made from."""
-    scans = {item.file: item.scan for item in plan.items}
+    scans = {item.file: item.scan.path for item in plan.items}
     return [
         f"{shard.source}: its content has changed"
         for shard in manifest.shards

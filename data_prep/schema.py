@@ -18,13 +18,14 @@ A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, an
 
 import json
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data_prep.atomic import file_sha256
 from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.kspace import Degradation
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
@@ -33,6 +34,7 @@ CODE_SCALE = 32768
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+# As in `planes`, which takes a quarter of a second to import; mypy compares them.
 Plane = Literal["sagittal", "coronal", "axial", "acquired"]
 Kind = Literal["patches", "slices"]
 
@@ -58,45 +60,13 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Degradation(_Frozen):
-    """How a low-resolution image was made from a high-resolution one (docs/fidelity.md).
-
-    Args:
-        keep: Fraction of k-space kept, in (0, 1].
-        keep_by: ``area``: the box holds that fraction of k-space; ``axis``: of each axis.
-        lr: ``magnitude`` of the inverse FFT at the whole matrix, as the paper has it, or its
-            ``real`` part; ``coarse``: the magnitude at half the matrix, which is what a scanner
-            would store, zero-filled to the whole one, which is what `enhance` makes of it.
-    """
-
-    keep: float = Field(0.25, gt=0, le=1)
-    keep_by: Literal["area", "axis"] = "area"
-    lr: Literal["magnitude", "coarse", "real"] = "magnitude"
-
-    @property
-    def halves(self) -> bool:
-        """Whether half of each axis of k-space is kept."""
-        return self.keep == (0.25 if self.keep_by == "area" else 0.5)
-
-    @property
-    def folds(self) -> bool:
-        """Whether a magnitude has folded up what rang below zero."""
-        return self.lr != "real"
-
-    @model_validator(mode="after")
-    def _coarse_is_half(self) -> Self:
-        if self.lr == "coarse" and not self.halves:
-            raise ValueError("lr coarse needs half of each axis kept: keep 0.25 by area")
-        return self
-
-
 class Parameters(_Frozen):
     """Everything that decides what is in the shards, apart from the scans themselves.
 
     Args:
         degradation: The k-space truncation.
         patch_size: Side of a training patch in pixels.
-        plane: Slice axis after reorientation to RAS+: ``auto`` is the axis of largest spacing.
+        plane: Which plane every scan is cut along; ``auto`` finds it (`data_prep.planes`).
         fastmri: What of single-coil fastMRI files is used: the measured ``kspace``, in which
             the degradation then acts, or the root-sum-of-squares images, ``rss``.
         min_signal: Training patches whose brightest HR pixel is below this fraction of the

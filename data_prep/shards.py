@@ -11,13 +11,11 @@ import numpy as np
 from data_prep import tfrecord
 from data_prep.atomic import atomic_file, file_sha256
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.pairs import SlicePairs
-from data_prep.patches import origins, stitch, tile
-from data_prep.schema import Manifest, Shard, decode, encode, read_manifest
+from data_prep.patches import stitch
+from data_prep.schema import Manifest, Shard, decode, read_manifest
 from data_prep.tfrecord import Record
 
 SUFFIX = ".tfrecord"
-CHUNK = 4  # slices transformed at a time: the working set stays in the processor's cache
 _BUFFER = 1 << 20
 
 
@@ -59,39 +57,6 @@ def write(path: Path, chunks: Iterable[list[Record]]) -> Written:
                 size += len(framed)
             count += len(records)
     return Written(count, size, digest.hexdigest())
-
-
-def slice_records(pairs: SlicePairs, indices: np.ndarray) -> Iterator[list[Record]]:
-    """Whole slices as records, for validation and test."""
-    for low, high, chosen in _encoded(pairs, indices):
-        yield [
-            Record(low[n].tobytes(), high[n].tobytes(), int(index), 0, 0)
-            for n, index in enumerate(chosen)
-        ]
-
-
-def patch_records(
-    pairs: SlicePairs, indices: np.ndarray, size: int, min_signal: float = 0.0
-) -> Iterator[list[Record]]:
-    """Patches as records, for training; dark ones are left out where ``min_signal`` asks for it.
-
-    Raises:
-        BadInputError: The slices are smaller than one patch.
-    """
-    where = origins((pairs.images.shape[1], pairs.images.shape[2]), size)
-    floor = encode(np.array(min_signal))
-    for low, high, chosen in _encoded(pairs, indices):
-        low_tiles, _ = tile(low, size)
-        high_tiles, _ = tile(high, size)
-        bright = np.ones(high_tiles.shape[:2], bool)
-        if min_signal:
-            bright = high_tiles.max(axis=(-2, -1)) >= floor
-        yield [
-            Record(low_tiles[n, m].tobytes(), high_tiles[n, m].tobytes(), int(index), row, col)
-            for n, index in enumerate(chosen)
-            for m, (row, col) in enumerate(where.tolist())
-            if bright[n, m]
-        ]
 
 
 def records(path: Path) -> Iterator[Record]:
@@ -175,16 +140,6 @@ def is_intact(path: Path, shard: Shard) -> bool:
     if path.stat().st_size != shard.bytes:
         return False
     return file_sha256(path) == shard.sha256
-
-
-def _encoded(
-    pairs: SlicePairs, indices: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """LR codes, HR codes and slice indices, a few slices at a time."""
-    for start in range(0, len(indices), CHUNK):
-        chosen = indices[start : start + CHUNK]
-        low, high = pairs.at(chosen)
-        yield encode(low), encode(high), chosen
 
 
 def _layout_faults(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:

@@ -1,66 +1,27 @@
 """Where scans come from: finding them is separate from reading them, so a plan is cheap.
 
 A scan's subject, session, modality and site are read from its name; `data_prep.names` has the
-rules. Reading turns every source into one `Volume` in RAS+.
+rules. How it is cut is decided from its header, once; reading makes slices of it, whatever it is.
 """
 
 import glob
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
+from typing import NamedTuple
 
 from data_prep import fastmri, names, nifti
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.planes import as_volume, choose_plane, slices, to_ras
-from data_prep.schema import Parameters
+from data_prep.names import Scan
+from data_prep.planes import Plane, PlaneChoice, Volume, find_slicing
 
 
-@dataclass(frozen=True, order=True)
-class Scan:
-    """A scan that was found but not read.
+class SliceLayout(NamedTuple):
+    """How a scan will be cut: the plane, and the ``(S, H, W)`` of its slices."""
 
-    Args:
-        subject: Subject label, never empty.
-        session: Session label, empty if the name has none.
-        path: The file.
-        modality: As in the file's name, upper case without BIDS' trailing w; empty if unknown.
-        site: IXI's site, empty if unknown.
-    """
-
-    subject: str
-    session: str
-    path: Path
-    modality: str = ""
-    site: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """One scan in memory.
-
-    Args:
-        voxels: ``(X, Y, Z)`` float32 in RAS+, in the scan's own intensity units.
-        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
-        subject: Subject label.
-        session: Session label, empty if there is none.
-        path: The file.
-        sha256: Checksum of the file.
-        kspace: ``(S, Hk, Wk)`` complex64, the measurement behind the voxels, where there is one.
-        anatomical: Whether the file says how the patient lay; if not, the voxels are placed so
-            that axial slices are the acquired ones.
-    """
-
-    voxels: np.ndarray
-    affine: np.ndarray
-    subject: str
-    session: str
-    path: Path
-    sha256: str
-    kspace: np.ndarray | None = None
-    anatomical: bool = True
+    plane: Plane
+    shape: tuple[int, int, int]
 
 
 def find(
@@ -87,7 +48,7 @@ def find(
     given = [path for source in sources for path in files(Path(source))]
     # A link's own name comes last and stays: data sets under git-annex are links, named by people.
     unique = {path.resolve(): path for path in sorted(given, key=Path.is_symlink)}
-    scans = [Scan(path=path, **_labels(path, pattern)) for path in unique.values()]
+    scans = [_named(path, pattern) for path in unique.values()]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
     found = sorted({scan.modality for scan in scans if scan.modality})
@@ -100,39 +61,48 @@ def find(
     return sorted(scans)
 
 
-def slice_shape(scan: Scan, parameters: Parameters) -> tuple[int, int, int]:
-    """The (S, H, W) that a scan will be cut into; its header alone is read, and checked.
+def slice_layout(path: Path, plane: PlaneChoice, use: fastmri.Use) -> SliceLayout:
+    """Decide how a scan will be cut; its header alone is read, and checked.
+
+    Args:
+        path: The file.
+        plane: The plane to cut along; ``auto`` finds it.
+        use: What of a fastMRI file is used.
 
     Raises:
-        BadInputError: The file is missing or its header is that of no usable scan.
+        BadInputError: The file is missing, its header is that of no usable scan, or it has
+            slices of its own and another plane is asked for.
     """
-    if fastmri.is_fastmri(scan.path):
-        return fastmri.read_shape(scan.path, parameters.fastmri)
-    shape, affine = nifti.read_geometry(scan.path)
-    turned, affine = to_ras(np.broadcast_to(np.int8(0), shape), affine, scan.path)
-    plane = choose_plane(affine) if parameters.plane == "auto" else parameters.plane
-    count, height, width = slices(turned, plane).shape
-    return count, height, width
+    if fastmri.is_fastmri(path):
+        if plane not in ("auto", "axial"):
+            raise BadInputError(
+                f"cannot be cut into {plane} slices: it holds slices as they were acquired",
+                path=path,
+                remedy="Leave --plane at auto",
+            )
+        return SliceLayout("acquired", fastmri.read_shape(path, use))
+    geometry = nifti.read_geometry(path)
+    found = find_slicing(geometry.affine, plane, slice_axis=geometry.slice_axis, path=path)
+    count, height, width = (geometry.shape[axis] for axis in found.axes)
+    return SliceLayout(found.plane, (count, height, width))
 
 
-def read(scan: Scan, parameters: Parameters) -> Volume:
-    """Read one scan, checked, and turn it to RAS+.
+def read(path: Path, plane: Plane, use: fastmri.Use) -> Volume:
+    """Read one scan, checked, as slices.
+
+    Args:
+        path: The file.
+        plane: The plane to cut along, from `slice_layout`.
+        use: What of a fastMRI file is used.
 
     Raises:
         BadInputError: The file is missing, damaged or unsuitable.
     """
-    if fastmri.is_fastmri(scan.path):
-        return _read_fastmri(scan, parameters)
-    image = nifti.read(scan.path)
-    voxels, affine = to_ras(image.voxels, image.affine, scan.path)
-    return Volume(
-        voxels=voxels,
-        affine=affine,
-        subject=scan.subject,
-        session=scan.session,
-        path=scan.path,
-        sha256=image.sha256,
-    )
+    if plane == "acquired":
+        return fastmri.read(path, use)
+    image = nifti.read(path)
+    found = find_slicing(image.affine, plane, path=path)
+    return Volume(found.slices(image.voxels), found.spacing(image.affine), image.sha256)
 
 
 def files(source: Path) -> list[Path]:
@@ -181,31 +151,17 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _labels(path: Path, pattern: str) -> names.Labels:
-    """What a scan's name says, and for fastMRI the patient and acquisition its file names."""
-    labels = names.pattern_reader(pattern)(path) if pattern else names.read_name(path)
-    if not pattern and fastmri.is_fastmri(path):
-        patient, acquisition = fastmri.read_labels(path)
-        # Several files may be of one patient, so the file becomes the session.
-        labels["session"] = nifti.stem(path) if patient else labels["session"]
-        labels["subject"] = patient or labels["subject"]
-        labels["modality"] = acquisition
-    return labels
-
-
-def _read_fastmri(scan: Scan, parameters: Parameters) -> Volume:
-    image = fastmri.read(scan.path, parameters.fastmri)
-    voxels, affine = as_volume(image.images, image.spacing)
-    return Volume(
-        voxels=voxels,
-        affine=affine,
-        subject=scan.subject,
-        session=scan.session,
-        path=scan.path,
-        sha256=image.sha256,
-        kspace=image.kspace,
-        anatomical=False,
-    )
+def _named(path: Path, pattern: str) -> Scan:
+    """A scan as its name describes it; fastMRI's files name patient and acquisition inside."""
+    if pattern:
+        return names.pattern_reader(pattern)(path)
+    scan = names.read_name(path)
+    if not fastmri.is_fastmri(path):
+        return scan
+    patient, acquisition = fastmri.read_labels(path)
+    if patient:  # several files may be of one patient, so the file becomes the session
+        scan = replace(scan, subject=patient, session=nifti.stem(path))
+    return replace(scan, modality=acquisition)
 
 
 def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) -> list[Scan]:

@@ -3,12 +3,12 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data_prep.errors import BadInputError
-from data_prep.planes import AnatomicalPlane
+from data_prep.planes import PlaneChoice
 from srmri_tf.volumes import Enhanced, Settings, departures, enhance_volume
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
@@ -42,7 +42,7 @@ class Model:
         spacing: Sequence[float] | np.ndarray,
         *,
         same_grid: bool = False,
-        plane: AnatomicalPlane | Literal["auto"] = "auto",
+        plane: PlaneChoice = "auto",
         consistency: bool | None = None,
     ) -> np.ndarray:
         """Sharpen a volume; the slices' matrix is doubled unless ``same_grid``.
@@ -76,7 +76,7 @@ class Model:
         settings = settings or Settings()
         voxels, affine = _checked(array), _as_affine(spacing)
         result = enhance_volume(self.network, voxels, affine, settings)
-        for clause in departures(self.network, voxels, affine, result.cut, settings.factor):
+        for clause in departures(self.network, voxels, affine, result.slicing, settings.factor):
             warnings.warn(f"unlike the training data of {self.name}: {clause}", stacklevel=3)
         return result
 

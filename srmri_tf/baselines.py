@@ -6,8 +6,7 @@ import numpy as np
 import scipy.fft
 import scipy.ndimage
 
-from data_prep.kspace import kept_box
-from data_prep.schema import Degradation
+from data_prep.kspace import FACTOR, Degradation, kept_box
 
 LOW_RESOLUTION = "lr"
 BICUBIC = "bicubic"
@@ -51,11 +50,11 @@ def small_image(lr: np.ndarray, degradation: Degradation) -> np.ndarray:
         m * H / h.
     """
     if degradation.lr == "coarse":  # zero-filling has put new pixels between those of the scan
-        return np.asarray(lr[::2, ::2], np.float32)
+        return np.asarray(lr[::FACTOR, ::FACTOR], np.float32)
     box = kept_box((lr.shape[0], lr.shape[1]), degradation)
     kept = scipy.fft.fftshift(scipy.fft.fft2(np.asarray(lr, np.float64)))[box]
     image = scipy.fft.ifft2(scipy.fft.ifftshift(kept)) * (kept.size / lr.size)
-    return (np.abs(image) if degradation.folds else image.real).astype(np.float32)
+    return (np.abs(image) if degradation.is_magnitude else image.real).astype(np.float32)
 
 
 def bicubic(lr: np.ndarray, degradation: Degradation) -> np.ndarray:

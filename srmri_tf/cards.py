@@ -12,16 +12,13 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data_prep.errors import ConfigError, CorruptArtefactError
-from data_prep.schema import Degradation
-
-if TYPE_CHECKING:
-    from jinja2.environment import TemplateModule
+from data_prep.kspace import Degradation
 
 FAR = 1.5
 """How many times above the largest or below the smallest value met in training is far away."""
@@ -338,7 +335,7 @@ def span(bounds: Interval) -> str:
 
 
 @lru_cache
-def _page() -> "TemplateModule":
+def _page() -> Any:
     """The template, whose macros write a card and a list of cards."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

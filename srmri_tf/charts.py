@@ -5,14 +5,16 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 GREY = "#7a8089"
 COLOURS = (GREY, "#2f81d6", "#cf6a1e", "#1f9d7a", "#b04fa3", "#a58a00")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": GREY,
     "axes.labelcolor": GREY,
     "axes.spines.right": False,
@@ -62,7 +64,7 @@ def lines(
             style = "--" if number == 0 else "-"
             marker = "o" if len(x) == 1 else ""
             axes.plot(x, values, style, marker=marker, color=_colour(number), label=name)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel="epoch", ylabel=y_label)
         axes.legend()
         return Chart(title, _uri(figure))
@@ -90,6 +92,7 @@ def boxes(
         figure, axes = _empty(height=0.8 + 0.35 * len(shown))
         for number, (name, values) in enumerate(shown.items()):
             colour = _colour(number)
+            line = {"color": colour}
             axes.boxplot(
                 values,
                 orientation="horizontal",
@@ -99,7 +102,9 @@ def boxes(
                 tick_labels=[name],
                 patch_artist=True,
                 boxprops={"facecolor": f"{colour}38", "edgecolor": colour},
-                **{f"{part}props": {"color": colour} for part in ("median", "whisker", "cap")},
+                medianprops=line,
+                whiskerprops=line,
+                capprops=line,
             )
             axes.plot(subjects[name], [number] * len(subjects[name]), "o", color=colour, ms=4)
         axes.invert_yaxis()

@@ -10,11 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from srmri_tf import losses
 from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import interleave, make_optimizer, minimise, replica_uniform, separate
 from srmri_tf.circle_networks import CircleCritic, CircleGenerator
 from srmri_tf.config import CircleConfig, CircleObjective
+from srmri_tf.networks import losses
 
 Logs = dict[str, tf.Tensor]
 Images = dict[str, tf.Tensor]

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Phase = Literal["content", "critic", "adversarial"]
 ValidationFold = Literal["next", "none"]
+FUNCTION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+OwnTerms = dict[Annotated[str, Field(pattern=FUNCTION)], NonNegative]
 
 
 class _Section(BaseModel):
@@ -100,6 +102,7 @@ class CpceObjective(_Section):
         n_critic: Critic updates per generator update.
         shared_batch: All updates of a step see one batch, instead of a fresh one each.
         vgg_layer: The layer phi of VGG-19, taken after its ReLU.
+        own: Weights of terms of the user's own, by ``package.module:function``.
     """
 
     adversarial: NonNegative = 1.0
@@ -113,6 +116,7 @@ class CpceObjective(_Section):
     n_critic: int = Field(4, ge=1)
     shared_batch: bool = False
     vgg_layer: str = Field("block5_conv4", pattern=r"^block[1-5]_conv[1-4]$")
+    own: OwnTerms = {}
 
     @model_validator(mode="after")
     def _penalty_is_regular(self) -> "CpceObjective":
@@ -128,9 +132,12 @@ class CpceGeneratorConfig(_Section):
 
     Args:
         shortcut: Add the input before the last ReLU.
+        function: ``package.module:function`` that makes a generator of the user's own instead
+            (docs/own-networks.md).
     """
 
     shortcut: bool = False
+    function: Annotated[str, Field(pattern=FUNCTION)] | None = None
 
 
 class Validation(_Section):
@@ -229,6 +236,7 @@ class CircleObjective(_Section):
             as the paper prints it.
         gradient_penalty: Weight of the penalty in both critics' losses.
         penalty_norm: ``sample``, or ``row`` as for GAN-CPCE.
+        own: Weights of terms of the user's own, by ``package.module:function``.
     """
 
     adversarial: NonNegative = 1.0
@@ -239,6 +247,7 @@ class CircleObjective(_Section):
     supervised: NonNegative = 1.0
     gradient_penalty: NonNegative = 10.0
     penalty_norm: Literal["sample", "row"] = "sample"
+    own: OwnTerms = {}
 
 
 class CircleGeneratorConfig(_Section):
@@ -249,11 +258,13 @@ class CircleGeneratorConfig(_Section):
             released code of [26].
         first_stride: 2 works at half the size inside; 1 at the full size.
         dropout: Fraction of features dropped in training; 0 turns it off.
+        function: ``package.module:function`` that makes both generators instead.
     """
 
     widths: Literal["paper", "released"] = "paper"
     first_stride: Literal[1, 2] = 2
     dropout: float = Field(0.2, ge=0, lt=1)
+    function: Annotated[str, Field(pattern=FUNCTION)] | None = None
 
 
 class CircleCriticConfig(_Section):

@@ -10,10 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from srmri_tf import convolutions, losses
+from srmri_tf import convolutions
 from srmri_tf.adversarial import AdversarialModel
 from srmri_tf.blocks import leaky_relu, make_optimizer, minimise, replica_uniform
 from srmri_tf.config import CpceConfig, CpceObjective
+from srmri_tf.networks import losses
 
 _register = keras.saving.register_keras_serializable(package="srmri_tf")
 

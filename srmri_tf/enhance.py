@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from data_prep import nifti, planes
+from data_prep import nifti
 from data_prep.atomic import LOCK, clear, lock
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.nifti_header import refined, slice_axis
+from data_prep.nifti_header import refined
+from data_prep.planes import Slicing, find_slicing
 from srmri_tf import derivatives
 from srmri_tf.derivatives import Target
 from srmri_tf.volumes import Settings, departures, enhance_volume
@@ -136,8 +137,7 @@ class _Work:
         """Sharpen one scan and write what comes out."""
         settings, network = self._request.settings, self.network(job)
         image = nifti.read(job.scan)
-        across = slice_axis(image.header)
-        found = planes.cut(image.affine, job.scan, settings.plane, across)
+        found = find_slicing(image.affine, job.plane, path=job.scan)
         warnings = _warnings(job, network, image, found, settings.factor)
         for text in warnings:
             say(f"{job.scan}: {text}")
@@ -147,10 +147,12 @@ class _Work:
             image.affine,
             settings,
             path=job.scan,
-            slice_axis=across,
+            slicing=found,
             progress=progress and (lambda done, total: progress(done, total, label)),
         )
-        header = image.header if settings.same_grid else refined(image.header, found.in_plane)
+        header = image.header
+        if not settings.same_grid:
+            header = refined(header, found.in_plane, settings.factor)
         volumes = [result.voxels]
         if result.uncertainty is not None:
             volumes.append(result.uncertainty)
@@ -178,7 +180,7 @@ class _Work:
 
 
 def _warnings(
-    job: Job, network: "Network", image: nifti.NiftiImage, found: planes.Cut, factor: int
+    job: Job, network: "Network", image: nifti.NiftiImage, found: Slicing, factor: int
 ) -> list[str]:
     """What is unlike the network's training data, or unclear, a clause each."""
     texts = []

@@ -16,8 +16,7 @@ import numpy as np
 from data_prep.atomic import atomic_folder
 from data_prep.errors import ConfigError, EnvironmentFault
 from data_prep.inspection import refuse_small
-from data_prep.kspace import consistent, consistent_with_scan
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation, consistent, consistent_with_scan
 from srmri_tf import fairness, gallery, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
 from srmri_tf.dataset import Shards, SlicePair

@@ -33,7 +33,7 @@ def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:
 
 def _middle_half(hr: np.ndarray, axis: int, side: int) -> slice:
     """Starts along an axis of the boxes that are centred in the middle half of the tissue."""
-    (tissue,) = np.nonzero((hr > metrics.AIR_LEVEL).any(axis=1 - axis))
+    (tissue,) = np.nonzero((hr > metrics.BACKGROUND_LEVEL).any(axis=1 - axis))
     first, last = (tissue[0], tissue[-1]) if len(tissue) else (0, hr.shape[axis] - 1)
     quarter = (last - first) // 4
     start = min(max(first + quarter - side // 2, 0), hr.shape[axis] - side)

@@ -85,7 +85,7 @@ def survey(shards: "Shards") -> Survey:
     for pair in shards.slices("test"):
         volume = pair.subject, pair.session
         maxima[volume] = max(maxima.get(volume, 0.0), float(pair.hr.max()))
-        if metrics.is_air(pair.hr):
+        if metrics.is_background(pair.hr):
             n_air += 1
         else:
             tissue.append(((*volume, pair.index), float(pair.hr.mean())))

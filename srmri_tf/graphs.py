@@ -25,7 +25,7 @@ class Graphs(tf.Module):
         # Not the network itself: a SavedModel would keep Keras's objects, too.
         self._apply = lambda lr: network(lr, training=False)
         self._halves = stored.options.get("first_stride") == 2
-        self._magnitude = stored.degradation.folds
+        self._magnitude = stored.degradation.is_magnitude
         # The names under which `srmri_tf.stored` finds them again.
         self.weights = {
             name.replace("/", "_"): variable.value

@@ -11,10 +11,9 @@ import numpy as np
 import scipy.fft
 from skimage.metrics import structural_similarity
 
-from data_prep.kspace import kept_box
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation, kept_box
 
-AIR_LEVEL = 0.05
+BACKGROUND_LEVEL = 0.05
 Window = Literal["gaussian", "uniform"]
 #: scikit-image's own defaults are the uniform window's, which fastMRI's evaluate.py takes.
 _WINDOWS: dict[Window, dict[str, bool | float]] = {
@@ -84,12 +83,12 @@ def high_frequency(image: np.ndarray, truth: np.ndarray, degradation: Degradatio
     return ratio(mine, theirs)
 
 
-def is_air(truth: np.ndarray) -> bool:
+def is_background(truth: np.ndarray) -> bool:
     """Whether a slice of a volume scaled to [0, 1] shows no tissue: nothing reaches 5 %.
 
     Such slices score near-infinite PSNR for any method and would drown the others in a mean.
     """
-    return bool(truth.max() < AIR_LEVEL)
+    return bool(truth.max() < BACKGROUND_LEVEL)
 
 
 def squared_error(image: np.ndarray, truth: np.ndarray) -> float:
@@ -103,7 +102,7 @@ def energy(image: np.ndarray) -> float:
 
 
 def high_frequency_energy(image: np.ndarray, degradation: Degradation) -> float:
-    """Sum |FFT(image)|^2 outside the kept box of k-space of an image (H, W)."""
+    """Energy of an image (H, W) outside the kept box of k-space: sum |FFT(image)|^2."""
     spectrum = scipy.fft.fft2(np.asarray(image, np.float32), overwrite_x=True)
     return energy(np.abs(spectrum[_outside(image.shape, degradation)]))
 

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from data_prep.errors import BadInputError
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf.cards import ModelCard
 from srmri_tf.runs import Sharpen, sharpener
 from srmri_tf.stored import Stored, reach, read

@@ -9,8 +9,7 @@ import scipy.fft
 from PIL import Image
 
 from data_prep.errors import ConfigError
-from data_prep.kspace import kept_box
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation, kept_box
 from srmri_tf import metrics
 from srmri_tf.figure import box_of
 from srmri_tf.gallery import TRUTH, Exhibit
@@ -157,7 +156,7 @@ def _head(truth: np.ndarray, box: tuple[int, int, int]) -> tuple[slice, slice]:
     row, col, side = box
     windows = []
     for axis, start in ((0, row), (1, col)):
-        (tissue,) = np.nonzero((truth > metrics.AIR_LEVEL).any(axis=1 - axis))
+        (tissue,) = np.nonzero((truth > metrics.BACKGROUND_LEVEL).any(axis=1 - axis))
         first = min([*tissue[:1].tolist(), start])
         last = max([*tissue[-1:].tolist(), start + side - 1])
         windows.append(slice(max(first - MARGIN, 0), min(last + MARGIN + 1, truth.shape[axis])))

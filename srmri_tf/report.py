@@ -11,7 +11,7 @@ from typing import Any
 
 from data_prep.atomic import write_text
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf import charts, gallery, pictures, tables
 from srmri_tf.baselines import LOW_RESOLUTION
 from srmri_tf.charts import Chart

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf import metrics
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and reading results needs none of it
@@ -124,9 +124,9 @@ class _Sums(NamedTuple):
 
     def plus(self, other: "_Sums") -> "_Sums":
         """Both together."""
-        return _Sums(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return _Sums._make(mine + theirs for mine, theirs in zip(self, other, strict=True))
 
-    def measures(self, maximum: float) -> dict[str, float]:
+    def measures(self, maximum: float) -> dict[str, Any]:
         """Every measure by its key.
 
         Args:
@@ -198,7 +198,7 @@ class Scorer:
             maximum: Of the true volume: fastMRI's range. Where it is 0, that range is 1.
         """
         maximum = self._maxima[pair.subject, pair.session] = maximum or 1.0
-        air, rows = metrics.is_air(pair.hr), []
+        air, rows = metrics.is_background(pair.hr), []
         for name, sums in zip(images, self._measure(pair.hr, images, maximum), strict=True):
             volume = name, pair.subject, pair.session
             self._sums[volume] = self._sums[volume].plus(sums) if volume in self._sums else sums

@@ -19,7 +19,7 @@ import tensorflow as tf
 from pydantic import ValidationError
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf import __version__, cards, checkpoint
 from srmri_tf.cards import Metadata, ModelCard, digest
 from srmri_tf.config import CONFIGS, RunConfig

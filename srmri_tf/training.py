@@ -153,7 +153,9 @@ def _check_same(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
     changed = differences(run.config(), config)
     before = run.facts()
     decisive = ("data_sha256", "vgg_sha256")
-    changed += what_differs(*({key: d.get(key) for key in decisive} for d in (before, facts)))
+    changed += what_differs(
+        {key: before.get(key) for key in decisive}, {key: facts[key] for key in decisive}
+    )
     if changed:
         listing = "\n".join(f"  {line}" for line in changed)
         raise ConfigError(

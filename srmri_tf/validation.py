@@ -45,7 +45,7 @@ class Validator:
         self.split: Split = "val" if shards.manifest.of("val") else "train"
         refuse_small(shards.folder, shards.manifest.of(self.split))
         candidates = shards.some_slices(self.split, max_slices)
-        self.pairs = [pair for pair in candidates if not metrics.is_air(pair.hr)]
+        self.pairs = [pair for pair in candidates if not metrics.is_background(pair.hr)]
         if not self.pairs:
             raise BadInputError(
                 "has only air in its validation slices",

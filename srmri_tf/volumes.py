@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.affines import voxel_sizes
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.kspace import consistent, consistent_with_scan, upsampled
-from data_prep.pairs import intensity_scale
-from data_prep.planes import AnatomicalPlane, Cut, cut
+from data_prep.intensity import intensity_scale
+from data_prep.kspace import FACTOR, consistent, consistent_with_scan, upsampled
+from data_prep.planes import PlaneChoice, Slicing, find_slicing
 from srmri_tf import tiles
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
@@ -49,14 +49,14 @@ class Settings:
     """
 
     same_grid: bool = False
-    plane: AnatomicalPlane | Literal["auto"] = "auto"
+    plane: PlaneChoice = "auto"
     consistency: bool | None = None
     uncertainty: bool = False
 
     @property
     def factor(self) -> int:
         """How many times as many voxels a slice has along each axis."""
-        return 1 if self.same_grid else 2
+        return 1 if self.same_grid else FACTOR
 
     @property
     def puts_back(self) -> bool:
@@ -71,14 +71,14 @@ class Enhanced:
     Args:
         voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
-        cut: How the volume was cut into slices.
+        slicing: How the volume was cut into slices.
         uncertainty: Standard deviation of each voxel over the eight flips and transposes of its
             slice, in the scan's units; None if it was not asked for.
     """
 
     voxels: np.ndarray
     affine: np.ndarray
-    cut: Cut
+    slicing: Slicing
     uncertainty: np.ndarray | None = None
 
 
@@ -89,7 +89,7 @@ def enhance_volume(
     settings: Settings | None = None,
     *,
     path: Path | None = None,
-    slice_axis: int | None = None,
+    slicing: Slicing | None = None,
     progress: Progress | None = None,
 ) -> Enhanced:
     """Sharpen a volume.
@@ -100,7 +100,7 @@ def enhance_volume(
         affine: ``(4, 4)``, voxel indices to RAS+ mm.
         settings: What to make of it; by default a low-resolution scan's matrix is doubled.
         path: Named in errors.
-        slice_axis: The stored axis that the file says its slices lie across, if it says so.
+        slicing: How the volume is cut, where a header has decided; None: by the affine.
         progress: Called with (finished, total) slices.
 
     Raises:
@@ -110,7 +110,7 @@ def enhance_volume(
     """
     settings = settings or Settings()
     scale = volume_scale(voxels, path)
-    found = cut(affine, path, settings.plane, slice_axis)
+    found = slicing or find_slicing(affine, settings.plane, path=path)
     stack = found.stack(voxels)
     _check_sides(stack.shape[1:], settings.factor, path)
     shape, steps = list(voxels.shape), np.ones(4)
@@ -161,7 +161,7 @@ def volume_scale(voxels: np.ndarray, path: Path | None = None) -> float:
 
 
 def departures(
-    network: "Network", voxels: np.ndarray, affine: np.ndarray, found: Cut, factor: int
+    network: "Network", voxels: np.ndarray, affine: np.ndarray, found: Slicing, factor: int
 ) -> list[str]:
     """What of a volume is far from what a network met in training; empty if it has no card.
 
@@ -185,8 +185,8 @@ def departures(
 class _Sharpener:
     """A few stored slices at a time, scaled to a maximum of 1."""
 
-    def __init__(self, network: "Network", found: Cut, settings: Settings) -> None:
-        self._network, self._cut, self._settings = network, found, settings
+    def __init__(self, network: "Network", found: Slicing, settings: Settings) -> None:
+        self._network, self._slicing, self._settings = network, found, settings
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Sharpen ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
@@ -204,11 +204,11 @@ class _Sharpener:
 
     def _turned(self, scan: np.ndarray, measured: np.ndarray, turn: Transform) -> np.ndarray:
         """The network's answer to slices that are turned first, turned back."""
-        folds = self._network.degradation.folds
-        images = self._cut.shown(np.abs(measured) if folds else measured)
+        is_magnitude = self._network.degradation.is_magnitude
+        images = self._slicing.shown(np.abs(measured) if is_magnitude else measured)
         turned = np.ascontiguousarray(_turn(images, turn))
         answer = tiles.tiled(self._network, turned, tiles.TILE)
-        sharp = self._cut.stored(_turn_back(answer, turn))
+        sharp = self._slicing.stored(_turn_back(answer, turn))
         if not self._settings.puts_back:
             return sharp
         put_back = consistent if self._settings.same_grid else consistent_with_scan

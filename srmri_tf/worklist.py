@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep import names, nifti, planes, sources
+from data_prep import names, nifti, sources
 from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.nifti_header import MAX_BYTES
+from data_prep.planes import AnatomicalPlane, PlaneChoice, find_slicing
 from srmri_tf import derivatives
 from srmri_tf.config import CONFIGS
 from srmri_tf.derivatives import Target
@@ -35,6 +36,7 @@ class Job:
         root: The folder of all results that it lies in, None if it goes beside its scan.
         name: What it is to be called; empty to derive it from the scan's name.
         dataset: The BIDS data set that the scan was found in, None outside of one.
+        plane: The plane it is cut along; ``auto`` until its header has been read.
     """
 
     scan: Path
@@ -42,11 +44,12 @@ class Job:
     root: Path | None = None
     name: str = ""
     dataset: Path | None = None
+    plane: PlaneChoice = "auto"
 
     @property
     def contrast(self) -> str:
         """``T1``, ``T2``, ... as the scan's name has it; empty if it does not say."""
-        if modality := names.read_name(self.scan)["modality"]:
+        if modality := names.read_name(self.scan).modality:
             return modality
         found = _CONTRAST.findall(nifti.stem(self.scan))
         return names.normal_modality(found[-1]) if found else ""
@@ -131,11 +134,10 @@ def make_worklist(
             )
         chosen = [dataclasses.replace(chosen[0], root=None, name=out.name)]
     _refuse_clashes(chosen)
-    faults = _header_faults(chosen, settings or Settings())
-    sound = tuple(job for job in chosen if job.scan not in faults)
+    sound, faults = _checked(chosen, settings or Settings())
     if not sound:
-        raise_together(list(faults.values()))
-    return Worklist(sound, tuple(warnings), tuple(faults.values()))
+        raise_together(faults)
+    return Worklist(tuple(sound), tuple(warnings), tuple(faults))
 
 
 def place(path: Path) -> Path:
@@ -227,20 +229,22 @@ def _refuse_clashes(jobs: Sequence[Job]) -> None:
             )
 
 
-def _header_faults(jobs: Sequence[Job], settings: Settings) -> dict[Path, BadInputError]:
-    """What is wrong with scans, as far as their headers show it."""
-    faults = {}
+def _checked(jobs: Sequence[Job], settings: Settings) -> tuple[list[Job], list[BadInputError]]:
+    """Jobs whose headers are sound, with the plane that these decide, and the others' faults."""
+    sound, faults = [], []
     for job in jobs:
         try:
-            _check_header(job.scan, settings)
+            sound.append(dataclasses.replace(job, plane=_plane(job.scan, settings)))
         except BadInputError as error:
-            faults[job.scan] = error
-    return faults
+            faults.append(error)
+    return sound, faults
 
 
-def _check_header(scan: Path, settings: Settings) -> None:
-    shape, affine = nifti.read_geometry(scan)
-    found = planes.cut(affine, scan, settings.plane)
+def _plane(scan: Path, settings: Settings) -> AnatomicalPlane:
+    """How a scan is to be cut, decided here once; refuses results too large for a file."""
+    geometry = nifti.read_geometry(scan)
+    shape = geometry.shape
+    found = find_slicing(geometry.affine, settings.plane, slice_axis=geometry.slice_axis, path=scan)
     size = 4 * math.prod(shape) * settings.factor**2
     longest = settings.factor * max(shape[axis] for axis in found.in_plane)
     if size > MAX_BYTES or longest > MOST_VOXELS:
@@ -250,3 +254,4 @@ def _check_header(scan: Path, settings: Settings) -> None:
             path=scan,
             remedy="Crop it, or give --same-grid if it is interpolated already",
         )
+    return found.plane

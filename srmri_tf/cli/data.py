@@ -96,7 +96,7 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
             shards,
             manifest,
             {"psnr": metrics.psnr, "ssim": metrics.ssim},
-            metrics.is_air,
+            metrics.is_background,
             advance,
         )
     inspection.contact_sheet(shards, manifest, picture, scans)

@@ -4,10 +4,9 @@ import pytest
 
 from data_prep import fastmri
 from data_prep.errors import BadInputError
-from data_prep.kspace import zero_filled
+from data_prep.kspace import Degradation, zero_filled
 from data_prep.pairs import slice_pairs
-from data_prep.schema import Degradation, Parameters
-from data_prep.sources import Scan, find, read, slice_shape
+from data_prep.sources import find, read, slice_layout
 from tests.data_prep.scans import phantom
 
 HEADER = b"""<?xml version="1.0"?>
@@ -41,9 +40,9 @@ def test_reconstructions_are_taken_as_they_are(tmp_path):
     image = fastmri.read(path, "kspace")  # several coils, so not the k-space
     np.testing.assert_array_equal(image.images, images())
     assert image.kspace is None
-    pairs = slice_pairs(read(Scan("s", "", path), Parameters()), Parameters())
-    assert pairs.plane == "acquired"
-    np.testing.assert_array_equal(pairs.images, images())
+    assert slice_layout(path, "auto", "kspace") == ("acquired", (3, 32, 24))
+    volume = read(path, "acquired", "kspace")
+    np.testing.assert_array_equal(volume.images, images())
 
 
 def test_measured_kspace_is_reconstructed_and_cut_to_the_middle(tmp_path):
@@ -62,7 +61,7 @@ def test_the_degradation_acts_on_the_measured_kspace(tmp_path):
     full = images()
     phase = np.exp(1j * np.linspace(0, 3, 24))[None, None, :]
     path = make(tmp_path / "a.h5", kspace=kspace_of(full * phase))
-    pairs = slice_pairs(read(Scan("s", "", path), Parameters()), Parameters())
+    pairs = slice_pairs(read(path, "acquired", "kspace"), Degradation(), path)
     low, high = pairs.at(np.arange(3))
     np.testing.assert_allclose(high * pairs.scale, full, atol=1e-5)
     spectrum = kspace_of(full * phase)
@@ -81,9 +80,16 @@ def test_the_degradation_acts_on_the_measured_kspace(tmp_path):
 )
 def test_only_the_magnitude_of_a_measured_image_is_taken(tmp_path, lr, fault):
     path = make(tmp_path / "a.h5", kspace=kspace_of(images()))
-    parameters = Parameters(degradation=Degradation(lr=lr))
+    volume = read(path, "acquired", "kspace")
     with pytest.raises(BadInputError, match=fault):
-        slice_pairs(read(Scan("s", "", path), parameters), parameters)
+        slice_pairs(volume, Degradation(lr=lr), path)
+
+
+def test_slices_without_an_orientation_cannot_be_cut_otherwise(tmp_path):
+    path = make(tmp_path / "a.h5", reconstruction_rss=images())
+    assert slice_layout(path, "axial", "rss").plane == "acquired"
+    with pytest.raises(BadInputError, match="cannot be cut into coronal slices"):
+        slice_layout(path, "coronal", "rss")
 
 
 def test_the_scanners_header_gives_matrix_and_spacing(tmp_path):
@@ -113,7 +119,7 @@ def test_files_of_one_patient_are_one_subject(tmp_path):
         ("abc", "file1", "CORPD_FBK"),
         ("abc", "file2", "CORPD_FBK"),
     ]
-    assert slice_shape(scans[0], Parameters()) == (3, 32, 24)
+    assert slice_layout(scans[0].path, "auto", "kspace").shape == (3, 32, 24)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.signal import resample
 
 from data_prep.kspace import (
+    Degradation,
     consistent,
     consistent_with_scan,
     downsampled,
@@ -15,7 +16,6 @@ from data_prep.kspace import (
     upsampled,
     zero_filled,
 )
-from data_prep.schema import Degradation
 
 HALF = Degradation()
 COARSE = Degradation(lr="coarse")

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.names import normal_modality, pattern_reader, read_name
+from data_prep.names import Scan, normal_modality, pattern_reader, read_name
 
 
 @pytest.mark.parametrize(
@@ -40,26 +40,22 @@ from data_prep.names import normal_modality, pattern_reader, read_name
     ],
 )
 def test_names(name, subject, session, modality, site):
-    assert read_name(Path("folder") / name) == {
-        "subject": subject,
-        "session": session,
-        "modality": modality,
-        "site": site,
-    }
+    path = Path("folder") / name
+    assert read_name(path) == Scan(subject, session, path, modality, site)
 
 
 @pytest.mark.parametrize("drawn", ["mask", "brain_mask", "dseg", "label", "lesion", "desc-cpce"])
 @pytest.mark.parametrize("scan", ["sub-01_T2w", "sub-01_ses-pre_T2w", "IXI012-HH-1211-T2"])
 def test_what_is_made_of_a_scan_is_the_persons_but_no_scan_of_the_modality(scan, drawn):
-    labels = read_name(Path(f"{scan}_{drawn}.nii.gz"))
-    assert labels["subject"] in ("sub-01", "IXI012")
-    assert (labels["modality"], labels["site"]) == ("", "")
+    found = read_name(Path(f"{scan}_{drawn}.nii.gz"))
+    assert found.subject in ("sub-01", "IXI012")
+    assert (found.modality, found.site) == ("", "")
 
 
 def test_a_pattern_of_the_users_own():
     reader = pattern_reader(r"^(?P<session>\d+)_(?P<subject>[a-z]+)")
-    labels = reader(Path("x/2019_anna.nii.gz"))
-    assert (labels["subject"], labels["session"], labels["modality"]) == ("anna", "2019", "")
+    path = Path("x/2019_anna.nii.gz")
+    assert reader(path) == Scan("anna", "2019", path)
     with pytest.raises(BadInputError, match="does not match"):
         reader(Path("ANNA.nii.gz"))
 

@@ -8,9 +8,8 @@ import pytest
 
 from data_prep import nifti, nifti_header
 from data_prep.errors import BadInputError
+from data_prep.kspace import Degradation
 from data_prep.pairs import slice_pairs
-from data_prep.schema import Parameters
-from data_prep.sources import Scan
 from data_prep.sources import read as read_volume
 from tests.data_prep.malformed import CASES
 from tests.data_prep.scans import affine, edit, phantom, save
@@ -26,7 +25,7 @@ def test_a_malformed_volume_is_one_error_that_names_file_and_fault(name, tmp_pat
     path = make(tmp_path)
     started = time.perf_counter()
     with pytest.raises(BadInputError) as caught:
-        slice_pairs(read_volume(Scan("s", "", path), Parameters()), Parameters())
+        slice_pairs(read_volume(path, "axial", "kspace"), Degradation(), path)
     assert time.perf_counter() - started < 2
     assert fault in caught.value.fault
     assert caught.value.path == path
@@ -104,9 +103,11 @@ def test_micrometres_and_metres_become_millimetres(tmp_path):
 
 def test_the_header_alone_gives_the_geometry(tmp_path):
     path = save(tmp_path / "scan.nii.gz")
-    shape, matrix = nifti.read_geometry(path)
-    assert shape == (24, 20, 12)
-    np.testing.assert_array_equal(matrix, affine())
+    geometry = nifti.read_geometry(path)
+    assert (geometry.shape, geometry.slice_axis) == ((24, 20, 12), None)
+    np.testing.assert_array_equal(geometry.affine, affine())
+    named = edit(save(tmp_path / "named.nii"), dim_info=0b01_11_10)  # slices 1, phase 3, read 2
+    assert nifti.read_geometry(named).slice_axis == 0
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_refined_header_is_the_same_place_on_a_finer_grid(codes, axes):
     image.set_qform(qform, codes[1], update_affine=False)
     image.set_sform(sform, codes[0], update_affine=False)
     header = image.header
-    fine = nifti_header.refined(header, axes)
+    fine = nifti_header.refined(header, axes, 2)
     step = np.ones(4)
     step[list(axes)] = 0.5
     np.testing.assert_array_equal(fine.get_sform(), header.get_sform() * step)
@@ -240,10 +241,26 @@ def test_a_refined_header_forgets_the_slices_order_only_if_they_are_refined():
     header = nib.Nifti1Header()
     header.set_dim_info(0, 1, 2)
     header["slice_end"], header["slice_code"] = 9, 1
-    assert nifti_header.slice_axis(header) == 2
-    assert nifti_header.refined(header, (0, 1))["slice_end"] == 9
-    assert nifti_header.refined(header, (0, 2))["slice_end"] == 0
-    assert nifti_header.slice_axis(nib.Nifti1Header()) is None
+    assert nifti_header.refined(header, (0, 1), 2)["slice_end"] == 9
+    assert nifti_header.refined(header, (0, 2), 2)["slice_end"] == 0
+
+
+@pytest.mark.parametrize(
+    ("roles", "axis"),
+    [
+        ((0, 1, 2), 2),
+        ((None, None, 0), 0),
+        ((2, 0, 1), 1),
+        ((0, 1, None), None),
+        ((None, None, None), None),
+        ((2, 1, 2), None),  # one axis is both read out and stacked along
+        ((0, 2, 2), None),
+    ],
+)
+def test_the_slice_axis_is_the_headers_unless_it_has_another_role(roles, axis):
+    header = nib.Nifti1Header()
+    header.set_dim_info(*roles)
+    assert nifti_header.slice_axis(header) == axis
 
 
 def test_a_map_of_other_quantities_is_float_without_a_slope():

@@ -14,8 +14,9 @@ import pytest
 from data_prep import pipeline
 from data_prep.atomic import LOCK, lock
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, EnvironmentFault
+from data_prep.kspace import Degradation
 from data_prep.pipeline import PrepareConfig, prepare
-from data_prep.schema import Degradation, Parameters, SplitRule, read_manifest
+from data_prep.schema import Parameters, SplitRule, read_manifest
 from data_prep.shards import records, verify
 from tests.data_prep.scans import OF_A_DEAD_PROCESS, phantom, save
 
@@ -329,6 +330,7 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     )
     notes = tmp_path / "out" / ".progress"
     while not list(notes.glob("*.tfrecord.json")):
+        assert process.poll() is None
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -454,9 +456,22 @@ def test_odd_names_make_portable_files(tmp_path):
 def test_the_plan_of_an_interrupted_run_must_be_readable(scans, tmp_path, monkeypatch):
     interrupted(scans, tmp_path / "out", monkeypatch, 2)
     plan = tmp_path / "out" / ".progress" / "plan.json"
-    plan.write_text(json.dumps({"software": "none"}))
-    with pytest.raises(CorruptArtefactError, match="not the plan"):
+    for text in ("{", "{}", json.dumps({"software": pipeline.SOFTWARE})):
+        plan.write_text(text)
+        with pytest.raises(CorruptArtefactError, match="not the plan"):
+            prepare([scans], tmp_path / "out", CONFIG)
+
+
+def test_an_interrupted_run_of_another_version_is_refused_and_kept(scans, tmp_path, monkeypatch):
+    interrupted(scans, tmp_path / "out", monkeypatch, 2)
+    # As data_prep 1 wrote it: the scan of an item was its path alone.
+    plan = tmp_path / "out" / ".progress" / "plan.json"
+    item = {"file": "b.tfrecord", "scan": str(scans / "b.nii.gz"), "subject": "b", "session": ""}
+    plan.write_text(json.dumps({"software": "data_prep 1", "items": [item | {"split": "train"}]}))
+    before = digests(tmp_path / "out" / ".progress")
+    with pytest.raises(ConfigError, match="software: data_prep 1 there, data_prep 2 asked for"):
         prepare([scans], tmp_path / "out", CONFIG)
+    assert digests(tmp_path / "out" / ".progress") == before
 
 
 def test_the_manifest_survives_reading(scans, tmp_path):
@@ -503,6 +518,7 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list((tmp_path / "out" / ".progress").glob("*.tfrecord.json")):
+        assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=20)

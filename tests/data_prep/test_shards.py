@@ -1,14 +1,10 @@
-import hashlib
-
 import numpy as np
 import pytest
 
 from data_prep import shards, tfrecord
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.kspace import zero_filled
-from data_prep.pairs import SlicePairs
 from data_prep.pipeline import PrepareConfig, prepare
-from data_prep.schema import Degradation, Parameters, SplitRule, decode, encode, read_manifest
+from data_prep.schema import Parameters, SplitRule, decode, encode, read_manifest
 from tests.data_prep.scans import save
 
 
@@ -31,58 +27,12 @@ def of_kind(folder, kind):
     return folder / shard.file, shard
 
 
-def pairs(images) -> SlicePairs:
-    return SlicePairs(images, 1.0, Degradation(), "axial", (1.0, 1.0, 3.0))
-
-
 def test_codes_are_exact_at_zero_and_one_and_saturate():
     np.testing.assert_array_equal(
         encode(np.array([0, 1, -0.25, 1.75, -9, 9])), [8192, 40960, 0, 65535, 0, 65535]
     )
     values = np.linspace(-0.25, 1.7499, 1000)
     np.testing.assert_allclose(decode(encode(values)), values, atol=1.6e-5)
-
-
-def test_slices_are_stored_with_their_partners(tmp_path):
-    images = np.random.default_rng(0).random((11, 12, 9)).astype(np.float32)
-    written = shards.write(
-        tmp_path / "a.tfrecord", shards.slice_records(pairs(images), np.arange(11))
-    )
-    records = list(shards.records(tmp_path / "a.tfrecord"))
-    assert written.records == len(records) == 11
-    content = (tmp_path / "a.tfrecord").read_bytes()
-    assert (written.bytes, written.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-    assert [(record.slice, record.row, record.col) for record in records] == [
-        (index, 0, 0) for index in range(11)
-    ]
-    high = np.frombuffer(records[10].hr, "<u2").reshape(12, 9)
-    low = np.frombuffer(records[10].lr, "<u2").reshape(12, 9)
-    np.testing.assert_array_equal(high, encode(images[10]))
-    np.testing.assert_array_equal(low, encode(zero_filled(images[10], Degradation())))
-
-
-def test_patches_are_cut_after_degrading(tmp_path):
-    images = np.random.default_rng(0).random((2, 12, 9)).astype(np.float32)
-    chunks = shards.patch_records(pairs(images), np.array([1]), 5)
-    records = [record for chunk in chunks for record in chunk]
-    assert [(r.slice, r.row, r.col) for r in records] == [
-        (1, row, col) for row in (0, 5, 7) for col in (0, 4)
-    ]
-    low = encode(zero_filled(images[1], Degradation()))
-    np.testing.assert_array_equal(np.frombuffer(records[3].lr, "<u2").reshape(5, 5), low[5:10, 4:9])
-
-
-def test_dark_patches_are_left_out_where_asked():
-    images = np.zeros((1, 4, 4), np.float32)
-    images[0, :2, :2], images[0, 2:, 2:] = 1.0, 0.1
-
-    def kept(floor):
-        chunks = shards.patch_records(pairs(images), np.arange(1), 2, floor)
-        return [(record.row, record.col) for chunk in chunks for record in chunk]
-
-    assert kept(0) == [(0, 0), (0, 2), (2, 0), (2, 2)]
-    assert kept(0.05) == [(0, 0), (2, 2)]
-    assert kept(0.5) == [(0, 0)]
 
 
 def test_an_untouched_folder_is_sound(folder):

@@ -1,3 +1,4 @@
+import hashlib
 import os
 from pathlib import Path
 
@@ -6,8 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.schema import Parameters
-from data_prep.sources import Scan, find, read, slice_shape
+from data_prep.sources import find, read, slice_layout
 from srmri_tf.cli import main
 from tests.data_prep.scans import affine, phantom, save
 
@@ -146,18 +146,18 @@ def test_a_volume_carries_what_is_known(tmp_path):
     turned = np.diag([-1.0, -1.0, 3.0, 1.0])
     path = save(tmp_path / "sub-1_ses-2_T2w.nii.gz", matrix=turned)
     (scan,) = find([path])
-    volume = read(scan, Parameters())
-    np.testing.assert_array_equal(volume.voxels, phantom()[::-1, ::-1])
-    np.testing.assert_allclose(np.diag(volume.affine), [1, 1, 3, 1])
-    assert (scan.modality, volume.subject, volume.session) == ("T2", "sub-1", "ses-2")
-    assert len(volume.sha256) == 64
+    assert (scan.modality, scan.subject, scan.session) == ("T2", "sub-1", "ses-2")
+    volume = read(path, "axial", "kspace")
+    np.testing.assert_array_equal(volume.images, phantom().transpose(2, 1, 0))
+    assert volume.spacing == (1, 1, 3)
+    assert volume.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert volume.kspace is None
 
 
 def test_the_header_alone_tells_the_shape_of_the_slices(tmp_path):
     path = save(tmp_path / "a.nii.gz", matrix=affine((1, 1, 3)))
-    scan = Scan("a", "", path)
-    assert slice_shape(scan, Parameters()) == (12, 20, 24)
-    assert slice_shape(scan, Parameters(plane="sagittal")) == (24, 12, 20)
+    assert slice_layout(path, "auto", "kspace") == ("axial", (12, 20, 24))
+    assert slice_layout(path, "sagittal", "kspace") == ("sagittal", (24, 12, 20))
     turned = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
-    other = Scan("b", "", save(tmp_path / "b.nii", matrix=turned))
-    assert slice_shape(other, Parameters()) == (12, 20, 24)  # sagittal: j is superior
+    other = save(tmp_path / "b.nii", matrix=turned)
+    assert slice_layout(other, "auto", "kspace") == ("sagittal", (12, 20, 24))  # j is superior

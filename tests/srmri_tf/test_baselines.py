@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from data_prep.kspace import zero_filled
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation, zero_filled
 from srmri_tf.baselines import bicubic, small_image
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf import losses
 from srmri_tf.blocks import leaky_relu
+from srmri_tf.networks import losses
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import ConfigError, CorruptArtefactError
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf import cards
 from srmri_tf.cards import (
     LIMITS,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf import losses
+from srmri_tf.networks import losses
 
 RNG = np.random.default_rng(0)
 

@@ -8,8 +8,7 @@ from skimage.metrics import (
     structural_similarity,
 )
 
-from data_prep.kspace import kept_box, zero_filled
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation, kept_box, zero_filled
 from srmri_tf import metrics
 
 RNG = np.random.default_rng(0)
@@ -102,5 +101,5 @@ def test_a_network_that_failed_scores_nan():
 
 
 def test_air_is_a_slice_without_tissue():
-    assert metrics.is_air(np.full((8, 8), 0.04))
-    assert not metrics.is_air(np.eye(8))
+    assert metrics.is_background(np.full((8, 8), 0.04))
+    assert not metrics.is_background(np.eye(8))

@@ -15,7 +15,7 @@ from matplotlib import colormaps
 from PIL import Image
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
-from data_prep.schema import Degradation
+from data_prep.kspace import Degradation
 from srmri_tf import charts, gallery, pictures
 from srmri_tf.evaluate import Options, evaluate
 from srmri_tf.gallery import Exhibit

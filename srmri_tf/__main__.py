@@ -1,0 +1,5 @@
+"""`python -m srmri_tf`: the same as the `srmri-tf` command."""
+
+from srmri_tf.cli import main
+
+main()

@@ -1,0 +1,158 @@
+"""What both GANs share: two sides with an optimiser each, training phases, one optimiser step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from srmri_tf.config import Phase, RunConfig
+
+OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
+Logs = dict[str, tf.Tensor]
+
+
+class AdversarialModel(keras.Model):
+    """Generators against critics, as a Keras model; subclasses add ``train_step``.
+
+    ``fit``, ``evaluate``, ``save`` and callbacks work as for any Keras model. A batch is a tuple
+    that begins with (lr, hr), two (B, H, W, 1) images in [0, 1].
+
+    Args:
+        generators: Attribute names of the networks that make images; the first is the one that
+            super-resolves.
+        critics: Attribute names of the networks that score them.
+        seed: Decides the steps' random numbers.
+    """
+
+    def __init__(
+        self, generators: tuple[str, ...], critics: tuple[str, ...], seed: int, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self._generators, self._critics = generators, critics
+        self.seed = seed
+        self.phase: Phase = "adversarial"
+        self.measures = {name: keras.metrics.Mean(name=name) for name in ("l1", "psnr")}
+
+    def compile(
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        critic_optimizer: keras.optimizers.Optimizer,
+        **kwargs: Any,
+    ) -> None:
+        """Attach an optimiser for each side, and create their slots for checkpoints to find."""
+        kwargs.setdefault("jit_compile", False)
+        super().compile(optimizer=None, **kwargs)
+        self.generator_optimizer = generator_optimizer
+        self.critic_optimizer = critic_optimizer
+        generator_optimizer.build(self.generator_variables())
+        critic_optimizer.build(self.critic_variables())
+        self.built = True
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Both optimisers."""
+        return {
+            name: keras.saving.serialize_keras_object(getattr(self, name)) for name in OPTIMIZERS
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile with the optimisers that ``get_compile_config`` described."""
+        self.compile(
+            **{name: keras.saving.deserialize_keras_object(config[name]) for name in OPTIMIZERS}
+        )
+
+    def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Super-resolve (B, H, W, 1) images."""
+        return getattr(self, self._generators[0])(lr, training=training)
+
+    def test_step(self, data: tuple[tf.Tensor, ...]) -> Logs:
+        """Mean absolute error and PSNR (dB, range 1) of the generator on pairs."""
+        lr, hr, *_ = data
+        hr = tf.cast(hr, tf.float32)
+        sr = tf.cast(self(lr, training=False), tf.float32)
+        self.measures["l1"].update_state(tf.reduce_mean(tf.abs(sr - hr), axis=(1, 2, 3)))
+        self.measures["psnr"].update_state(tf.image.psnr(sr, hr, max_val=1.0))
+        return {name: measure.result() for name, measure in self.measures.items()}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Those of ``evaluate``, which Keras resets before each pass."""
+        return list(self.measures.values())
+
+    def generator_variables(self) -> list[keras.Variable]:
+        """What the generator's optimiser trains."""
+        return [v for name in self._generators for v in getattr(self, name).trainable_variables]
+
+    def critic_variables(self) -> list[keras.Variable]:
+        """What the critic's optimiser trains."""
+        return [v for name in self._critics for v in getattr(self, name).trainable_variables]
+
+    def optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
+        """Every optimiser; the schedule sets all their rates."""
+        return self.generator_optimizer, self.critic_optimizer
+
+    def state(self) -> dict[str, keras.Variable]:
+        """Every variable that training changes, by a name that is the same in every run."""
+        return {
+            f"{part}/{name}": variable
+            for part in (*self._generators, *self._critics)
+            for name, variable in variables_by_layer(getattr(self, part)).items()
+        } | {
+            f"{part}/{index:03d}": variable
+            for part in OPTIMIZERS
+            for index, variable in enumerate(getattr(self, part).variables)
+        }
+
+
+def variables_by_layer(network: keras.Model) -> dict[str, keras.Variable]:
+    """A network's variables by ``LAYER/VARIABLE``, such as ``conv1/kernel``."""
+    return {"/".join(v.path.split("/")[-2:]): v for v in network.variables}
+
+
+def make_optimizer(config: RunConfig, policy: str) -> keras.optimizers.Optimizer:
+    """Adam as the recipe has it; with loss scaling where half precision needs it.
+
+    Args:
+        config: The recipe.
+        policy: Keras dtype policy of the network.
+    """
+    adam = keras.optimizers.Adam(
+        config.schedule.rate(0), beta_1=config.optimizer.beta_1, beta_2=config.optimizer.beta_2
+    )
+    return keras.optimizers.LossScaleOptimizer(adam) if policy == "mixed_float16" else adam
+
+
+def watching(variables: Sequence[keras.Variable]) -> tf.GradientTape:
+    """A tape that watches these weights and nothing else."""
+    tape = tf.GradientTape(watch_accessed_variables=False)
+    with tape:
+        tape.watch([v.value for v in variables])
+    return tape
+
+
+def minimise(
+    tape: tf.GradientTape,
+    loss: tf.Tensor,
+    variables: Sequence[keras.Variable],
+    optimizer: keras.optimizers.Optimizer,
+) -> tf.Tensor:
+    """Take one optimiser step down the global batch's mean loss.
+
+    Keras optimisers sum gradients over replicas, so each replica's mean is divided by their number.
+
+    Args:
+        tape: Has watched how ``loss`` came from the weights.
+        loss: Scaled by ``optimizer.scale_loss`` on the tape.
+        variables: The weights.
+        optimizer: Theirs.
+
+    Returns:
+        The norm of the gradient before the step, over all weights together.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    gradients = tape.gradient(loss, [v.value for v in variables])
+    norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.constant(1.0))
+    if replicas > 1:
+        gradients = [gradient / replicas for gradient in gradients]
+    optimizer.apply(gradients, variables)
+    return norm

@@ -1,0 +1,89 @@
+"""An objective: named, weighted terms, each a function of the images of one training step."""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from data_prep.errors import ConfigError
+
+Terms = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a generator's objective.
+
+    Args:
+        name: What logs call it.
+        weight: Its factor in the sum.
+        value: Maps the step's images to a float32 scalar, a mean over the batch.
+    """
+
+    name: str
+    weight: float
+    value: Callable[[Any], tf.Tensor]
+
+
+def weighted_sum(terms: Sequence[Term], images: Any) -> tuple[tf.Tensor, Terms]:
+    """The sum that a generator minimises, and every term without its weight.
+
+    Args:
+        terms: At least one.
+        images: What each term is a function of.
+    """
+    values = {term.name: term.value(images) for term in terms}
+    weighted = [term.weight * values[term.name] for term in terms]
+    return tf.add_n(weighted), values
+
+
+def own_terms(weights: Mapping[str, float]) -> list[Term]:
+    """Terms of the user's own, as a recipe names them.
+
+    Each is a function ``term(lr, sr, hr)`` of (B, H, W, 1) float32 images, of which hr belongs to
+    lr where pairs are known, to a float32 scalar that is a mean over the batch.
+
+    Args:
+        weights: ``package.module:function`` to weight.
+
+    Raises:
+        ConfigError: There is no such function.
+    """
+    return [
+        Term(name.partition(":")[2], weight, _checked(name, load_function(name)))
+        for name, weight in weights.items()
+    ]
+
+
+def load_function(name: str) -> Callable:
+    """Import ``package.module:function``.
+
+    Raises:
+        ConfigError: The module cannot be imported, or has no such function.
+    """
+    module, _, function = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"{name} cannot be imported ({error})",
+            remedy="Name package.module:function of an installed package, or set PYTHONPATH",
+        ) from None
+    if not callable(found):
+        raise ConfigError(f"{name} is no function", remedy="Name a function in the recipe")
+    return found
+
+
+def _checked(name: str, function: Callable) -> Callable[[Any], tf.Tensor]:
+    def value(images: Any) -> tf.Tensor:
+        term = tf.cast(function(images.lr, images.sr, images.hr), tf.float32)
+        if term.shape.rank != 0:
+            raise ConfigError(
+                f"{name} gives a tensor of shape {tuple(term.shape)}, but a term is one number",
+                remedy="Return the mean over the batch, for instance with tf.reduce_mean",
+            )
+        return term
+
+    return value
