@@ -133,7 +133,7 @@ class Cpce(AdversarialModel):
     A batch of the dataset is a pair (lr, hr) of (N, H, W, 1) images. In the adversarial and the
     critic phase N is ``n_critic`` batches, dealt out like cards: critic update k sees the pairs
     k, k + n_critic, ..., so that the split is the same however many devices share the batch. The
-    generator update uses the last of them. With ``shared_batch`` all updates see the whole batch.
+    generator update uses the last of them.
 
     Args:
         generator: Maps low-resolution images to high-resolution ones.
@@ -182,8 +182,6 @@ class Cpce(AdversarialModel):
 
     def _deal(self, k: int, *images: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """The part of a batch that critic update ``k`` sees."""
-        if self.objective.shared_batch:
-            return images
         return tuple(image[k :: self.objective.n_critic] for image in images)
 
     def _update_critic_repeatedly(
@@ -194,14 +192,12 @@ class Cpce(AdversarialModel):
         logs: dict[str, tf.Tensor] = {}
         for k in range(weights.n_critic):
             dealt_lr, dealt_hr = self._deal(k, lr, hr)
-            known = weights.shared_batch or k == weights.n_critic - 1
+            known = k == weights.n_critic - 1
             fake = last_fake if known else self.generator(dealt_lr, training=True)
-            logs |= self._update_critic(fake, dealt_hr, k % weights.penalty_every == 0)
+            logs |= self._update_critic(fake, dealt_hr)
         return logs
 
-    def _update_critic(
-        self, fake: tf.Tensor, hr: tf.Tensor, penalised: bool
-    ) -> dict[str, tf.Tensor]:
+    def _update_critic(self, fake: tf.Tensor, hr: tf.Tensor) -> dict[str, tf.Tensor]:
         """Minimise E[D(G(x))] - E[D(y)] + lambda GP over the critic (equation 2)."""
         weights, variables = self.objective, self.critic_variables()
         step = self.critic_optimizer.iterations
@@ -212,12 +208,12 @@ class Cpce(AdversarialModel):
             real_scores, fake_scores = tf.split(scores, 2)
             loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
             logs = {"wasserstein": -distance}
-            if penalised and weights.gradient_penalty:
+            if weights.gradient_penalty:
                 alpha = replica_uniform(tf.shape(hr)[0], self.seed, step)
                 penalty = losses.gradient_penalty(
                     self.critic, hr, fake, alpha, weights.penalty_norm
                 )
-                loss += weights.penalty_every * weights.gradient_penalty * penalty
+                loss += weights.gradient_penalty * penalty
                 logs["gradient_penalty"] = penalty
             scaled = self.critic_optimizer.scale_loss(loss)
         norm = minimise(tape, scaled, variables, self.critic_optimizer)

@@ -22,7 +22,7 @@ import tensorflow as tf
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf import checkpoint, circle, cpce
 from srmri_tf.config import RunConfig
-from srmri_tf.recipes import load_recipe
+from srmri_tf.recipes import RUN_CONFIG, load_recipe
 
 AGAIN = "Train the run again in another folder"
 MODELS: dict[str, Any] = {"cpce": cpce, "circle": circle}
@@ -40,7 +40,7 @@ class Run:
     @property
     def config_file(self) -> Path:
         """The resolved settings."""
-        return self.folder / "config.toml"
+        return self.folder / RUN_CONFIG
 
     @property
     def facts_file(self) -> Path:

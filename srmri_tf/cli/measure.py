@@ -76,8 +76,7 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @click.argument("shards", type=FOLDER)
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="A folder for all folds.")
 @click.option("--folds", type=click.IntRange(2), help="Checked against what SHARDS were made with.")
-@click.option("--fold", type=click.IntRange(0), help="Only this one: for a job of its own.")
-@click.option("--parallel", type=click.IntRange(1), default=1, help="So many folds at a time.")
+@click.option("--fold", type=click.IntRange(0), help="Only this one: a job of its own.")
 @click.option("--recipe", help="A recipe's name or a TOML file; the paper's by default.")
 @click.option("--vgg-weights", help="As for fit; also for the VGG distance.")
 @click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
@@ -92,7 +91,6 @@ def crossval(
     out: Path,
     folds: int | None,
     fold: int | None,
-    parallel: int,
     **given: Any,
 ) -> None:
     """Train and measure MODEL once per fold of SHARDS, and sum up how the folds vary.
@@ -108,7 +106,6 @@ def crossval(
     quiet_tensorflow()
     from srmri_tf.crossval import Plan, run_fold, summarise_folds
     from srmri_tf.evaluate import Options
-    from srmri_tf.parallel import run_side_by_side
 
     options = Options(
         vgg_weights=given["vgg_weights"] or "none",
@@ -122,12 +119,8 @@ def crossval(
             path=shards,
             remedy=f"Prepare the scans with --folds {folds}",
         )
-    wanted = range(plan.folds()) if fold is None else [fold]
-    if parallel > 1 and len(wanted) > 1:
-        run_side_by_side(_arguments(model, shards, out, given), out, wanted, parallel)
-    else:
-        for one in wanted:
-            run_fold(plan, one)
+    for one in range(plan.folds()) if fold is None else [fold]:
+        run_fold(plan, one)
     path, table = summarise_folds(plan)
     from srmri_tf.tables import markdown
 
@@ -163,19 +156,6 @@ def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
             remedy=f"Give it to `srmri-tf crossval {config.model}`",
         )
     return config
-
-
-def _arguments(model: str, shards: Path, out: Path, given: dict[str, Any]) -> list[str]:
-    """The command line of one fold's process."""
-    arguments = ["crossval", model, str(shards), "--output", str(out)]
-    for name in ("recipe", "vgg_weights", "devices", "licence"):
-        if given[name]:
-            arguments += [f"--{name.replace('_', '-')}", str(given[name])]
-    if given["consistency"]:
-        arguments.append("--consistency")
-    for setting in given["settings"]:
-        arguments += ["--set", setting]
-    return arguments
 
 
 def _box(text: str | None) -> tuple[int, int, int] | None:

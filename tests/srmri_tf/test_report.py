@@ -1,6 +1,7 @@
 """The report without a browser: what is in it, what it refuses, how large it gets."""
 
 import base64
+import csv
 import io
 import json
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from srmri_tf import charts, gallery, pictures
 from srmri_tf.evaluate import Options, evaluate
 from srmri_tf.gallery import Exhibit
 from srmri_tf.report import report
+from srmri_tf.scorefiles import read_slices
 
 from .test_evaluate import make_run
 
@@ -80,6 +83,26 @@ def test_names_are_escaped_and_everything_is_said(evaluation):
         assert said in text
     checksum = json.loads((evaluation / "metrics.json").read_text())["data"]["manifest_sha256"]
     assert checksum in text
+
+
+def test_an_evaluation_of_version_3_is_read(tmp_path):
+    """What it calls detail has another name now; its figures are the same."""
+    folder = Path(__file__).parents[1] / "before" / "evaluation"
+    document = json.loads((folder / "metrics.json").read_text())
+    assert document["version"] == 3
+    text = report(folder, tmp_path / "r.html").read_text()
+    assert "high-frequency energy ratio" in text
+    assert "slice_ci95" not in text
+    for row in document["rows"]:
+        for said in (
+            f"<td>{row['psnr']:.2f}",
+            f"<td>{document['methods'][row['name']]['measures']['detail']['mean']:.3f}",
+            f"<td>{row['n_slices']}</td>",
+        ):
+            assert said in text
+    with (folder / "slices.tsv").open() as file:
+        before = [float(row["detail"]) for row in csv.DictReader(file, delimiter="\t")]
+    assert [row.high_frequency for row in read_slices(folder)] == before
 
 
 def test_slices_and_box_can_be_chosen(evaluation, tmp_path):
