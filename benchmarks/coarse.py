@@ -94,9 +94,9 @@ def main() -> None:
     for table in (tables.main_table(document), tables.subject_table(document)):
         print(tables.markdown(table), end="\n\n")
     gains = {
-        f"{key}_gain {row['name']}": row[f"{key}_gain"]
-        for row in figures["rows"]
-        if row["name"] != LOW_RESOLUTION
+        f"{key}_gain {name}": method["gains"][key]
+        for name, method in figures["methods"].items()
+        if name != LOW_RESOLUTION
         for key in ("psnr", "ssim")
     }
     data = f"{options.shards.name}: subjects {sorted({row.subject for row in rows})}"

@@ -92,12 +92,6 @@ def sync_to_disk(folder: Path, names: Iterable[str]) -> None:
         _fsync(folder)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a whole UTF-8 text file, or leave the old one."""
     with atomic_file(path, sync=sync) as temporary:
@@ -287,9 +281,21 @@ def refuse_to_replace(folder: Path, what: str, holds: Collection[str]) -> None:
         raise EnvironmentFault("cannot be written: permission denied", path=folder, remedy=remedy)
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return _digest(path, "sha256")
+
+
 def has_digest(path: Path, digest: str) -> bool:
     """Whether a file has a hexadecimal SHA-256 or MD5 digest (told apart by length)."""
-    kind = "md5" if len(digest) == 32 else "sha256"
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.new(kind, usedforsecurity=False))
-    return found.hexdigest() == digest.lower()
+    return _digest(path, "md5" if len(digest) == 32 else "sha256") == digest.lower()
+
+
+def _digest(path: Path, kind: str) -> str:
+    with Path(path).open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False))
+    return found.hexdigest()

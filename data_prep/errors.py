@@ -3,8 +3,9 @@
 A message is one line: the file, what is wrong with it, and what to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class SrmriError(Exception):
@@ -80,6 +81,36 @@ def raise_together(faults: Sequence[BadInputError]) -> None:
         more = f"\n  and {len(lines) - 50} more" if len(lines) > 50 else ""
         shown = "".join(f"\n  {line}" for line in lines[:50])
         raise BadInputError(f"{len(faults)} scans cannot be used:{shown}{more}\n", remedy="")
+
+
+def what_differs(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    old_name: str = "there",
+    new_name: str = "asked for",
+) -> list[str]:
+    """A line for each setting that differs: ``split.seed: 0 there, 7 asked for``.
+
+    Args:
+        old: Settings by name; those of a section are called ``section.name``.
+        new: The same of the others.
+        old_name: Says where the old ones are.
+        new_name: Says where the new ones are.
+    """
+    before, after = dict(_flat(old)), dict(_flat(new))
+    return [
+        f"{key}: {before.get(key)} {old_name}, {after.get(key)} {new_name}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _rebuild(kind: type[SrmriError], fault: str, path: Path | None, remedy: str) -> SrmriError:

@@ -5,7 +5,6 @@ Source: Zbontar et al., fastMRI, arXiv 1811.08839, and the file layout it descri
 ``reconstruction_rss`` holds the magnitude images, cut to the reconstruction matrix.
 """
 
-import hashlib
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
+from data_prep.atomic import file_sha256
 from data_prep.errors import BadInputError
 from data_prep.kspace import reconstruct
 from data_prep.nifti_header import MAX_BYTES, MAX_RATIO, SMALL
@@ -81,8 +81,7 @@ def read(path: Path, use: Use) -> Volume:
             path=path,
             remedy="Leave this scan out",
         )
-    with path.open("rb") as raw:
-        digest = hashlib.file_digest(raw, "sha256").hexdigest()
+    digest = file_sha256(path)
     if name != KSPACE:
         return Volume(values.astype(np.float32), spacing, digest)
     kspace = values.astype(np.complex64)

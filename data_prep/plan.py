@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from data_prep import splits
-from data_prep.errors import BadInputError, ConfigError
+from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.names import Scan
 from data_prep.planes import Plane
 from data_prep.schema import SPLITS, Manifest, Parameters, Shard, Split, SplitRule
@@ -116,14 +116,9 @@ def make_plan(
     return Plan(software=software, parameters=parameters, split_rule=rule, items=tuple(items))
 
 
-def setting_differences(old: Plan | Manifest, new: Plan, old_name: str = "there") -> list[str]:
+def setting_differences(old: Plan | Manifest, new: Plan) -> list[str]:
     """Parameters that differ, one line each: ``patch_size: 64 there, 32 asked for``."""
-    before, after = _settings(old), _settings(new)
-    return [
-        f"{key}: {before.get(key)} {old_name}, {after.get(key)} asked for"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
+    return what_differs(_settings(old), _settings(new))
 
 
 def scan_differences(manifest: Manifest, plan: Plan) -> list[str]:
@@ -177,18 +172,8 @@ def _describe(shard: Shard) -> str:
 
 
 def _settings(plan: Plan | Manifest) -> dict[str, object]:
-    flat = dict(_flat(plan.parameters.model_dump()))
-    flat.update((f"split {key}", value) for key, value in plan.split_rule.model_dump().items())
-    flat["software"] = plan.software
-    return flat
-
-
-def _flat(nested: dict) -> Iterator[tuple[str, object]]:
-    for key, value in nested.items():
-        if isinstance(value, dict):
-            yield from _flat(value)
-        else:
-            yield key, value
+    rule = {"split": plan.split_rule.model_dump(), "software": plan.software}
+    return plan.parameters.model_dump() | rule
 
 
 def _named(scans: Mapping[Scan, SliceLayout]) -> Named:

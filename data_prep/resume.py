@@ -11,14 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from data_prep import shards, splits
-from data_prep.atomic import (
-    clear,
-    disk_errors,
-    file_sha256,
-    is_scratch,
-    sync_to_disk,
-    write_text,
-)
+from data_prep.atomic import clear, disk_errors, file_sha256, is_scratch, sync_to_disk, write_text
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.plan import Item, Plan, scan_differences, setting_differences
 from data_prep.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
@@ -187,11 +180,11 @@ def _stamp(scan: Path) -> tuple[int, int]:
 def _content_differences(manifest: Manifest, plan: Plan) -> list[str]:
     """Scans whose file is not the one the shard was made from."""
     scans = {item.file: item.scan.path for item in plan.items}
-    lines = []
-    for shard in manifest.shards:
-        if file_sha256(scans[shard.file]) != shard.source_sha256:
-            lines.append(f"{shard.source}: its content has changed")
-    return lines
+    return [
+        f"{shard.source}: its content has changed"
+        for shard in manifest.shards
+        if file_sha256(scans[shard.file]) != shard.source_sha256
+    ]
 
 
 def _different(folder: Path, differences: list[str]) -> ConfigError:

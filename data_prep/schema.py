@@ -16,7 +16,6 @@ A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, an
 [-0.25, 1.75) leaves room for the ringing that truncated k-space adds to a volume in [0, 1].
 """
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Final, Literal
@@ -24,6 +23,7 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from data_prep.atomic import file_sha256
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import Degradation
 
@@ -192,7 +192,7 @@ class Manifest(_Frozen):
 
 def manifest_sha256(folder: Path) -> str:
     """What tells the shards of a folder from all others: its manifest has every checksum."""
-    return hashlib.sha256((Path(folder) / MANIFEST_NAME).read_bytes()).hexdigest()
+    return file_sha256(Path(folder) / MANIFEST_NAME)
 
 
 def read_manifest(folder: Path) -> Manifest:

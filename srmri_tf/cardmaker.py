@@ -23,7 +23,7 @@ from srmri_tf.runs import Run
 from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import compare, summarise
 from srmri_tf.stored import check_degradation, read
-from srmri_tf.summary import METRICS_NAME, by_subject, read_document
+from srmri_tf.summary import METRICS_NAME, by_subject, read_evaluation
 
 _OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
 """Settings that may differ between a run and those that were cross-validated in its stead."""
@@ -170,12 +170,12 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     if folded:
         evaluations, method = _folds(run, folder), run.config().model
         again = "Remove it and run `srmri-tf crossval` again"
-        documents = [read_document(evaluation / METRICS_NAME, again) for evaluation in evaluations]
+        documents = [read_evaluation(evaluation, again) for evaluation in evaluations]
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
         command += _validation(run, evaluations[0])
     elif (folder / METRICS_NAME).is_file():
         evaluations, method = [folder], _name_in(run, folder)
-        documents = [read_document(folder / METRICS_NAME, "Run `srmri-tf evaluate` again")]
+        documents = [read_evaluation(folder, "Run `srmri-tf evaluate` again")]
         command = "srmri-tf evaluate run shards -o evaluation"
     else:
         raise BadInputError(
@@ -272,7 +272,6 @@ def _score(values: Values, method: str, key: str) -> Score:
         output=summarise(output).mean,
         gain=gain.mean,
         ci95=gain.ci95,
-        slice_ci95=gain.slice_ci95,
     )
 
 

@@ -1,12 +1,16 @@
 """Model cards: what a trained network is, was shown, reaches, and must not be used for.
 
 A card is a TOML file beside the weights. Its figures are computed from shards and evaluations
-(`srmri_tf.cardmaker`), never typed.
+(`srmri_tf.cardmaker`), never typed; ``templates/cards.md.j2`` is the page a person reads. What an
+exported model says of itself (`Metadata`) carries its card along.
 """
 
 import difflib
+import hashlib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,14 +74,15 @@ class Score(_Section):
         output: The same of the network's output.
         gain: Mean over subjects of the paired differences.
         ci95: 95 % bootstrap interval of the gain over subjects; None for a single subject.
-        slice_ci95: The same over the slices of these very subjects, which says nothing of others.
     """
+
+    # Models exported by earlier versions carry an interval over slices, too.
+    model_config = ConfigDict(extra="ignore")
 
     input: float
     output: float
     gain: float
     ci95: Interval | None = None
-    slice_ci95: Interval | None = None
 
 
 class Measured(_Section):
@@ -153,7 +158,7 @@ class ModelCard(_Section):
         kind: ``cpce`` or ``circle``.
         contrast: Of the training scans, such as T2.
         title: What it is, in a line.
-        sha256: Of the weights (`srmri_tf.metadata.digest`).
+        sha256: Of the weights (`digest`).
         degradation: How its low-resolution images were made.
         data: What it was trained on.
         measured: What it gains; None if nothing was measured.
@@ -177,10 +182,57 @@ class ModelCard(_Section):
     limits: tuple[str, ...] = LIMITS
 
 
-def span(bounds: Interval) -> str:
-    """A range in words, with three digits; one number if its ends look the same."""
-    low, high = (f"{bound:.3g}" for bound in bounds)
-    return low if low == high else f"{low} to {high}"
+class Metadata(_Section):
+    """The description that travels inside an exported model.
+
+    Args:
+        format: Tells our files from others.
+        version: Of this description.
+        software: What wrote it.
+        name: What the model is called.
+        kind: ``cpce`` or ``circle``.
+        options: Those of its generator that decide what the weights mean.
+        degradation: How its low-resolution images were made.
+        halo: Pixels around a tile that its outputs depend on.
+        multiple: Offsets of tiles must be multiples of it.
+        sha256: `digest` of options and weights.
+        card: Its model card, if it has one.
+    """
+
+    format: Literal["srmri-tf model"] = "srmri-tf model"
+    version: Literal[1] = 1
+    software: str
+    name: str = Field(min_length=1)
+    kind: Literal["cpce", "circle"]
+    options: dict[str, Any]
+    degradation: Degradation
+    halo: int = Field(ge=0)
+    multiple: int = Field(ge=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    card: ModelCard | None = None
+
+    def to_json(self) -> str:
+        """As JSON, which ``model_validate_json`` reads."""
+        return self.model_dump_json(exclude_none=True)
+
+
+def digest(kind: str, options: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of a network: the same for every format it is kept in.
+
+    Args:
+        kind: ``cpce`` or ``circle``.
+        options: Of its generator: with and without a shortcut, equal weights differ in effect.
+        weights: Float32 arrays by name; hashed in the order of their names, little-endian.
+    """
+    heading = {
+        "kind": kind,
+        "options": dict(options),
+        "weights": {name: list(weights[name].shape) for name in sorted(weights)},
+    }
+    total = hashlib.sha256(json.dumps(heading, sort_keys=True).encode())
+    for name in sorted(weights):
+        total.update(np.ascontiguousarray(weights[name], "<f4").tobytes())
+    return total.hexdigest()
 
 
 def head_statistics(volume: np.ndarray) -> dict[str, float]:
@@ -245,21 +297,12 @@ def read_card(path: Path) -> ModelCard:
         CorruptArtefactError: It is missing, not TOML, or says something it must not.
     """
     try:
-        return parse_card(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        return ModelCard.model_validate(tomllib.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         reason = faults(error) if isinstance(error, ValidationError) else error
         raise CorruptArtefactError(
             f"is not a model card ({reason})", path=path, remedy="Install the package again"
         ) from None
-
-
-def parse_card(said: Mapping[str, Any]) -> ModelCard:
-    """A card from what TOML or JSON says.
-
-    Raises:
-        ValidationError: Something is missing, unknown or of another type.
-    """
-    return ModelCard.model_validate(said)
 
 
 def faults(error: ValidationError) -> str:
@@ -273,3 +316,36 @@ def to_toml(card: ModelCard) -> str:
     import tomli_w
 
     return tomli_w.dumps(card.model_dump(exclude_none=True, mode="json"))
+
+
+def markdown(card: ModelCard) -> str:
+    """The card as a person reads it."""
+    return str(_page().card(card))
+
+
+def listing(cards: Sequence[ModelCard]) -> str:
+    """A table with a line for each card."""
+    return str(_page().listing(cards))
+
+
+def span(bounds: Interval) -> str:
+    """A range in words, with three digits; one number if its ends look the same."""
+    low, high = (f"{bound:.3g}" for bound in bounds)
+    return low if low == high else f"{low} to {high}"
+
+
+@lru_cache
+def _page() -> Any:
+    """The template, whose macros write a card and a list of cards."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("srmri_tf"),
+        autoescape=False,  # Markdown
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters["span"] = span
+    environment.globals["far"] = FAR
+    return environment.get_template("cards.md.j2").module

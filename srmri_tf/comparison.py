@@ -16,13 +16,7 @@ from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION
 from srmri_tf.crossval import read_finished
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, read_slices, read_volumes, write_rows
 from srmri_tf.scores import KEYS, SliceRow, VolumeRow
-from srmri_tf.summary import (
-    METRICS_NAME,
-    figures_of,
-    read_document,
-    refuse_others,
-    write_document,
-)
+from srmri_tf.summary import figures_of, read_evaluation, refuse_others, write_document
 
 _AGAIN = "Run `srmri-tf crossval` again"
 
@@ -118,10 +112,7 @@ def _open(folder: Path, name: str) -> _Scores:
     return _Scores(
         name,
         folder,
-        tuple(
-            read_document(evaluation / METRICS_NAME, _AGAIN, "data", "notes")
-            for evaluation in evaluations
-        ),
+        tuple(read_evaluation(evaluation, _AGAIN, "data", "notes") for evaluation in evaluations),
         tuple(replace(r, method=renamed(r.method)) for e in evaluations for r in read_slices(e)),
         tuple(replace(r, method=renamed(r.method)) for e in evaluations for r in read_volumes(e)),
     )

@@ -97,10 +97,7 @@ class CpceObjective(_Section):
         l2: Weight of the per-pixel mean squared error.
         gradient_penalty: Weight of the penalty in the critic's loss.
         penalty_norm: ``sample``, or ``row`` as in the released code of [23].
-        penalty_every: Only every so many critic updates of a step are penalised, each with so many
-            times the weight; 1 penalises all.
         n_critic: Critic updates per generator update.
-        shared_batch: All updates of a step see one batch, instead of a fresh one each.
         vgg_layer: The layer phi of VGG-19, taken after its ReLU.
         own: Weights of terms of the user's own, by ``package.module:function``.
     """
@@ -112,19 +109,9 @@ class CpceObjective(_Section):
     l2: NonNegative = 0.0
     gradient_penalty: NonNegative = 10.0
     penalty_norm: Literal["sample", "row"] = "sample"
-    penalty_every: int = Field(1, ge=1)
     n_critic: int = Field(4, ge=1)
-    shared_batch: bool = False
     vgg_layer: str = Field("block5_conv4", pattern=r"^block[1-5]_conv[1-4]$")
     own: OwnTerms = {}
-
-    @model_validator(mode="after")
-    def _penalty_is_regular(self) -> "CpceObjective":
-        if self.n_critic % self.penalty_every:
-            raise ValueError(
-                f"penalty_every = {self.penalty_every} does not divide n_critic = {self.n_critic}"
-            )
-        return self
 
 
 class CpceGeneratorConfig(_Section):
@@ -206,9 +193,8 @@ class CpceConfig(RunConfig):
     objective: CpceObjective = CpceObjective()
 
     def batches_per_step(self, phase: Phase) -> int:
-        """One batch per critic update, unless they share one."""
-        fresh = phase != "content" and not self.objective.shared_batch
-        return self.objective.n_critic if fresh else 1
+        """One batch per critic update."""
+        return 1 if phase == "content" else self.objective.n_critic
 
     def vgg_layer(self) -> str | None:
         """The layer of the perceptual term, if it has a weight."""

@@ -3,7 +3,6 @@
 =========================== ===================================================
 ``fold-K/MODEL``            the run that was not shown fold K
 ``fold-K/evaluation``       its evaluation on fold K
-``fold-K/log.txt``          its messages, when folds run side by side
 ``summary.json``            every fold, mean and deviation over folds, all subjects
 ``summary.md``              the same as a table
 =========================== ===================================================
@@ -28,7 +27,7 @@ from srmri_tf.recipes import differences
 from srmri_tf.runs import Run
 from srmri_tf.scorefiles import read_slices
 from srmri_tf.statistics import summarise
-from srmri_tf.summary import METRICS_NAME, by_subject, plain, read_document
+from srmri_tf.summary import METRICS_NAME, by_subject, plain, read_document, read_evaluation
 
 SUMMARY_NAME = "summary.json"
 _AGAIN = "Remove it to measure the fold again"
@@ -144,7 +143,7 @@ def _refuse_other_models(plan: Plan) -> None:
 
 def _has_all(plan: Plan, evaluation: Path) -> bool:
     """Whether an evaluation is of the plan's shards and holds all that the plan asks for."""
-    document = read_document(evaluation / METRICS_NAME, _AGAIN)
+    document = read_evaluation(evaluation, _AGAIN)
     consistent = plan.config.model + CONSISTENT in document.get("methods", ())
     perceptual = "vgg" in document.get("measures", ())
     data = document.get("data", {})
@@ -167,9 +166,9 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
     """
     total = plan.folds()
     documents = {
-        fold: read_document(path, _AGAIN, "methods", "measures", "rows")
+        fold: read_evaluation(folder, _AGAIN, "methods", "measures")
         for fold in range(total)
-        if (path := plan.evaluation(fold) / METRICS_NAME).is_file()
+        if ((folder := plan.evaluation(fold)) / METRICS_NAME).is_file()
     }
     methods = list(dict.fromkeys(m for d in documents.values() for m in d["methods"]))
     keys = list(dict.fromkeys(k for d in documents.values() for k in d["measures"]))
@@ -209,8 +208,8 @@ def _table(summary: Mapping[str, Any], documents: Mapping[int, Mapping[str, Any]
     for place, (fold, document) in enumerate(documents.items()):
         cells = [summary["methods"][name][key]["folds"][place] for key, name in columns]
         texts = [tables.number(v, digits[key]) for v, (key, _) in zip(cells, columns, strict=True)]
-        first = document["rows"][0]
-        rows.append((f"fold {fold}", str(first["n_subjects"]), str(first["n_slices"]), *texts))
+        counts = document["methods"][LOW_RESOLUTION]["measures"]["psnr"]
+        rows.append((f"fold {fold}", str(counts["n_subjects"]), str(counts["n_slices"]), *texts))
     found = [(key, summary["methods"][name][key]) for key, name in columns]
     if rows:
         subjects, slices = (str(sum(int(row[i]) for row in rows)) for i in (1, 2))

@@ -12,7 +12,6 @@ from data_prep.schema import Parameters, SplitRule
 from srmri_tf.evaluate import evaluate
 from srmri_tf.export import export
 from srmri_tf.recipes import load_recipe
-from srmri_tf.tables import table
 from srmri_tf.training import fit
 
 MIN_SIGNAL = 0.05
@@ -57,7 +56,7 @@ def demo(out: Path, model: str = "cpce", vgg_weights: str = "auto", workers: int
     exported = export(run, out / f"model{suffix}", overwrite=True)
     minutes = (time.monotonic() - started) / 60
     click.echo(
-        f"\n{table(result.rows)}\n\n"
+        f"\n{result.table}\n\n"
         f"IXI T1 sample (not the paper's IXI T2): one test subject, {minutes:.0f} minutes in all\n"
         f"picture:    {result.figure}\n"
         f"SavedModel: {exported}"

@@ -19,8 +19,8 @@ import nibabel as nib
 import numpy as np
 
 from data_prep import nifti
-from data_prep.atomic import atomic_file, write_text
-from data_prep.errors import BadInputError, ConfigError
+from data_prep.atomic import atomic_file, file_sha256, write_text
+from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.nifti_header import of_floats
 from srmri_tf import __version__
 
@@ -132,13 +132,7 @@ def is_finished(target: Target, wanted: Mapping[str, Any]) -> bool:
             if path.exists():
                 raise _occupied(path, "already exists and was not made by this program")
         return False
-    before, asked = _decisive(record), _decisive(wanted)
-    changes = [
-        f"{key}: {before.get(key)} there, {asked.get(key)} asked for"
-        for key in dict.fromkeys((*before, *asked))
-        if before.get(key) != asked.get(key)
-    ]
-    if changes:
+    if changes := what_differs(_decisive(record), _decisive(wanted)):
         lines = "".join(f"\n  {line}" for line in changes)
         raise _occupied(target.image, f"was made differently:{lines}\n")
     checksums = record.get("Files")
@@ -208,8 +202,7 @@ def checksum(path: Path) -> str:
         BadInputError: It cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise BadInputError(
             f"cannot be read: {error.strerror or error}", path=path, remedy="Check the file"

@@ -15,6 +15,11 @@ POLICIES = {
 }
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def resolve_precision(precision: str) -> str:
     """What ``auto`` means on this machine: bfloat16 where it is multiplied natively."""
     if precision != "auto":
@@ -28,13 +33,6 @@ def resolve_precision(precision: str) -> str:
     except OSError:
         return "float32"
     return "bfloat16" if {"amx_bf16", "avx512_bf16"} & set(flags) else "float32"
-
-
-def gpu_names() -> list[str]:
-    """What ``CUDA_VISIBLE_DEVICES`` calls each GPU that TensorFlow sees; empty without any."""
-    count = len(tf.config.list_physical_devices("GPU"))
-    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return named[:count] or [str(number) for number in range(count)]
 
 
 def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:

@@ -20,7 +20,7 @@ from data_prep.kspace import Degradation, consistent, consistent_with_scan
 from srmri_tf import fairness, gallery, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
 from srmri_tf.dataset import Shards, SlicePair
-from srmri_tf.devices import gpu_names
+from srmri_tf.devices import has_gpu
 from srmri_tf.evaluate_options import CONSISTENT, Options
 from srmri_tf.figure import comparison
 from srmri_tf.generators import Sharpen, sharpener
@@ -28,8 +28,7 @@ from srmri_tf.perceptual import LEAST_SIDE, build_features
 from srmri_tf.runs import Run
 from srmri_tf.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.scores import FeatureDistance, Scorer, SliceRow
-from srmri_tf.summary import document_of, refuse_others, rows_of, write_document
-from srmri_tf.tables import Row
+from srmri_tf.summary import document_of, refuse_others, write_document
 from srmri_tf.vgg19 import resolve
 
 BATCH = 4
@@ -43,8 +42,6 @@ class Evaluation:
     """What `evaluate` found and where it is."""
 
     folder: Path
-    rows: tuple[Row, ...]
-    n_air: int
     document: Mapping[str, Any]
 
     @property
@@ -113,7 +110,7 @@ def evaluate(
         write_rows(folder / SLICES_NAME, slices, left_out)
         write_rows(folder / VOLUMES_NAME, scorer.volumes(), left_out)
         write_document(folder, document)
-    return Evaluation(Path(out), rows_of(document), seen.n_air, document)
+    return Evaluation(Path(out), document)
 
 
 def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
@@ -130,7 +127,7 @@ def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
 def _distance(options: Options) -> tuple[FeatureDistance | None, list[str]]:
     """The VGG distance, or a note that says why there is none."""
     asked = options.perceptual
-    if not asked and (asked is False or not gpu_names()):
+    if not asked and (asked is False or not has_gpu()):
         return None, [NO_DISTANCE]
     try:
         weights = resolve(options.vgg_weights)

@@ -9,8 +9,8 @@ The name of the result decides the format:
 any folder     a SavedModel with the signatures of `srmri_tf.graphs`
 ============== ==============================================================
 
-In each is the description (`srmri_tf.metadata`). Each is read back by a process that cannot import
-this package before it takes its place.
+In each is its description (`srmri_tf.cards.Metadata`). Each is read back by a process that cannot
+import this package before it takes its place.
 """
 
 import errno
@@ -28,7 +28,7 @@ import tensorflow as tf
 from data_prep.atomic import atomic_file, atomic_folder, refuse_to_replace
 from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
 from srmri_tf import checkpoint, fresh
-from srmri_tf.card_pages import markdown
+from srmri_tf.cards import markdown
 from srmri_tf.graphs import Graphs
 from srmri_tf.stored import MEMBER, Stored, check_degradation, read
 

@@ -1,6 +1,6 @@
 """What may stand in one table: no subject learnt from and tested on, one degradation."""
 
-from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.errors import BadInputError, CorruptArtefactError, what_differs
 from srmri_tf.dataset import Shards
 from srmri_tf.runs import AGAIN, Run
 
@@ -52,14 +52,9 @@ def _leaks(subjects: dict[str, list[str]], shards: Shards) -> list[str]:
 
 def _same_degradation(run: Run, theirs: dict, shards: Shards) -> None:
     ours = shards.manifest.parameters.degradation.model_dump()
-    differing = [
-        f"{key} {theirs.get(key)!r} instead of {ours.get(key)!r}"
-        for key in sorted({*theirs, *ours})
-        if theirs.get(key) != ours.get(key)
-    ]
-    if differing:
+    if differing := what_differs(theirs, ours, "in the run", "in the shards"):
         raise BadInputError(
-            f"was trained on another degradation than the shards': {', '.join(differing)}",
+            f"was trained on another degradation than the shards': {'; '.join(differing)}",
             path=run.folder,
             remedy="Prepare the scans with the run's --keep, --keep-by and --lr",
         )

@@ -4,24 +4,24 @@ Everything comes from the EVAL folder: no run, no shards, no device.
 """
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
-
-from markupsafe import Markup
 
 from data_prep.atomic import write_text
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf import charts, gallery, pictures, tables
 from srmri_tf.baselines import LOW_RESOLUTION
+from srmri_tf.charts import Chart
 from srmri_tf.gallery import Exhibit
-from srmri_tf.summary import METRICS_NAME, VERSION, read_document
+from srmri_tf.scorefiles import read_slices
+from srmri_tf.statistics import subject_means
+from srmri_tf.summary import METRICS_NAME, by_subject, read_evaluation
 
 LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
-CURVES = (("psnr", "lr_psnr", "PSNR (dB)"), ("ssim", "lr_ssim", "SSIM"))
-DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "detail", "vgg")
+DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "high_frequency", "vgg")
 #: Shades of grey, tried in turn until the pictures take no more than so many characters.
 SHADES = (256, 96, 40, 20)
 _AGAIN = "Run `srmri-tf evaluate` again"
@@ -110,23 +110,14 @@ def _read(folder: Path) -> dict[str, Any]:
             path=folder,
             remedy="Make one with `srmri-tf evaluate RUN SHARDS -o EVAL`",
         )
-    document = read_document(path, _AGAIN)
-    version = document.get("version")
-    if version != VERSION:
-        raise BadInputError(
-            f"is of version {version}, but this software reads {VERSION}",
-            path=path,
-            remedy=_AGAIN,
-        )
+    document = read_evaluation(folder, _AGAIN, "methods", "measures", "parameters", "data")
     if "slices" not in document:
         raise BadInputError(
             "is a comparison: it has no pictures",
             path=folder,
             remedy="Its tables are beside it, as Markdown and LaTeX; report an evaluation",
         )
-    missing = {"methods", "measures", "rows", "parameters", "data"} - document.keys()
-    missing = missing or {"test_scans", "licence"} - document["data"].keys()
-    if missing:
+    if missing := {"test_scans", "licence"} - document["data"].keys():
         raise CorruptArtefactError(f"lacks {', '.join(sorted(missing))}", path=path, remedy=_AGAIN)
     return document
 
@@ -146,53 +137,52 @@ def _wanted(exhibits: list[Exhibit], slices: str) -> list[Exhibit]:
         ) from None
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            return list(csv.DictReader(file, delimiter=delimiter))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=_AGAIN) from None
-
-
-def _curves(folder: Path, document: Mapping[str, Any]) -> list[tuple[str, list[Markup]]]:
+def _curves(folder: Path, document: Mapping[str, Any]) -> list[tuple[str, list[Chart]]]:
     """Validation quality by epoch, with the low-resolution line, for every run that has a log."""
     found = []
     for name in _run_names(document):
-        path = folder / "runs" / name / "log.csv"
-        rows = _rows(path) if path.is_file() else []
-        drawn = []
-        for key, lr_key, label in CURVES:
-            epochs = [_number(row.get("epoch")) for row in rows]
-            series = [
-                charts.Line(
-                    "low resolution", epochs, [_number(row.get(lr_key)) for row in rows], True
-                ),
-                charts.Line(name, epochs, [_number(row.get(key)) for row in rows]),
-            ]
-            title = f"{label} of {name} on the validation slices by epoch"
-            drawn.append(charts.lines(title, "epoch", label, series))
+        log = _log(folder / "runs" / name / "log.csv")
+        drawn = [
+            charts.lines(
+                f"{label} of {name} on the validation slices by epoch",
+                log.get("epoch", []),
+                label,
+                {"low resolution": log.get(f"lr_{key}", []), name: log.get(key, [])},
+            )
+            for key, label in (("psnr", "PSNR (dB)"), ("ssim", "SSIM"))
+        ]
         found.append((name, [chart for chart in drawn if chart]))
     return [(name, drawn) for name, drawn in found if drawn]
 
 
-def _distributions(folder: Path, document: Mapping[str, Any]) -> list[Markup]:
+def _log(path: Path) -> dict[str, list[float]]:
+    """The columns of a run's log.csv, NaN where there is no number; none if it has no log.
+
+    Raises:
+        CorruptArtefactError: It cannot be read.
+    """
+    columns: dict[str, list[float]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                for key, cell in row.items():
+                    columns.setdefault(key, []).append(_number(cell))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=_AGAIN) from None
+    return columns
+
+
+def _distributions(folder: Path, document: Mapping[str, Any]) -> list[Chart]:
     """Box plots of every measure, air-only slices left out."""
-    rows = [row for row in _rows(folder / "slices.tsv") if row["air"] == "False"]
+    keys = [key for key in DISTRIBUTIONS if key in document["measures"]]
     drawn = []
-    for key in DISTRIBUTIONS:
-        if key not in document["measures"]:
-            continue
-        slices: dict[str, list[float]] = {name: [] for name in document["methods"]}
-        heads: dict[str, dict[str, list[float]]] = {name: {} for name in document["methods"]}
-        for row in rows:
-            value = _number(row[key])
-            slices[row["method"]].append(value)
-            heads[row["method"]].setdefault(row["subject"], []).append(value)
-        subjects = {
-            name: [math.fsum(v) / len(v) for v in values.values()] for name, values in heads.items()
-        }
+    values = by_subject(read_slices(folder), keys)
+    for key in keys:
         label = document["measures"][key]["label"]
+        slices = {name: list(chain(*mine[key].values())) for name, mine in values.items()}
+        subjects = {name: subject_means(mine[key]).tolist() for name, mine in values.items()}
         drawn.append(charts.boxes(f"{label} by method", label, slices, subjects))
     return [chart for chart in drawn if chart]
 

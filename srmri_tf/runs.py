@@ -19,7 +19,7 @@ import numpy as np
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf import checkpoint
 from srmri_tf.config import RunConfig
-from srmri_tf.recipes import load_recipe
+from srmri_tf.recipes import RUN_CONFIG, load_recipe
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is known without
     import keras
@@ -36,7 +36,7 @@ class Run:
     @property
     def config_file(self) -> Path:
         """The resolved settings."""
-        return self.folder / "config.toml"
+        return self.folder / RUN_CONFIG
 
     @property
     def facts_file(self) -> Path:

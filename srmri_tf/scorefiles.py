@@ -11,6 +11,7 @@ from srmri_tf.scores import KEYS, SliceRow, VolumeRow
 
 SLICES_NAME = "slices.tsv"
 VOLUMES_NAME = "volumes.tsv"
+_FORMER = {"high_frequency": "detail"}  # in evaluations of version 3
 
 R = TypeVar("R", SliceRow, VolumeRow)
 
@@ -66,7 +67,7 @@ def _read(path: Path, kind: type[R]) -> list[R]:
 
 def _value(row: Mapping[str, str], name: str, kind: Any) -> Any:
     if name in KEYS:
-        return float(row.get(name, "nan"))
+        return float(row.get(name, row.get(_FORMER.get(name, ""), "nan")))
     return row[name] == "True" if kind is bool else kind(row[name])
 
 

@@ -1,22 +1,22 @@
 """Every measure of every method on every slice and volume, one slice in memory at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from data_prep.kspace import Degradation
 from srmri_tf import metrics
-from srmri_tf.similarity import Similarity
-from srmri_tf.windows import GAUSSIAN, UNIFORM
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and reading results needs none of it
     import keras
 
     from srmri_tf.dataset import SlicePair
+
+THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ MEASURES = (
     ),
     Measure("nrmse", "NRMSE", 4, "lower", "root of the squared error over the truth's norm"),
     Measure(
-        "detail",
-        "detail",
+        "high_frequency",
+        "high-frequency energy ratio",
         3,
         "one",
-        "spectral power outside the kept box of k-space over the truth's; 1 is as much detail as "
-        "the truth, 0 none; noise counts as detail",
+        "energy outside the kept box of k-space over the truth's; 1 is as much as the truth, 0 "
+        "none; noise counts",
     ),
     Measure(
         "vgg",
@@ -85,13 +85,13 @@ class SliceRow:
     psnr_fastmri: float = float("nan")
     ssim_fastmri: float = float("nan")
     nrmse: float = float("nan")
-    detail: float = float("nan")
+    high_frequency: float = float("nan")
     vgg: float = float("nan")
 
 
 @dataclass(frozen=True)
 class VolumeRow:
-    """One method on one volume, air and all: errors and powers summed over its slices.
+    """One method on one volume, air and all: errors and energies summed over its slices.
 
     SSIM and VGG distance, which are means over a slice, are averaged over the slices instead.
     """
@@ -105,36 +105,43 @@ class VolumeRow:
     psnr_fastmri: float
     ssim_fastmri: float
     nrmse: float
-    detail: float
+    high_frequency: float
     vgg: float
 
 
-@dataclass
-class _Sums:
-    """Sums over the slices of one volume, for one method."""
+class _Sums(NamedTuple):
+    """What the measures are made of, summed over slices."""
 
-    maximum: float
-    slices: int = 0
-    pixels: int = 0
-    error: float = 0.0
-    power: float = 0.0
-    detail: float = 0.0
-    true_detail: float = 0.0
-    means: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("ssim", "ssim_fastmri", "vgg"), 0.0)
-    )
+    slices: int
+    pixels: int
+    error: float
+    energy: float
+    high: float
+    true_high: float
+    ssim: float
+    ssim_fastmri: float
+    vgg: float
 
-    def add(self, truth: np.ndarray, error: float, powers: Sequence[float], row: SliceRow) -> None:
-        """Take in a slice: its squared error, and power, detail and true detail."""
-        power, detail, true_detail = powers
-        self.slices += 1
-        self.pixels += truth.size
-        self.error += error
-        self.power += power
-        self.detail += detail
-        self.true_detail += true_detail
-        for key in self.means:
-            self.means[key] += getattr(row, key)
+    def plus(self, other: "_Sums") -> "_Sums":
+        """Both together."""
+        return _Sums._make(mine + theirs for mine, theirs in zip(self, other, strict=True))
+
+    def measures(self, maximum: float) -> dict[str, Any]:
+        """Every measure by its key.
+
+        Args:
+            maximum: Of the true volume: fastMRI's range.
+        """
+        mean_squared_error = self.error / self.pixels
+        return {
+            "psnr": metrics.psnr_of(mean_squared_error, 1.0),
+            "ssim": self.ssim / self.slices,
+            "psnr_fastmri": metrics.psnr_of(mean_squared_error, maximum),
+            "ssim_fastmri": self.ssim_fastmri / self.slices,
+            "nrmse": metrics.ratio(self.error, self.energy) ** 0.5,
+            "high_frequency": metrics.ratio(self.high, self.true_high),
+            "vgg": self.vgg / self.slices,
+        }
 
 
 class FeatureDistance:
@@ -168,7 +175,7 @@ class Scorer:
     """Scores methods slice by slice and keeps the sums that volumes need.
 
     Args:
-        degradation: Decides which part of k-space counts as detail.
+        degradation: Decides which part of k-space is high-frequency.
         distance: Measures the VGG distance, or None to leave it out.
     """
 
@@ -176,9 +183,9 @@ class Scorer:
         self._degradation = degradation
         self._distance = distance
         self._sums: dict[tuple[str, str, str], _Sums] = {}
-        self._pool = ThreadPoolExecutor(1)
-        # Kept from slice to slice, for most are of one size.
-        self._similarity = lru_cache(1)(lambda shape: Similarity(shape, (GAUSSIAN, UNIFORM)))
+        self._maxima: dict[tuple[str, str], float] = {}
+        # SciPy's filters and transforms, which take nearly all the time, run beside each other.
+        self._pool = ThreadPoolExecutor(THREADS)
 
     def slice(
         self, pair: "SlicePair", images: Mapping[str, np.ndarray], maximum: float
@@ -190,64 +197,33 @@ class Scorer:
             images: (H, W) by method.
             maximum: Of the true volume: fastMRI's range. Where it is 0, that range is 1.
         """
-        truth, stack = pair.hr, list(images.values())
-        maximum = maximum or 1.0
-        # Transforms are long calls outside the interpreter's lock, so they run beside the rest.
-        powers = self._pool.submit(metrics.detail_power, [*stack, truth], self._degradation)
-        errors = metrics.squared_errors(stack, truth).tolist()
-        similarity = self._similarity(truth.shape)(stack, truth, (1.0, maximum))
-        means = {
-            "ssim": similarity[0],
-            "ssim_fastmri": similarity[1],
-            "vgg": self._distances(stack, truth),
-        }
-        power, air = metrics.power(truth), metrics.is_background(truth)
-        *details, true_detail = powers.result().tolist()
-        rows = []
-        for i, (name, error, detail) in enumerate(zip(images, errors, details, strict=True)):
-            row = SliceRow(
-                name,
-                pair.subject,
-                pair.session,
-                pair.index,
-                air,
-                psnr=metrics.psnr_of(error / truth.size, 1.0),
-                psnr_fastmri=metrics.psnr_of(error / truth.size, maximum),
-                nrmse=_root(error, power),
-                detail=_ratio(detail, true_detail),
-                **{key: float(values[i]) for key, values in means.items()},
-            )
-            rows.append(row)
-            sums = self._sums.setdefault((name, pair.subject, pair.session), _Sums(maximum))
-            sums.add(truth, error, (power, detail, true_detail), row)
+        maximum = self._maxima[pair.subject, pair.session] = maximum or 1.0
+        air, rows = metrics.is_background(pair.hr), []
+        for name, sums in zip(images, self._measure(pair.hr, images, maximum), strict=True):
+            volume = name, pair.subject, pair.session
+            self._sums[volume] = self._sums[volume].plus(sums) if volume in self._sums else sums
+            rows.append(SliceRow(*volume, pair.index, air, **sums.measures(maximum)))
         return rows
 
     def volumes(self) -> list[VolumeRow]:
         """Every method on every volume seen so far."""
         return [
-            VolumeRow(
-                method,
-                subject,
-                session,
-                sums.slices,
-                psnr=metrics.psnr_of(sums.error / sums.pixels, 1.0),
-                psnr_fastmri=metrics.psnr_of(sums.error / sums.pixels, sums.maximum),
-                nrmse=_root(sums.error, sums.power),
-                detail=_ratio(sums.detail, sums.true_detail),
-                **{key: total / sums.slices for key, total in sums.means.items()},
-            )
-            for (method, subject, session), sums in self._sums.items()
+            VolumeRow(*volume, sums.slices, **sums.measures(self._maxima[volume[1:]]))
+            for volume, sums in self._sums.items()
         ]
 
-    def _distances(self, stack: Sequence[np.ndarray], truth: np.ndarray) -> np.ndarray:
-        if self._distance is None:
-            return np.full(len(stack), np.nan)
-        return self._distance(stack, truth)
-
-
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else float("nan")
-
-
-def _root(error: float, power: float) -> float:
-    return float(np.sqrt(_ratio(error, power)))
+    def _measure(
+        self, truth: np.ndarray, images: Mapping[str, np.ndarray], maximum: float
+    ) -> Iterator[_Sums]:
+        """The sums of one slice, method by method."""
+        stack, each = list(images.values()), self._pool.map
+        ssim = each(metrics.ssim, stack, repeat(truth))
+        fastmri = each(metrics.ssim, stack, repeat(truth), repeat(maximum), repeat("uniform"))
+        energy = metrics.high_frequency_energy
+        *high, true_high = each(energy, [*stack, truth], repeat(self._degradation))
+        errors = [metrics.squared_error(image, truth) for image in stack]
+        none = np.full(len(stack), np.nan)
+        vgg = none if self._distance is None else self._distance(stack, truth)
+        whole = metrics.energy(truth)
+        for error, *found in zip(errors, high, ssim, fastmri, vgg.tolist(), strict=True):
+            yield _Sums(1, truth.size, error, whole, found[0], true_high, *found[1:])

@@ -4,63 +4,49 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import bootstrap, wilcoxon
 
-RESAMPLES = 10_000
-SLICE_RESAMPLES = 2_000  # slices are many, and so are the pairs of methods
 #: With fewer pairs the two-sided signed-rank test cannot fall below 0.05 whatever the data.
 FEWEST_PAIRS = 6
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One measure of one method over subjects.
+    """One measure of one method over subjects, or the difference of two methods.
 
     Args:
         mean: Mean over subjects of each subject's mean over slices.
         sd: Sample standard deviation of the subjects' means; None for a single subject.
         ci95: Bootstrap interval of the mean over subjects; None for a single subject.
-        slice_sd: Sample standard deviation over all slices; None for a single slice.
+        n_subjects: Subjects in it.
+        slice_sd: Sample standard deviation over all slices, which is their spread and no evidence
+            about other subjects; None for a single slice.
+        n_slices: Slices in it.
     """
 
     mean: float
     sd: float | None
     ci95: tuple[float, float] | None
+    n_subjects: int
     slice_sd: float | None
+    n_slices: int
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Two methods on the same subjects.
+class Difference(Summary):
+    """Two methods on the same slices.
 
     Args:
-        mean: Mean over subjects of the subjects' differences.
-        ci95: Bootstrap interval of that; None for a single subject.
         p: Wilcoxon's signed-rank test over subjects, two-sided; None with fewer than 6.
-        n_subjects: Subjects in it.
-        slice_ci95: Bootstrap interval over the slices of these subjects; None where one has a
-            single slice. Slices of one head are not independent, so it claims more than the data
-            can bear; it is no evidence about other subjects.
-        slice_p: The signed-rank test over slices, with the same reservation.
-        n_slices: Slices in that.
     """
 
-    mean: float
-    ci95: tuple[float, float] | None
     p: float | None
-    n_subjects: int
-    slice_ci95: tuple[float, float] | None
-    slice_p: float | None
-    n_slices: int
 
 
 def subject_means(values: Mapping[str, Sequence[float] | np.ndarray]) -> np.ndarray:
     """The mean of each subject's slices, in the order of the sorted labels; NaN is left out."""
-    means = []
-    for subject in sorted(values):
-        kept = np.asarray(values[subject], np.float64)
-        kept = kept[~np.isnan(kept)]
-        means.append(kept.mean() if len(kept) else np.nan)
-    return np.array(means)
+    kept = (_without_nan(values[subject]) for subject in sorted(values))
+    return np.array([slices.mean() if len(slices) else np.nan for slices in kept])
 
 
 def bootstrap_ci95(means: np.ndarray) -> tuple[float, float] | None:
@@ -73,53 +59,32 @@ def bootstrap_ci95(means: np.ndarray) -> tuple[float, float] | None:
     """
     if len(means) < 2:
         return None
-    drawn = np.random.default_rng(0).integers(len(means), size=(RESAMPLES, len(means)))
-    low, high = np.percentile(means[drawn].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    found = bootstrap(
+        (means,), np.mean, n_resamples=10_000, confidence_level=0.95, method="percentile", rng=0
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
-def slice_ci95(subjects: Sequence[np.ndarray]) -> tuple[float, float] | None:
-    """Percentile bootstrap of the mean over subjects, where only their slices are drawn anew.
-
-    Args:
-        subjects: The slices' values, an array for each subject; NaN is left out.
-
-    Returns:
-        None where a subject has fewer than two slices, which cannot vary.
-
-    Source: Efron and Tibshirani 1993, chapters 8 and 13: strata are resampled one by one.
-    """
-    kept = [values[~np.isnan(values)] for values in subjects]
-    kept = [values for values in kept if len(values)]
-    if not kept or min(map(len, kept)) < 2:
-        return None
-    rng = np.random.default_rng(0)
-    means = np.zeros(SLICE_RESAMPLES)
-    for values in kept:
-        drawn = rng.integers(len(values), size=(SLICE_RESAMPLES, len(values)))
-        means += values[drawn].mean(axis=1) / len(kept)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def summarise(values: Mapping[str, Sequence[float]]) -> Summary:
+@np.errstate(invalid="ignore")  # PSNR may be infinite, and so its deviation none
+def summarise(values: Mapping[str, Sequence[float] | np.ndarray]) -> Summary:
     """Sum up one measure of one method.
 
     Args:
         values: The slices' values by subject; at least one.
     """
-    means = subject_means(values)
-    means = means[~np.isnan(means)]
-    slices = np.concatenate([np.asarray(v, np.float64) for v in values.values()])
-    slices = slices[~np.isnan(slices)]
+    means = _without_nan(subject_means(values))
+    slices = _without_nan(np.concatenate([np.asarray(v, np.float64) for v in values.values()]))
     return Summary(
         mean=float(means.mean()) if len(means) else float("nan"),
         sd=_sd(means),
         ci95=bootstrap_ci95(means),
+        n_subjects=len(means),
         slice_sd=_sd(slices),
+        n_slices=len(slices),
     )
 
 
+@np.errstate(invalid="ignore")
 def compare(
     first: Mapping[str, Sequence[float]], second: Mapping[str, Sequence[float]]
 ) -> Difference:
@@ -129,20 +94,8 @@ def compare(
         first: The slices' values by subject.
         second: The same slices in the same order.
     """
-    pairs = {s: np.subtract(first[s], second[s]) for s in first}
-    means = subject_means(pairs)
-    means = means[~np.isnan(means)]
-    slices = np.concatenate(list(pairs.values()))
-    slices = slices[~np.isnan(slices)]
-    return Difference(
-        mean=float(means.mean()) if len(means) else float("nan"),
-        ci95=bootstrap_ci95(means),
-        p=signed_rank(means),
-        n_subjects=len(means),
-        slice_ci95=slice_ci95(list(pairs.values())),
-        slice_p=signed_rank(slices),
-        n_slices=len(slices),
-    )
+    pairs = {subject: np.subtract(first[subject], second[subject]) for subject in first}
+    return Difference(**vars(summarise(pairs)), p=signed_rank(subject_means(pairs)))
 
 
 def signed_rank(differences: np.ndarray) -> float | None:
@@ -151,11 +104,12 @@ def signed_rank(differences: np.ndarray) -> float | None:
     Source: Wilcoxon 1945, with zeros left out; exact for small samples without ties.
     """
     told = differences[np.isfinite(differences) & (differences != 0)]
-    if len(told) < FEWEST_PAIRS:
-        return None
-    from scipy.stats import wilcoxon
+    return float(wilcoxon(told).pvalue) if len(told) >= FEWEST_PAIRS else None
 
-    return float(wilcoxon(told).pvalue)
+
+def _without_nan(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    array = np.asarray(values, np.float64)
+    return array[~np.isnan(array)]
 
 
 def _sd(values: np.ndarray) -> float | None:

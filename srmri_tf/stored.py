@@ -22,9 +22,8 @@ from pydantic import ValidationError
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf import __version__, cards, checkpoint
-from srmri_tf.cards import ModelCard
+from srmri_tf.cards import Metadata, ModelCard, digest
 from srmri_tf.config import CONFIGS, RunConfig
-from srmri_tf.metadata import Metadata, digest
 from srmri_tf.runs import Run
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Stored:
 
     @property
     def sha256(self) -> str:
-        """`srmri_tf.metadata.digest` of it."""
+        """`srmri_tf.cards.digest` of it."""
         return digest(self.kind, self.options, self.weights)
 
     def metadata(self) -> Metadata:

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.atomic import refuse_to_replace
-from data_prep.errors import ConfigError, CorruptArtefactError
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.schema import manifest_sha256
 from srmri_tf import __version__, tables
 from srmri_tf.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
 from srmri_tf.scores import KEYS, MEASURES, SliceRow, VolumeRow
 from srmri_tf.statistics import compare, subject_means, summarise
-from srmri_tf.tables import Row
 
 if TYPE_CHECKING:
     from srmri_tf.dataset import Shards
 
-VERSION = 3
+VERSION = 4
 METRICS_NAME = "metrics.json"
 _TABLES = frozenset({METRICS_NAME, "table.md", "table.tex", "slices.tsv", "volumes.tsv"})
 _PICTURES = frozenset({"figure.png", "images.npz", "runs", "report.html"})
@@ -80,20 +79,19 @@ def figures_of(
     kinds = {LOW_RESOLUTION: "input", BICUBIC: "baseline"}
     for name, method in methods.items():
         method |= {"kind": kinds.get(name, "run"), "marks": list(marks.get(name, ()))}
-    document = {
+    return {
         "version": VERSION,
         "software": f"srmri-tf {__version__}",
         "range": "1, volumes scaled by their maximum",
         "mean": "over subjects, of each subject's mean over slices",
         "ci95": "percentile bootstrap over subjects; null for a single subject",
-        "slice_ci95": "percentile bootstrap over the slices of these very subjects",
+        "slice_sd": "standard deviation over slices: no evidence about other subjects",
         "measures": {m.key: dataclasses.asdict(m) for m in MEASURES if m.key in keys},
         "methods": methods,
         "differences": differences(slices, keys),
         "published": [dataclasses.asdict(row) for row in PUBLISHED],
         "n_air": sum(row.air for row in slices if row.method == LOW_RESOLUTION),
     }
-    return document | {"rows": [dataclasses.asdict(row) for row in rows_of(document)]}
 
 
 def write_document(folder: Path, document: Mapping[str, Any]) -> None:
@@ -158,23 +156,52 @@ def read_document(path: Path, remedy: str, *keys: str) -> dict[str, Any]:
     return document
 
 
-def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The short rows, one per method, ``lr`` first; gains refer to it."""
-    methods = document["methods"]
-    return tuple(
-        Row(
-            name,
-            method["measures"]["psnr"]["mean"],
-            method["measures"]["ssim"]["mean"],
-            method["measures"]["psnr"]["ci95"],
-            method["measures"]["ssim"]["ci95"],
-            method["gains"]["psnr"],
-            method["gains"]["ssim"],
-            method["n_slices"],
-            method["n_subjects"],
+def read_evaluation(folder: Path, remedy: str, *keys: str) -> dict[str, Any]:
+    """Read an evaluation's metrics.json, of this version or of the one before.
+
+    Args:
+        folder: The evaluation.
+        remedy: What to do if it is damaged or too old.
+        keys: What it must hold.
+
+    Raises:
+        BadInputError: It is of another version.
+        CorruptArtefactError: The file is missing or damaged.
+    """
+    path = folder / METRICS_NAME
+    document = read_document(path, remedy, "version")
+    if document["version"] not in (3, VERSION):
+        raise BadInputError(
+            f"is of version {document['version']}, but this software reads {VERSION}",
+            path=path,
+            remedy=remedy,
         )
-        for name, method in methods.items()
-    )
+    document = read_document(path, remedy, *keys)
+    return _from_version_3(document) if document["version"] == 3 else document
+
+
+def _from_version_3(document: dict[str, Any]) -> dict[str, Any]:
+    """The same in the words of version 4: ``high_frequency`` was called ``detail``.
+
+    Its intervals over slices are left out; the spread of slices' differences is not in it.
+    """
+    label = {"detail": "high_frequency"}
+
+    def renamed(by_key: Mapping[str, Any]) -> dict[str, Any]:
+        return {label.get(key, key): value for key, value in by_key.items()}
+
+    measures = {m.key: dataclasses.asdict(m) for m in MEASURES}
+    if "measures" in document:
+        document["measures"] = {key: measures[key] for key in renamed(document["measures"])}
+    for method in document.get("methods", {}).values():
+        counts = {key: method[key] for key in ("n_subjects", "n_slices")}
+        means = renamed(method["measures"]).items()
+        method["measures"] = {key: summary | counts for key, summary in means}
+        method["gains"], method["volumes"] = map(renamed, (method["gains"], method["volumes"]))
+        method["subjects"] = {who: renamed(found) for who, found in method["subjects"].items()}
+    for item in document.get("differences", ()):
+        item |= {"measure": label.get(item["measure"], item["measure"]), "slice_sd": None}
+    return document
 
 
 def method_summaries(
@@ -192,11 +219,9 @@ def method_summaries(
     base = next(iter(values))
     result = {}
     for name, mine in values.items():
-        summaries = {key: summarise(mine[key]) for key in keys}
         air = [row for row in slices if row.method == name and row.air]
-        psnrs = mine["psnr"]
         result[name] = {
-            "measures": {key: dataclasses.asdict(summary) for key, summary in summaries.items()},
+            "measures": {key: dataclasses.asdict(summarise(mine[key])) for key in keys},
             "gains": {key: compare(mine[key], values[base][key]).mean for key in keys},
             "subjects": _each_subject(mine),
             "volumes": {key: summarise(by_volume[name][key]).mean for key in keys},
@@ -205,8 +230,6 @@ def method_summaries(
                 "psnr": _mean(row.psnr for row in air),
                 "ssim": _mean(row.ssim for row in air),
             },
-            "n_slices": sum(len(v) for v in psnrs.values()),
-            "n_subjects": len(psnrs),
         }
     return result
 

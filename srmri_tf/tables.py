@@ -10,33 +10,6 @@ Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One method over all subjects; intervals are None for a single subject.
-
-    Args:
-        name: ``lr``, ``bicubic`` or the run's folder name.
-        psnr: Mean over subjects of each subject's mean over slices, in dB, range 1.
-        ssim: The same of SSIM.
-        psnr_ci95: 95 % bootstrap interval over subjects.
-        ssim_ci95: The same of SSIM.
-        psnr_gain: Difference to the ``lr`` row.
-        ssim_gain: Difference to the ``lr`` row.
-        n_slices: Slices counted; air-only slices are not.
-        n_subjects: Subjects counted.
-    """
-
-    name: str
-    psnr: float
-    ssim: float
-    psnr_ci95: tuple[float, float] | None
-    ssim_ci95: tuple[float, float] | None
-    psnr_gain: float
-    ssim_gain: float
-    n_slices: int
-    n_subjects: int
-
-
-@dataclass(frozen=True)
 class Table:
     """A table ready to be written in any markup.
 
@@ -53,43 +26,25 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The rows as a short Markdown table."""
-    header = ("method", "PSNR (dB)", "gain", "SSIM", "gain", "slices", "subjects")
-    cells = tuple(
-        (
-            row.name,
-            f"{row.psnr:.2f}{interval(row.psnr_ci95, 2)}",
-            "" if row.name == LOW_RESOLUTION else f"{row.psnr_gain:+.2f}",
-            f"{row.ssim:.4f}{interval(row.ssim_ci95, 4)}",
-            "" if row.name == LOW_RESOLUTION else f"{row.ssim_gain:+.4f}",
-            str(row.n_slices),
-            str(row.n_subjects),
-        )
-        for row in rows
-    )
-    return markdown(Table("", header, cells))
-
-
 def main_table(document: Document) -> Table:
     """Every method in the paper's convention, and what others printed, marked."""
-    extra = [key for key in ("nrmse", "detail", "vgg") if key in document["measures"]]
+    extra = [key for key in ("nrmse", "high_frequency", "vgg") if key in document["measures"]]
     labels = [document["measures"][key]["label"] for key in extra]
     header = ("method", "PSNR (dB)", "gain", "SSIM", "gain", *labels, "slices", "subjects")
     rows = []
-    for row in sorted(document["rows"], key=lambda row: order(document, row["name"])):
-        measured = document["methods"][row["name"]]
-        is_input = row["name"] == LOW_RESOLUTION
+    for name, method in _in_order(document):
+        is_input = name == LOW_RESOLUTION
+        counts = method["measures"]["psnr"]
         rows.append(
             (
-                _marked(row["name"], measured),
-                _value(document, row["name"], "psnr"),
-                "" if is_input else number(row["psnr_gain"], 2, sign=True),
-                _value(document, row["name"], "ssim"),
-                "" if is_input else number(row["ssim_gain"], 4, sign=True),
-                *(_value(document, row["name"], key) for key in extra),
-                str(row["n_slices"]),
-                str(row["n_subjects"]),
+                _marked(name, method),
+                _value(document, name, "psnr"),
+                "" if is_input else number(method["gains"]["psnr"], 2, sign=True),
+                _value(document, name, "ssim"),
+                "" if is_input else number(method["gains"]["ssim"], 4, sign=True),
+                *(_value(document, name, key) for key in extra),
+                str(counts["n_slices"]),
+                str(counts["n_subjects"]),
             )
         )
     blank = ("",) * (len(extra) + 2)
@@ -114,13 +69,11 @@ def convention_table(document: Document) -> Table:
                 for key in by_volume
             ),
         )
-        for name, method in sorted(
-            document["methods"].items(), key=lambda item: order(document, item[0])
-        )
+        for name, method in _in_order(document)
     )
     notes = (
         "fastMRI columns: range is the maximum of the true volume, SSIM with a uniform 7x7 window.",
-        "Volume columns: errors and powers summed over a whole volume, air and all; SSIM and VGG "
+        "Volume columns: errors and energies summed over a whole volume, air and all; SSIM and VGG "
         "distance averaged over its slices; mean over subjects.",
     )
     return Table("fastMRI's convention, and per volume", ("method", *labels), rows, notes)
@@ -128,15 +81,7 @@ def convention_table(document: Document) -> Table:
 
 def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssim")) -> Table:
     """Paired differences between methods."""
-    header = (
-        "difference",
-        "measure",
-        "mean",
-        "95 % (subjects)",
-        "95 % (slices) ‡",
-        "p (subjects)",
-        "p (slices) ‡",
-    )
+    header = ("difference", "measure", "mean", "95 % (subjects)", "p (subjects)", "SD (slices)")
     rows = []
     for item in document["differences"]:
         if item["measure"] not in measures:
@@ -148,14 +93,14 @@ def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssi
                 document["measures"][item["measure"]]["label"],
                 number(item["mean"], digits, sign=True),
                 interval(item["ci95"], digits).strip() or "one subject",
-                interval(item.get("slice_ci95"), digits).strip(),
                 _p_value(item["p"]) or f"too few ({item['n_subjects']})",
-                _p_value(item["slice_p"]),
+                number(item["slice_sd"], digits),
             )
         )
     notes = (
-        "Wilcoxon's signed-rank test, two-sided, not corrected for the number of comparisons.",
-        "‡ Slices of one head are not independent: no evidence about other subjects.",
+        "95 %: bootstrap interval over subjects. p: Wilcoxon's signed-rank test over subjects, "
+        "two-sided, not corrected for the number of comparisons. SD: standard deviation of the "
+        "slices' differences; slices of one head are no evidence about other subjects.",
     )
     return Table("Paired differences", header, tuple(rows), notes)
 
@@ -163,7 +108,7 @@ def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssi
 def subject_table(document: Document) -> Table:
     """What each method gains on each subject; no rows where there is only one."""
     methods = document["methods"]
-    names = sorted(methods, key=lambda name: order(document, name))
+    names = [name for name, _ in _in_order(document)]
     rows = []
     for subject, inputs in methods[LOW_RESOLUTION]["subjects"].items():
         cells = [subject, str(inputs["n_slices"])]
@@ -230,6 +175,10 @@ def order(document: Document, name: str) -> int:
     return ("input", "baseline", "run", "truth").index(kind)
 
 
+def _in_order(document: Document) -> list[tuple[str, Mapping[str, Any]]]:
+    return sorted(document["methods"].items(), key=lambda item: order(document, item[0]))
+
+
 def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     """A number with so many decimals, or a dash where there is none."""
     if value is None:
@@ -290,7 +239,6 @@ _TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "<": r"$<$",
     ">": r"$>$",
     "†": r"$\dagger$",
-    "‡": r"$\ddagger$",
 }
 
 

@@ -26,7 +26,7 @@ from srmri_tf import head, tiles
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models import Network
-    from srmri_tf.runs import Sharpen
+    from srmri_tf.generators import Sharpen
 
 PIXELS = 4 * 256 * 256
 """So many pixels of several slices go through a network together."""

@@ -79,8 +79,7 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @click.argument("shards", type=FOLDER)
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="A folder for all folds.")
 @click.option("--folds", type=click.IntRange(2), help="Checked against what SHARDS were made with.")
-@click.option("--fold", type=click.IntRange(0), help="Only this one: for a job of its own.")
-@click.option("--parallel", type=click.IntRange(1), default=1, help="So many folds at a time.")
+@click.option("--fold", type=click.IntRange(0), help="Only this one: a job of its own.")
 @click.option("--recipe", help="A recipe's name or a TOML file; the paper's by default.")
 @_PERCEPTUAL
 @click.option("--vgg-weights", help="As for fit; also those of that distance.")
@@ -96,7 +95,6 @@ def crossval(
     out: Path,
     folds: int | None,
     fold: int | None,
-    parallel: int,
     **given: Any,
 ) -> None:
     """Train and measure MODEL once per fold of SHARDS, and sum up how the folds vary.
@@ -126,13 +124,9 @@ def crossval(
     if left := [one for one in wanted if not is_done(plan, one)]:
         quiet_tensorflow()
         from srmri_tf.fold import run_fold
-        from srmri_tf.parallel import run_side_by_side
 
-        if parallel > 1 and len(left) > 1:
-            run_side_by_side(_arguments(model, shards, out, given), out, left, parallel)
-        else:
-            for one in left:
-                run_fold(plan, one)
+        for one in left:
+            run_fold(plan, one)
     path, table = summarise_folds(plan)
     click.echo(f"{markdown(table)}\n\nsummary: {path}")
 
@@ -165,21 +159,6 @@ def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
             remedy=f"Give it to `srmri-tf crossval {config.model}`",
         )
     return config
-
-
-def _arguments(model: str, shards: Path, out: Path, given: dict[str, Any]) -> list[str]:
-    """The command line of one fold's process."""
-    arguments = ["crossval", model, str(shards), "--output", str(out)]
-    for name in ("recipe", "vgg_weights", "devices", "licence"):
-        if given[name]:
-            arguments += [f"--{name.replace('_', '-')}", str(given[name])]
-    if given["consistency"]:
-        arguments.append("--consistency")
-    if given["perceptual"] is not None:
-        arguments.append("--perceptual" if given["perceptual"] else "--no-perceptual")
-    for setting in given["settings"]:
-        arguments += ["--set", setting]
-    return arguments
 
 
 def _box(text: str | None) -> tuple[int, int, int] | None:

@@ -13,29 +13,23 @@ FOLDER = click.Path(path_type=Path)
 @click.command()
 @click.argument("name", required=False)
 @click.option("--recipe", is_flag=True, help="Print NAME's recipe as TOML, for `fit --recipe`.")
-@click.option("--page", type=FOLDER, help="Bring the cards in this Markdown file up to date.")
-def models(name: str | None, recipe: bool, page: Path | None) -> None:
+def models(name: str | None, recipe: bool) -> None:
     """List the models that come with the package, or print NAME's card."""
-    from srmri_tf import card_pages
-    from srmri_tf.cards import shipped_card, shipped_names
+    from srmri_tf import cards
 
     if name is None and recipe:
         raise click.UsageError("--recipe needs the NAME of a model")
-    if name is not None and page is not None:
-        raise click.UsageError("--page takes all models, not one NAME")
     if name is None:
-        cards = [shipped_card(each) for each in shipped_names()]
-        if page:
-            card_pages.rewrite(page, cards)
-        click.echo(card_pages.listing(cards), nl=False)
+        every = [cards.shipped_card(each) for each in cards.shipped_names()]
+        click.echo(cards.listing(every), nl=False)
         return
-    card = shipped_card(name)
+    card = cards.shipped_card(name)
     if recipe:
         import tomli_w
 
         click.echo(tomli_w.dumps(card.recipe), nl=False)
     else:
-        click.echo(card_pages.markdown(card), nl=False)
+        click.echo(cards.markdown(card), nl=False)
 
 
 @click.command()
@@ -86,8 +80,8 @@ def card(run: Path, shards: Path, out: Path, measured: Path | None, **about: str
             "is no name for a card, which ends in .toml", path=out, remedy="Give -o NAME.toml"
         )
     quiet_tensorflow()
-    from srmri_tf.card_pages import markdown
     from srmri_tf.cardmaker import About, make_card
+    from srmri_tf.cards import markdown
 
     made = make_card(run, shards, About(**about), out, measured)
     click.echo(markdown(made))

@@ -316,9 +316,9 @@ class Cpce(AdversarialModel):
             wanted = tf.cast(tf.math.ceil(share * tf.cast(replicas * part, tf.float32)), tf.int32)
             count = tf.clip_by_value(wanted - rank * part, 0, part)
             first, weight = tf.maximum(count, 1), tf.cast(replicas * count / wanted, tf.float32)
-        hr_features = tf.stop_gradient(self.features(images.hr[:first], training=False))
-        sr_features = self.features(images.sr[:first], training=False)
-        return losses.perceptual(sr_features, hr_features) * weight
+        phi: Any = self.features
+        hr_features = tf.stop_gradient(phi(images.hr[:first], training=False))
+        return losses.perceptual(phi(images.sr[:first], training=False), hr_features) * weight
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, networks included."""

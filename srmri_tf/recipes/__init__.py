@@ -12,8 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from data_prep.errors import ConfigError
+from data_prep.errors import ConfigError, what_differs
 from srmri_tf.config import CONFIGS, RunConfig
+
+RUN_CONFIG = "config.toml"
+"""What a RUN calls its own settings."""
+
+_FORMER = {"penalty_every": 1, "shared_batch": False}
+"""Settings of the objective that runs made before may name, with the values they mostly had."""
 
 
 def recipe_names() -> list[str]:
@@ -31,6 +37,8 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     path, text = _recipe_text(name_or_path)
     try:
         settings = tomllib.loads(text)
+        if path.name == RUN_CONFIG:
+            _drop_former(settings)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"is not valid TOML ({error})", path=path, remedy="Correct that line"
@@ -82,21 +90,17 @@ def to_toml(config: RunConfig) -> str:
 
 
 def differences(old: RunConfig, new: RunConfig) -> list[str]:
-    """One line per setting that differs, as ``path: old -> new``."""
-    before, after = (dict(_flatten(c.model_dump())) for c in (old, new))
-    return [
-        f"{key}: {before.get(key)!r} -> {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    ]
+    """One line per setting that differs: ``objective.l1: 0.0 there, 2.0 asked for``."""
+    return what_differs(old.model_dump(), new.model_dump())
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def _drop_former(settings: dict[str, Any]) -> None:
+    """Forget settings of a RUN that no longer exist, where they had no effect."""
+    objective = settings.get("objective")
+    if isinstance(objective, dict):
+        for key, value in _FORMER.items():
+            if objective.get(key) == value:
+                del objective[key]
 
 
 def _recipe_text(name_or_path: str) -> tuple[Path, str]:

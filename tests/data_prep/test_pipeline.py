@@ -109,7 +109,7 @@ def test_changed_parameters_are_refused_and_the_difference_printed(scans, tmp_pa
     message = str(caught.value)
     assert "patch_size: 10 there, 12 asked for" in message
     assert "keep_by: area there, axis asked for" in message
-    assert "split seed: 0 there, 3 asked for" in message
+    assert "split.seed: 0 there, 3 asked for" in message
     assert "keep:" not in message
     assert digests(tmp_path / "out") == before
 

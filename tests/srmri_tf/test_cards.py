@@ -7,12 +7,15 @@ from data_prep.errors import ConfigError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf import cards
 from srmri_tf.cards import (
+    LIMITS,
     Data,
     Measured,
     ModelCard,
     Ranges,
     Score,
     head_statistics,
+    listing,
+    markdown,
     read_card,
     to_toml,
 )
@@ -42,9 +45,7 @@ def make_card(name="cpce-t2-x2", sha256="a" * 64, **changes):
             data="Phantoms: p1, p2",
             subjects=2,
             slices=60,
-            psnr=Score(
-                input=30.0, output=31.5, gain=1.5, ci95=(1.25, 1.75), slice_ci95=(1.45, 1.55)
-            ),
+            psnr=Score(input=30.0, output=31.5, gain=1.5, ci95=(1.25, 1.75)),
             ssim=Score(input=0.9, output=0.92, gain=0.02, ci95=(0.0125, 0.0275)),
         ),
         "ranges": Ranges(
@@ -134,3 +135,51 @@ def test_shipped_models_are_those_with_card_and_weights(shipped):
         cards.shipped_card("cpce-t2-x4")
     with pytest.raises(ConfigError, match="no model named unet"):
         cards.shipped_card("unet")
+
+
+def test_a_card_says_everything():
+    text = markdown(make_card())
+    for limit in LIMITS:
+        assert f"- {limit}" in text
+    for said in (
+        "## cpce-t2-x2",
+        "**Trained on** Phantoms (T2): 2 subjects, 3 scans, 90 slices: p1, p2.",
+        "Licence: CC BY 4.0. Drawn by hand.",
+        "25% of k-space kept by area",
+        "| PSNR (dB) | 30.00 | 31.50 | +1.50 | +1.25, +1.75 |",
+        "| SSIM | 0.9000 | 0.9200 | +0.0200 | +0.0125, +0.0275 |",
+        "By `srmri-tf crossval cpce shards`.",
+        "pixels of 0.5 to 0.6 mm",
+        "slices 3 to 3.3 mm apart",
+        "mean 0.2 to 0.3, p99 0.6 to 0.9.",
+        "srmri-tf fit cpce shards -o run",
+        "a" * 64,
+        "b" * 64,
+    ):
+        assert said in text
+    assert "consistency" not in text
+
+
+def test_consistency_and_a_single_subject():
+    measured = make_card().measured.model_copy(
+        update={"psnr_consistent": Score(input=30.0, output=32.0, gain=2.0), "subjects": 1}
+    )
+    text = markdown(make_card(measured=measured))
+    assert "| PSNR (dB) with data consistency | 30.00 | 32.00 | +2.00 | one subject |" in text
+    assert "1 subject, 60 slices" in text
+
+
+def test_the_list():
+    text = listing([make_card(), make_card(name="new", measured=None)])
+    assert text.splitlines()[2:] == [
+        "| cpce-t2-x2 | cpce | T2 | +1.50 [+1.25, +1.75] | +0.0200 [+0.0125, +0.0275] "
+        "| 2 subjects | Phantoms |",
+        "| new | cpce | T2 | - | - | nothing yet | Phantoms |",
+    ]
+    assert listing([]) == "No models come with this installation.\n"
+
+
+def test_a_card_of_before_with_intervals_over_slices_is_read():
+    said = make_card().model_dump()
+    said["measured"]["psnr"]["slice_ci95"] = (1.45, 1.55)
+    assert ModelCard.model_validate(said) == make_card()

@@ -38,20 +38,11 @@ def test_a_recipe_is_printed_as_one(shipped, tmp_path, capsys):
     assert (config.model, config.generator.shortcut) == ("cpce", True)
 
 
-def test_a_page_is_rewritten(shipped, tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text("<!-- What follows is written by `srmri-tf models --page`: do not edit it. -->")
-    assert run("models", "--page", page) == 0
-    assert "## cpce-t2-x2" in page.read_text()
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["models", "cpce-t2-x3"], 2, "did you mean cpce-t2-x2"),
         (["models", "--recipe"], 2, "--recipe needs the NAME"),
-        (["models", "cpce-t2-x2", "--page", "x.md"], 2, "--page takes all models"),
-        (["models", "--page", "x.md"], 3, "x.md: cannot be read"),
         (["export", "cpce-t2-x3", "-o", "out"], 3, "name of a shipped model: cpce-t2-x2"),
         (["export", "absent", "-o", "out.h5"], 2, "out.h5: ends in .h5"),
     ],

@@ -1,5 +1,7 @@
 """Recipes, the schedule, and every way a setting can be wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from data_prep.errors import ConfigError
@@ -147,7 +149,7 @@ def test_an_override_inside_a_plain_value_is_refused():
 
 def test_differences_name_path_and_both_values():
     new = load_recipe("paper-cpce", {"objective.l1": 2.0})
-    assert differences(CpceConfig(), new) == ["objective.l1: 0.0 -> 2.0"]
+    assert differences(CpceConfig(), new) == ["objective.l1: 0.0 there, 2.0 asked for"]
 
 
 @pytest.mark.parametrize(
@@ -160,3 +162,18 @@ def test_differences_name_path_and_both_values():
 )
 def test_patches_must_outlast_valid_padding_and_vgg19s_poolings(objective, side):
     assert CpceConfig(objective=objective).min_patch() == side
+
+
+def test_a_run_of_before_opens_but_a_recipe_with_settings_that_are_gone_does_not(tmp_path):
+    before = Path(__file__).parents[1] / "before" / "cpce" / "config.toml"
+    text = before.read_text()
+    assert "penalty_every = 1\n" in text
+    assert "shared_batch = false\n" in text
+    assert load_recipe(str(before)).objective.n_critic == 1
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"objective\.shared_batch: unknown key"):
+        load_recipe(str(tmp_path / "recipe.toml"))
+    # With another value it was another training.
+    (tmp_path / "config.toml").write_text(text.replace("penalty_every = 1", "penalty_every = 2"))
+    with pytest.raises(ConfigError, match=r"objective\.penalty_every: unknown key"):
+        load_recipe(str(tmp_path / "config.toml"))

@@ -174,7 +174,7 @@ def test_generator_step_is_the_gradient_of_the_weighted_terms():
         np.testing.assert_allclose(new, old - 0.1 * gradient.numpy(), rtol=1e-4, atol=1e-6)
 
 
-def dealt(**objective):
+def dealt():
     """The pairs of each critic update, and of each pass of the generator: the trained one first."""
     seen = {"critic": [], "generator": []}
 
@@ -191,7 +191,7 @@ def dealt(**objective):
     network, judge = SpyGenerator(shortcut=True), SpyCritic()
     network.build((None, None, None, 1))
     judge.build((None, 16, 16, 1))
-    objective = CpceObjective(perceptual=0, gradient_penalty=0, n_critic=3, **objective)
+    objective = CpceObjective(perceptual=0, gradient_penalty=0, n_critic=3)
     model = Cpce(network, judge, None, objective)
     model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
     numbered = tf.tile(tf.range(6.0)[:, None, None, None], [1, 16, 16, 1])
@@ -202,10 +202,6 @@ def dealt(**objective):
 
 def test_each_critic_update_sees_its_own_pairs_and_the_generator_the_last_ones():
     assert dealt() == ([[0, 3], [1, 4], [2, 5]], [[2, 5], [0, 3], [1, 4]])
-
-
-def test_a_shared_batch_is_seen_by_every_update():
-    assert dealt(shared_batch=True) == ([list(range(6))] * 3, [list(range(6))])
 
 
 def test_the_penalty_takes_four_passes_of_the_critic_and_not_two_more_of_zeros():
@@ -230,30 +226,6 @@ def test_the_penalty_takes_four_passes_of_the_critic_and_not_two_more_of_zeros()
     # Scores, their slope at the image, the slope's own change along it, and the weights' gradient.
     assert kinds["Conv2D"] == 2 * 6
     assert kinds["Conv2DBackpropInput"] == kinds["Conv2DBackpropFilter"] == 6
-
-
-def test_a_sparse_penalty_is_taken_every_so_often_with_its_whole_weight():
-    lr, hr = pairs(4)
-    objective = CpceObjective(
-        perceptual=0, n_critic=2, penalty_every=2, shared_batch=True, gradient_penalty=7.0
-    )
-    model = Cpce(generator(shortcut=True), critic(16), None, objective, seed=3)
-    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
-    model.phase = "critic"
-    with_penalty, without = [], []
-    update = model._update_critic
-
-    def spy(fake, hr, penalised):
-        logs = update(fake, hr, penalised)
-        (with_penalty if penalised else without).append(logs)
-        return logs
-
-    model._update_critic = spy
-    model.train_step((tf.constant(lr), tf.constant(hr)))
-    (first,), (second,) = with_penalty, without
-    expected = -first["wasserstein"] + 2 * 7.0 * first["gradient_penalty"]
-    assert float(first["critic_loss"]) == pytest.approx(float(expected), rel=1e-5)
-    assert float(second["critic_loss"]) == pytest.approx(-float(second["wasserstein"]), rel=1e-5)
 
 
 def test_the_perceptual_term_can_be_estimated_on_a_part_of_the_batch():

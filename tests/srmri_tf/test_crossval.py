@@ -188,7 +188,7 @@ def test_all_other_folds_train_if_none_validates(folded, finished, tmp_path):
     notes = summarise_folds(alone)[1].notes
     assert notes[1].startswith("No fold validated")
     other = Plan(finished[0].config, folded, tmp_path)
-    with pytest.raises(ConfigError, match=r"validation\.fold: 'none' -> 'next'"):
+    with pytest.raises(ConfigError, match=r"validation\.fold: none there, next asked for"):
         run_fold(other, 0)
 
 

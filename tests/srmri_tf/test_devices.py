@@ -151,15 +151,3 @@ def test_two_worker_processes_end_with_the_same_weights(shards, tmp_path):
     before = (run / "checkpoint.npz").stat().st_mtime_ns
     assert run_two_workers(str(config), str(shards), str(run)) == ["", ""]
     assert (run / "checkpoint.npz").stat().st_mtime_ns == before
-
-
-@pytest.mark.parametrize(
-    ("visible", "seen", "names"),
-    [(None, 2, ["0", "1"]), ("4,7", 2, ["4", "7"]), ("4,9", 1, ["4"]), ("-1", 0, []), ("", 0, [])],
-)
-def test_gpus_are_called_what_the_driver_calls_them(monkeypatch, visible, seen, names):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind] * seen)
-    assert devices.gpu_names() == names

@@ -14,7 +14,7 @@ from skimage.metrics import (
 )
 
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
-from srmri_tf import checkpoint
+from srmri_tf import checkpoint, tables
 from srmri_tf.config import CpceConfig
 from srmri_tf.evaluate import evaluate
 from srmri_tf.evaluate_options import Options
@@ -24,8 +24,7 @@ from srmri_tf.recipes import to_toml
 from srmri_tf.report import report
 from srmri_tf.runs import Run
 from srmri_tf.scores import FeatureDistance, SliceRow, VolumeRow
-from srmri_tf.summary import method_summaries, rows_of
-from srmri_tf.tables import table
+from srmri_tf.summary import figures_of
 from srmri_tf.vgg19 import VggWeights
 
 from . import conftest
@@ -77,35 +76,25 @@ def test_the_low_resolution_row_is_scikit_images(result):
                 )
             )
         per_subject.append(np.mean(scores, axis=0))
-    row = result.rows[0]
-    assert row.name == "lr"
-    assert (row.n_slices, row.n_subjects) == (8, 2)
-    assert (row.psnr, row.ssim) == pytest.approx(tuple(np.mean(per_subject, axis=0)), abs=1e-5)
-    assert row.psnr_ci95 == pytest.approx(sorted(s[0] for s in per_subject), abs=1e-5)
+    assert next(iter(result.document["methods"])) == "lr"
+    psnr, ssim = (result.document["methods"]["lr"]["measures"][key] for key in ("psnr", "ssim"))
+    assert (psnr["n_slices"], psnr["n_subjects"]) == (8, 2)
+    means = psnr["mean"], ssim["mean"]
+    assert means == pytest.approx(tuple(np.mean(per_subject, axis=0)), abs=1e-5)
+    assert psnr["ci95"] == pytest.approx(sorted(s[0] for s in per_subject), abs=1e-5)
 
 
 def test_an_identity_gains_nothing_and_a_bad_network_loses(result):
-    identity, black, bicubic = result.rows[1:]
-    assert [row.name for row in result.rows[1:]] == ["identity", "black", "bicubic"]
-    assert identity.psnr_gain == pytest.approx(0, abs=1e-5)
-    assert identity.ssim_gain == pytest.approx(0, abs=1e-6)
-    assert black.psnr_gain < -1
-    assert bicubic.psnr_gain != 0
+    gains = {name: method["gains"] for name, method in result.document["methods"].items()}
+    assert list(gains) == ["lr", "identity", "black", "bicubic"]
+    assert gains["identity"]["psnr"] == pytest.approx(0, abs=1e-5)
+    assert gains["identity"]["ssim"] == pytest.approx(0, abs=1e-6)
+    assert gains["black"]["psnr"] < -1
+    assert gains["bicubic"]["psnr"] != 0
 
 
 def test_the_files_say_the_same(result):
     metrics = json.loads((result.folder / "metrics.json").read_text())
-    assert set(metrics["rows"][0]) == {
-        "name",
-        "psnr",
-        "ssim",
-        "psnr_ci95",
-        "ssim_ci95",
-        "psnr_gain",
-        "ssim_gain",
-        "n_slices",
-        "n_subjects",
-    }
     assert metrics["test_subjects"] == ["s4", "s5"]
     slices = list(csv.DictReader((result.folder / "slices.tsv").open(), delimiter="\t"))
     assert len(slices) == 4 * 8
@@ -113,7 +102,9 @@ def test_the_files_say_the_same(result):
         np.mean([float(s["psnr"]) for s in slices if (s["method"], s["subject"]) == ("lr", who)])
         for who in ("s4", "s5")
     ]
-    assert np.mean(by_subject) == pytest.approx(metrics["rows"][0]["psnr"], abs=1e-5)
+    assert np.mean(by_subject) == pytest.approx(
+        metrics["methods"]["lr"]["measures"]["psnr"]["mean"], abs=1e-5
+    )
     assert (result.folder / "table.md").read_text().startswith("| method |")
     assert result.figure.read_bytes().startswith(b"\x89PNG")
 
@@ -121,7 +112,7 @@ def test_the_files_say_the_same(result):
 def test_evaluating_again_replaces_the_result(result, shards, tmp_path):
     shutil.copytree(result.folder, tmp_path / "out")
     runs = [result.folder.parent / "identity"]
-    assert len(evaluate(runs, shards, tmp_path / "out").rows) == 3
+    assert len(evaluate(runs, shards, tmp_path / "out").document["methods"]) == 3
     assert not (tmp_path / "out" / "runs" / "black").exists()
 
 
@@ -196,12 +187,14 @@ def test_air_is_apart_and_subjects_weigh_the_same():
         row("net", "b", False, 40.0),
     ]
     volumes = [VolumeRow(m, "a", "", 4, *[1.0] * 7) for m in ("lr", "net")]
-    methods = method_summaries(rows, volumes, ("psnr", "ssim"))
-    lr, net = rows_of({"methods": methods})
-    assert (lr.psnr, lr.n_slices, lr.n_subjects) == (35.0, 4, 2)
-    assert methods["lr"]["air"]["n_slices"] == 1
-    assert net.psnr_gain == 1.5
-    assert "| net | 36.50 [33.00, 40.00] | +1.50 |" in table([lr, net])
+    document = figures_of(rows, volumes, {}) | {"notes": []}
+    lr, net = document["methods"]["lr"], document["methods"]["net"]
+    found = lr["measures"]["psnr"]
+    assert (found["mean"], found["n_slices"], found["n_subjects"]) == (35.0, 4, 2)
+    assert lr["air"]["n_slices"] == 1
+    assert net["gains"]["psnr"] == 1.5
+    table = tables.markdown(tables.main_table(document))
+    assert "| net | 36.50 [33.00, 40.00] | +1.50 |" in table
 
 
 def test_a_forced_leak_is_marked_in_every_table(shards, tmp_path):
@@ -234,7 +227,7 @@ def test_every_measure_of_the_input_row(result):
         outside = np.ones((32, 32), bool)
         outside[8:24, 8:24] = False
 
-        def detail(images, outside=outside):
+        def high(images, outside=outside):
             spectra = np.fft.fftshift(np.fft.fft2(images), axes=(-2, -1))
             return (np.abs(spectra) ** 2)[..., outside].sum(axis=-1)
 
@@ -246,11 +239,11 @@ def test_every_measure_of_the_input_row(result):
                     for x, h in zip(lrs, hrs, strict=True)
                 ]
             ),
-            "detail": np.mean(detail(lrs) / detail(hrs)),
+            "high_frequency": np.mean(high(lrs) / high(hrs)),
             "volume psnr": peak_signal_noise_ratio(hrs, lrs, data_range=1),
             "volume psnr_fastmri": peak_signal_noise_ratio(hrs, lrs, data_range=hrs.max()),
             "volume nrmse": normalized_root_mse(hrs, lrs),
-            "volume detail": detail(lrs).sum() / detail(hrs).sum(),
+            "volume high_frequency": high(lrs).sum() / high(hrs).sum(),
         }
     method = result.document["methods"]["lr"]
     for key in found["s4"]:
@@ -285,7 +278,7 @@ def test_without_weights_the_column_is_absent_and_a_note_says_why(shards, tmp_pa
         raise EnvironmentFault("no network", remedy="Plug it in")
 
     monkeypatch.setattr("srmri_tf.evaluate.resolve", unreachable)
-    monkeypatch.setattr("srmri_tf.evaluate.gpu_names", lambda: ["0"])
+    monkeypatch.setattr("srmri_tf.evaluate.has_gpu", lambda: True)
     run = make_run(tmp_path / "net")
     result = evaluate([run], shards, tmp_path / "out", Options(perceptual=None))
     assert "VGG distance not measured: no network." in (tmp_path / "out" / "table.md").read_text()
@@ -305,7 +298,7 @@ def test_the_vgg_distance_is_measured_where_it_is_asked_for_or_a_gpu_is(
     """With features that only halve the size, in place of VGG-19's."""
     features = keras.Sequential([keras.Input((None, None, 1)), keras.layers.AveragePooling2D(2)])
     weights = VggWeights(tmp_path, "file", "", 1.0, "a file")
-    monkeypatch.setattr("srmri_tf.evaluate.gpu_names", lambda: gpus)
+    monkeypatch.setattr("srmri_tf.evaluate.has_gpu", lambda: bool(gpus))
     monkeypatch.setattr("srmri_tf.evaluate.resolve", {"file.h5": weights}.__getitem__)
     monkeypatch.setattr("srmri_tf.evaluate.build_features", {weights: features}.__getitem__)
     options = Options(bicubic=False, perceptual=asked, vgg_weights="file.h5", slices="1")
@@ -332,12 +325,14 @@ def test_slices_to_look_at(result, shards, tmp_path):
 def test_json_has_no_infinities_and_differences_are_paired(result):
     text = (result.folder / "metrics.json").read_text()
     document = json.loads(text, parse_constant=lambda word: pytest.fail(word))
-    assert document["version"] == 3
+    assert document["version"] == 4
     black = next(
         d
         for d in document["differences"]
         if (d["a"], d["b"], d["measure"]) == ("black", "lr", "psnr")
     )
-    rows = {row["name"]: row for row in document["rows"]}
-    assert black["mean"] == pytest.approx(rows["black"]["psnr"] - rows["lr"]["psnr"])
+    means = {
+        name: method["measures"]["psnr"]["mean"] for name, method in document["methods"].items()
+    }
+    assert black["mean"] == pytest.approx(means["black"] - means["lr"])
     assert (black["p"], black["n_subjects"], black["n_slices"]) == (None, 2, 8)

@@ -26,6 +26,10 @@ def result(shards, tmp_path_factory):
     return evaluate(runs, shards, folder / "out", Options(consistency=True))
 
 
+def mean_psnr(result, name):
+    return result.document["methods"][name]["measures"]["psnr"]["mean"]
+
+
 def put_back(sharp: np.ndarray, lr: np.ndarray) -> np.ndarray:
     """Frequencies -7 ... 7 of 32 are measured, as a magnitude whose signs the image knows."""
     inside = np.abs(np.fft.fftfreq(SIDE) * SIDE) < SIDE // 4
@@ -36,8 +40,14 @@ def put_back(sharp: np.ndarray, lr: np.ndarray) -> np.ndarray:
 
 
 def test_a_row_more_for_every_run_measured_as_numpy_does(result):
-    names = [row.name for row in result.rows]
-    assert names == ["lr", "identity", "identity+dc", "net", "net+dc", "bicubic"]
+    assert list(result.document["methods"]) == [
+        "lr",
+        "identity",
+        "identity+dc",
+        "net",
+        "net+dc",
+        "bicubic",
+    ]
     sharpen = sharpener(Run(result.folder.parent / "net").generator())
     means = []
     for subject in ("s4", "s5"):
@@ -48,9 +58,8 @@ def test_a_row_more_for_every_run_measured_as_numpy_does(result):
             for s, (lr, hr) in zip(sharp, pairs, strict=True)
         ]
         means.append(np.mean(scores))
-    rows = {row.name: row for row in result.rows}
-    assert rows["net+dc"].psnr == pytest.approx(np.mean(means), abs=1e-4)
-    assert abs(rows["net+dc"].psnr - rows["net"].psnr) > 0.01
+    assert mean_psnr(result, "net+dc") == pytest.approx(np.mean(means), abs=1e-4)
+    assert abs(mean_psnr(result, "net+dc") - mean_psnr(result, "net")) > 0.01
 
 
 def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
@@ -69,8 +78,7 @@ def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
         missing = np.where(low < 0, -1, 1) * lr[::2, ::2] - low
         image = sharp + resample(resample(missing, SIDE, axis=0), SIDE, axis=1)
         scores.append(peak_signal_noise_ratio(hr, image, data_range=1))
-    rows = {row.name: row for row in result.rows}
-    assert rows["net+dc"].psnr == pytest.approx(np.mean(scores), abs=1e-4)
+    assert mean_psnr(result, "net+dc") == pytest.approx(np.mean(scores), abs=1e-4)
 
 
 def test_a_leak_is_marked_in_both_rows(shards, tmp_path):

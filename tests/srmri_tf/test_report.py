@@ -1,12 +1,15 @@
 """The report without a browser: what is in it, what it refuses, how large it gets."""
 
 import base64
+import csv
 import io
 import json
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from srmri_tf.evaluate import evaluate
 from srmri_tf.evaluate_options import Options
 from srmri_tf.gallery import Exhibit
 from srmri_tf.report import report
+from srmri_tf.scorefiles import read_slices
 
 from .test_evaluate import make_run
 
@@ -34,7 +38,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         attributes = dict(attrs)
-        if tag not in ("meta", "link", "input", "br", "path"):
+        if tag not in ("meta", "link", "input", "br", "img", "path"):
             self.open.append(tag)
         self.ids.append(attributes.get("id"))
         if tag == "use":
@@ -80,6 +84,26 @@ def test_names_are_escaped_and_everything_is_said(evaluation):
         assert said in text
     checksum = json.loads((evaluation / "metrics.json").read_text())["data"]["manifest_sha256"]
     assert checksum in text
+
+
+def test_an_evaluation_of_version_3_is_read(tmp_path):
+    """What it calls detail has another name now; its figures are the same."""
+    folder = Path(__file__).parents[1] / "before" / "evaluation"
+    document = json.loads((folder / "metrics.json").read_text())
+    assert document["version"] == 3
+    text = report(folder, tmp_path / "r.html").read_text()
+    assert "high-frequency energy ratio" in text
+    assert "slice_ci95" not in text
+    for row in document["rows"]:
+        for said in (
+            f"<td>{row['psnr']:.2f}",
+            f"<td>{document['methods'][row['name']]['measures']['detail']['mean']:.3f}",
+            f"<td>{row['n_slices']}</td>",
+        ):
+            assert said in text
+    with (folder / "slices.tsv").open() as file:
+        before = [float(row["detail"]) for row in csv.DictReader(file, delimiter="\t")]
+    assert [row.high_frequency for row in read_slices(folder)] == before
 
 
 def test_slices_and_box_can_be_chosen(evaluation, tmp_path):
@@ -160,34 +184,38 @@ def test_images_survive_being_stored(tmp_path):
     assert back.label == "a/b:3"
 
 
-def test_charts_escape_and_leave_gaps():
-    line = charts.Line("<i>", [1, 2, 3], [1.0, float("nan"), 3.0])
-    drawn = charts.lines("t", "x", "y", [line])
-    assert "&lt;i&gt;" in drawn
-    assert drawn.count("polyline") == 1
-    assert len(re.search(r'points="([^"]*)"', drawn)[1].split()) == 2
-    assert charts.lines("t", "x", "y", []) == ""
-    boxed = charts.boxes("t", "x", {"a": [1.0, 2.0, 3.0], "b": []}, {"a": [2.0]})
-    assert boxed.count("<rect") == 1
-    assert boxed.count("<circle") == 1
+def drawing(chart):
+    """The SVG inside a chart: its elements by tag."""
+    prefix, _, content = chart.uri.partition(",")
+    assert prefix == "data:image/svg+xml;base64"
+    root = ElementTree.fromstring(base64.b64decode(content))
+    return {tag: list(root.iter(f"{{http://www.w3.org/2000/svg}}{tag}")) for tag in ("text", "g")}
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.913, 0.998, [0.92, 0.94, 0.96, 0.98]),
-        (0.07, 0.16, [0.08, 0.1, 0.12, 0.14, 0.16]),
-        (34.6, 43.7, [36, 38, 40, 42]),
-        (-0.5, 0.5, [-0.4, -0.2, 0, 0.2, 0.4]),
-        (3, 3, [3]),
-    ],
-)
-def test_ticks_are_round_and_enough_to_read_a_scale(low, high, expected):
-    assert charts.ticks(low, high) == pytest.approx(expected)
+def test_lines_escape_names_and_leave_gaps():
+    nan = float("nan")
+    chart = charts.lines("t", [1, 2, 3], "y", {"input": [1.0, 1.0, 1.0], "<i>": [1.0, nan, 3.0]})
+    texts = ["".join(text.itertext()) for text in drawing(chart)["text"]]
+    assert {"epoch", "y", "input", "<i>"} <= set(texts)
+    assert texts[: texts.index("epoch")] == ["1", "2", "3"]  # epochs are whole
+    assert charts.lines("t", [], "y", {"input": []}) is None
+    assert charts.lines("t", [1], "y", {"input": [nan]}) is None
 
 
-def test_no_axis_has_too_few_ticks_or_too_many_and_epochs_are_whole():
-    for high in np.geomspace(0.01, 900, 300):
-        assert 3 <= len(charts.ticks(0.003, 0.003 + high)) <= 8
-    assert charts.ticks(1, 2, whole=True) == [1, 2]
-    assert charts.ticks(1, 20, whole=True) == [5, 10, 15, 20]
+def test_boxes_by_method_and_none_without_values():
+    infinite = float("inf")
+    slices = {"a": [1.0, 2.0, 3.0, infinite], "b": [infinite]}
+    chart = charts.boxes("t", "PSNR (dB)", slices, {"a": [2.0], "b": [infinite]})
+    texts = ["".join(text.itertext()) for text in drawing(chart)["text"]]
+    assert {"a", "PSNR (dB)"} <= set(texts)
+    assert "b" not in texts
+    assert charts.boxes("t", "x", {"b": [infinite]}, {"b": []}) is None
+
+
+def test_charts_suit_light_and_dark_pages():
+    """Nothing is black or white: grey on a transparent ground."""
+    chart = charts.lines("t", [1, 2], "y", {"input": [1.0, 2.0], "net": [2.0, 3.0]})
+    svg = base64.b64decode(chart.uri.partition(",")[2]).decode()
+    colours = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", svg))
+    assert colours
+    assert not colours & {"#000000", "#ffffff"}

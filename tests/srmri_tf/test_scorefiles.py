@@ -14,7 +14,7 @@ def test_slices_come_back_and_what_was_not_measured_is_nan(tmp_path):
         SliceRow("lr", "s1", "", 3, False, 30.125, 0.5, nrmse=0.25),
         SliceRow("lr", "s 2", "a", 4, True, math.inf, 1.0),
     ]
-    write_rows(tmp_path / "slices.tsv", rows, ["vgg", "detail"])
+    write_rows(tmp_path / "slices.tsv", rows, ["vgg", "high_frequency"])
     assert "vgg" not in (tmp_path / "slices.tsv").read_text()
     first, second = read_slices(tmp_path)
     assert first.subject == "s1"

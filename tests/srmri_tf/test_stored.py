@@ -11,8 +11,8 @@ import pytest
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf import cards, checkpoint, stored
 from srmri_tf import export as exporting
+from srmri_tf.cards import digest
 from srmri_tf.export import export
-from srmri_tf.metadata import digest
 from srmri_tf.models import load_network
 from srmri_tf.stored import read
 

@@ -242,7 +242,7 @@ def test_the_warm_up_learns(finished):
 
 
 def test_changed_settings_are_refused_with_the_difference(finished, shards):
-    with pytest.raises(ConfigError, match="seed: 0 -> 5"):
+    with pytest.raises(ConfigError, match="seed: 0 there, 5 asked for"):
         train(quick(seed=5), shards, finished.folder)
 
 

@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError
 from data_prep.inspection import LEAST_SIDE
+from srmri_tf import metrics
 from srmri_tf.dataset import Shards
 from srmri_tf.validation import Validator
-from srmri_tf.windows import GAUSSIAN
 
 from .small import SmallGenerator
 
@@ -37,4 +38,7 @@ def test_small_slices_that_are_not_measured_do_not_matter(shard_maker, tmp_path)
 
 
 def test_the_least_side_is_that_of_ssims_window():
-    assert len(GAUSSIAN.taps) == LEAST_SIDE
+    least = np.ones((LEAST_SIDE, 40), np.float32)
+    assert metrics.ssim(least, least) == 1
+    with pytest.raises(ValueError, match="win_size"):
+        metrics.ssim(least[1:], least[1:])
