@@ -12,7 +12,7 @@ from tests.data_prep.scans import phantom, save
 WORKER = """
 import sys
 from pathlib import Path
-from data_prep.pipeline import PrepareConfig, prepare
+from data_prep.prepare.pipeline import PrepareConfig, prepare
 
 def largest():  # not ru_maxrss, which a child inherits from its parent
     status = Path("/proc/self/status").read_text()

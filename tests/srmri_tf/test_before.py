@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.shards import verify
-from srmri_tf.models import load_network
-from srmri_tf.report import report
+from data_prep.shards.files import verify
+from srmri_tf.models.model import load_network
+from srmri_tf.report.report import report
 
 BEFORE = Path(__file__).parents[1] / "before"
 

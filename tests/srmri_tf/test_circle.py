@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf.config import CircleConfig, CircleObjective
 from srmri_tf.networks.circle import Circle, CircleGenerator, build, interleave, separate
+from srmri_tf.recipes.config import CircleConfig, CircleObjective
 
 from .small import SmallCritic, SmallGenerator
 

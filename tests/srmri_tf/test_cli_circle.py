@@ -2,10 +2,10 @@
 
 import pytest
 
-from srmri_tf import demo as demo_module
-from srmri_tf import training
 from srmri_tf.cli import main
-from srmri_tf.runs import Run
+from srmri_tf.experiments import demo
+from srmri_tf.models.run import Run
+from srmri_tf.training import fit as training
 
 
 def run(*arguments):
@@ -63,8 +63,8 @@ def test_the_demo_trains_the_model_asked_for(model, recipe, tmp_path, monkeypatc
         assert (config.model, folder.parent) == (recipe, tmp_path)
         raise StopError
 
-    monkeypatch.setattr(demo_module, "fit", fit)
-    monkeypatch.setattr(demo_module, "prepare", lambda *args, **kwargs: None)
-    monkeypatch.setattr(demo_module.download, "sample", lambda folder, report: folder)
+    monkeypatch.setattr(demo, "fit", fit)
+    monkeypatch.setattr(demo, "prepare", lambda *args, **kwargs: None)
+    monkeypatch.setattr(demo.download, "sample", lambda folder, report: folder)
     with pytest.raises(StopError):
-        demo_module.demo(tmp_path, model)
+        demo.demo(tmp_path, model)

@@ -201,7 +201,7 @@ def test_inspect_of_slices_too_small_to_measure_is_code_3_and_names_one(tmp_path
 
 
 def test_dask_without_a_scheduler_is_code_5(scans, tmp_path, run, monkeypatch):
-    monkeypatch.setattr("data_prep.cluster.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("data_prep.prepare.cluster.CONNECT_SECONDS", 0.2)
     code, _, stderr = run("prepare", scans, "-o", tmp_path / "out", "--dask", "tcp://127.0.0.1:9")
     assert code == 5
     assert "no Dask scheduler answers" in stderr

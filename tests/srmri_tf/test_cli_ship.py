@@ -5,9 +5,8 @@ import sys
 
 import pytest
 
-from srmri_tf import cards
-from srmri_tf import export as exporting
-from srmri_tf.cards import read_card
+from srmri_tf.models import card, export
+from srmri_tf.models.card import read_card
 from srmri_tf.recipes import load_recipe
 
 from .test_cardmaker import trained_on
@@ -18,10 +17,10 @@ from .test_evaluate import make_run
 
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
-    monkeypatch.setattr(cards, "SHIPPED", tmp_path / "shipped")
-    cards.SHIPPED.mkdir()
-    cards.card_file("cpce-t2-x2").write_text(cards.to_toml(make_card()))
-    cards.weights_file("cpce-t2-x2").write_bytes(b"")
+    monkeypatch.setattr(card, "SHIPPED", tmp_path / "shipped")
+    card.SHIPPED.mkdir()
+    card.card_file("cpce-t2-x2").write_text(card.to_toml(make_card()))
+    card.weights_file("cpce-t2-x2").write_bytes(b"")
 
 
 def test_models_are_listed_and_shown(shipped, capsys):
@@ -72,7 +71,7 @@ def test_models_does_not_wait_for_tensorflow():
 
 
 def test_export_says_what_it_wrote(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(exporting, "_check", lambda *args: None)
+    monkeypatch.setattr(export, "_check", lambda *args: None)
     source = make_run(tmp_path / "run")
     assert run("export", source, "-o", tmp_path / "net.keras") == 0
     assert capsys.readouterr().out == f"Keras model: {tmp_path / 'net.keras'}\n"

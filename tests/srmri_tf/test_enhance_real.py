@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from srmri_tf import models
+from srmri_tf.models import model
 
 from .test_enhance import sharpen
 from .test_volumes import fake, identity
@@ -21,7 +21,7 @@ pytestmark = [
 @pytest.mark.parametrize("path", sorted(DATA.glob("*/*.nii.gz")), ids=lambda path: path.name)
 def test_landmarks_are_where_they_were(path, tmp_path, monkeypatch):
     # A network that changes nothing shows where every voxel of the scan has gone.
-    monkeypatch.setattr(models, "load_network", lambda *a: fake(identity, lr="real"))
+    monkeypatch.setattr(model, "load_network", lambda *a: fake(identity, lr="real"))
     (result,) = sharpen([path], tmp_path)
     scan, back = nib.load(path), nib.load(result.target.image)
     voxels, sharp = scan.get_fdata(dtype=np.float32), back.get_fdata(dtype=np.float32)

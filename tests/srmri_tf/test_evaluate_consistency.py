@@ -8,11 +8,11 @@ from scipy.signal import resample
 from skimage.metrics import peak_signal_noise_ratio
 
 from data_prep.errors import ConfigError
-from srmri_tf.evaluate import evaluate
-from srmri_tf.evaluate_options import Options
-from srmri_tf.generators import sharpener
-from srmri_tf.report import report
-from srmri_tf.runs import Run
+from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.options import Options
+from srmri_tf.models.run import Run
+from srmri_tf.networks.registry import sharpener
+from srmri_tf.report.report import report
 
 from .conftest import SIDE, image_pair, make_shards
 from .test_cli import run

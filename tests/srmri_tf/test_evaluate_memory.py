@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep import shards
-from data_prep.schema import encode
-from data_prep.tfrecord import Record
+from data_prep.shards import files
+from data_prep.shards.schema import encode
+from data_prep.shards.tfrecord import Record
 
 from .test_evaluate import PARAMETERS, make_run
 
@@ -19,8 +19,8 @@ SLICE_KB = SIDE * SIDE * 4 / 1024
 WORKER = """
 import sys
 from pathlib import Path
-from srmri_tf.evaluate import evaluate
-from srmri_tf.evaluate_options import Options
+from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.options import Options
 
 def tell(done, total, subject):
     if done in (100, total):  # not ru_maxrss, which a child inherits from its parent
@@ -42,7 +42,7 @@ def one_subject(folder, slices):
             low, high = encode(np.stack([lr, hr]))
             yield [Record(low.tobytes(), high.tobytes(), number, 0, 0)]
 
-    written = shards.write(folder / "a.tfrecord", records())
+    written = files.write(folder / "a.tfrecord", records())
     shard = {
         "file": "a.tfrecord",
         "subject": "a",

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from srmri_tf import checkpoint
+from srmri_tf.models import checkpoint
 from srmri_tf.recipes import to_toml
 
 from .test_training import quick

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from srmri_tf.evaluate import evaluate
-from srmri_tf.evaluate_options import Options
-from srmri_tf.report import report
+from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.options import Options
+from srmri_tf.report.report import report
 
 from .test_evaluate import make_run
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.pipeline import PrepareConfig, plan_for, prepare
-from data_prep.schema import Parameters, SplitRule
-from data_prep.shards import whole_slices
-from srmri_tf.enhance import Request, enhance
-from srmri_tf.volumes import Settings
-from srmri_tf.worklist import make_worklist
+from data_prep.prepare.pipeline import PrepareConfig, plan_for, prepare
+from data_prep.shards.files import whole_slices
+from data_prep.shards.schema import Parameters, SplitRule
+from srmri_tf.enhance.files import Request, enhance
+from srmri_tf.enhance.volume import Settings
+from srmri_tf.enhance.worklist import make_worklist
 from tests.data_prep.scans import affine, phantom
 
 from .test_volumes import fake
@@ -56,7 +56,7 @@ def enhanced(path, folder, monkeypatch, plane="auto"):
     """The plane of a result's sidecar, and the images that the network was shown."""
     seen = []
     network = fake(lambda images: seen.append(images.copy()) or images)
-    monkeypatch.setattr("srmri_tf.models.load_network", lambda name, precision: network)
+    monkeypatch.setattr("srmri_tf.models.model.load_network", lambda name, precision: network)
     chosen = Settings(same_grid=True, plane=plane)
     (result,) = enhance(make_worklist([path], folder, chosen), Request(chosen))
     record = json.loads(result.target.sidecar.read_text())

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from srmri_tf import cards
 from srmri_tf.cli import cli
 from srmri_tf.cli.data import _prepare_config
-from srmri_tf.config import CONFIGS
-from srmri_tf.models import load_network
+from srmri_tf.models import card as cards
+from srmri_tf.models.model import load_network
+from srmri_tf.recipes.config import CONFIGS
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 
