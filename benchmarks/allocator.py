@@ -2,8 +2,8 @@
 
     python benchmarks/allocator.py [--quick] [--json FILE]
 
-Both settings (`srmri_tf.cli.process`) hold for a whole process, so every measurement is a process of
-its own, and the four combinations take turns. Times and page faults leave out imports, tracing
+Both settings (`srmri_tf.cli.process`) hold for a whole process, so every measurement is a process
+of its own, and the four combinations take turns. Times and page faults leave out imports, tracing
 and one uncounted call. Ratios are those of a process with neither setting over one with the named
 ones. ``..._memory_same_result`` is 1 if keeping memory changes no bit of the first step's losses or
 of the enhanced scan. ``MiB grown`` is what a small training step adds to the peak in many steps,

@@ -66,7 +66,8 @@ class Parameters(_Frozen):
     Args:
         degradation: The k-space truncation.
         patch_size: Side of a training patch in pixels.
-        plane: Which plane every scan is cut along; ``auto`` finds it (`data_prep.scans.orientation`).
+        plane: Which plane every scan is cut along; ``auto`` finds it
+            (`data_prep.scans.orientation`).
         fastmri: What of single-coil fastMRI files is used: the measured ``kspace``, in which
             the degradation then acts, or the root-sum-of-squares images, ``rss``.
         min_signal: Training patches whose brightest HR pixel is below this fraction of the

@@ -51,7 +51,7 @@ def evaluate(
     """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
     tell_opening(*runs, shards)
     quiet_tensorflow()
-    from srmri_tf.evaluation.evaluate import evaluate as measure
+    from srmri_tf.evaluation.measuring import evaluate as measure
     from srmri_tf.evaluation.options import Options
 
     options = Options(bicubic=not no_bicubic, **given)
@@ -68,7 +68,7 @@ def evaluate(
 @click.option("--roi", metavar="ROW,COLUMN,SIDE", help="The magnified box, in pixels.")
 def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> None:
     """Write EVAL as one self-contained HTML file, to be opened from disk."""
-    from srmri_tf.report.report import report as write
+    from srmri_tf.report.page import report as write
 
     path = write(evaluation, out, slices, _box(roi))
     click.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -136,7 +136,7 @@ def _fit(
         click.echo(f"{run}: {FINISHED}", err=True)
     else:
         quiet_tensorflow()
-        from srmri_tf.training.fit import fit as train
+        from srmri_tf.training.fitting import fit as train
 
         train(config, shards, run, devices=devices, tensorboard=tensorboard)
     click.echo(f"run: {run}")

@@ -51,7 +51,7 @@ def export(model: str, out: Path, overwrite: bool) -> None:
     """
     tell_opening(model)
     quiet_tensorflow()
-    from srmri_tf.models.export import export as write
+    from srmri_tf.models.exporting import export as write
 
     kind = {".keras": "Keras model", ".onnx": "ONNX model", ".npz": "weights"}
     click.echo(f"{kind.get(out.suffix, 'SavedModel')}: {write(model, out, overwrite)}")

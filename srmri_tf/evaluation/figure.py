@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from srmri_tf import metrics
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
 from srmri_tf.evaluation.gallery import TRUTH, Exhibit
-from srmri_tf.metrics import image as metrics
 
 
 def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:

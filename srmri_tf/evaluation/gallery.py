@@ -13,9 +13,9 @@ import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.shards.schema import decode, encode
+from srmri_tf import metrics
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
 from srmri_tf.evaluation.scores import SliceRow
-from srmri_tf.metrics import image as metrics
 
 if TYPE_CHECKING:
     from srmri_tf.data.dataset import Shards, SlicePair

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from data_prep.kspace import Degradation
-from srmri_tf.metrics import image as metrics
+from srmri_tf import metrics
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and reading results needs none of it
     import keras

@@ -1,4 +1,4 @@
-"""`crossval`: one run and one evaluation per fold (`srmri_tf.experiments.fold`), and a table of how they vary.
+"""`crossval`: one run and one evaluation per fold (`fold`), and a table of how they vary.
 
 =========================== ===================================================
 ``fold-K/MODEL``            the run that was not shown fold K

@@ -9,10 +9,10 @@ from data_prep.download import sample
 from data_prep.download.progress import progress_bar
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.shards.schema import Parameters, SplitRule
-from srmri_tf.evaluation.evaluate import evaluate
-from srmri_tf.models.export import export
+from srmri_tf.evaluation.measuring import evaluate
+from srmri_tf.models.exporting import export
 from srmri_tf.recipes import load_recipe
-from srmri_tf.training.fit import fit
+from srmri_tf.training.fitting import fit
 
 MIN_SIGNAL = 0.05
 

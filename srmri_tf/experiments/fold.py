@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.experiments.crossval import Plan, is_done
 from srmri_tf.networks.precision import resolve_precision
-from srmri_tf.training.fit import fit
+from srmri_tf.training.fitting import fit
 
 
 def run_fold(plan: Plan, fold: int) -> None:

@@ -26,6 +26,7 @@ from srmri_tf.models.card import (
     Ranges,
     Score,
     head_statistics,
+    to_toml,
 )
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import check_degradation, read
@@ -105,7 +106,7 @@ def make_card(
         recipe=config.model_dump(exclude_none=True),
         commands=tuple(_commands(config, run.config().fold, manifest, name)),
     )
-    write_text(Path(out), card_toml(card))
+    write_text(Path(out), to_toml(card))
     return card
 
 

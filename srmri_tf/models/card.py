@@ -1,8 +1,8 @@
 """Model cards: what a trained network is, was shown, reaches, and must not be used for.
 
 A card is a TOML file beside the weights. Its figures are computed from shards and evaluations
-(`srmri_tf.experiments.model_card`), never typed; ``templates/card.md.j2`` is the page a person reads. What an
-exported model says of itself (`Metadata`) carries its card along.
+(`srmri_tf.experiments.model_card`), never typed; ``templates/card.md.j2`` is the page a
+person reads. What an exported model says of itself (`Metadata`) carries its card along.
 """
 
 import difflib

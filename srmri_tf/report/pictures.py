@@ -10,9 +10,9 @@ from PIL import Image
 
 from data_prep.errors import ConfigError
 from data_prep.kspace import Degradation, kept_box
+from srmri_tf import metrics
 from srmri_tf.evaluation.figure import box_of
 from srmri_tf.evaluation.gallery import TRUTH, Exhibit
-from srmri_tf.metrics import image as metrics
 
 ERROR_LEVELS = 16
 SPECTRUM_SIDE = 128

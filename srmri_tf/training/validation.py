@@ -7,8 +7,8 @@ import numpy as np
 
 from data_prep.errors import BadInputError
 from data_prep.shards.schema import Split
+from srmri_tf import metrics
 from srmri_tf.data.dataset import Shards, SlicePair, refuse_small
-from srmri_tf.metrics import image as metrics
 from srmri_tf.networks.registry import sharpener
 
 SHOWN = 3

@@ -11,7 +11,7 @@ import pytest
 
 from data_prep import files
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
-from tests.data_prep.scans import OF_A_DEAD_PROCESS
+from tests.data_prep.phantoms import OF_A_DEAD_PROCESS
 
 
 def names(folder):

@@ -9,7 +9,7 @@ from data_prep.errors import EnvironmentFault
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.shards.files import verify
 from data_prep.shards.schema import Parameters, SplitRule
-from tests.data_prep.scans import phantom, save
+from tests.data_prep.phantoms import phantom, save
 
 CONFIG = PrepareConfig(
     parameters=Parameters(patch_size=16), split_rule=SplitRule(val_fraction=0, test_fraction=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data_prep.scans import phantom, save
+from tests.data_prep.phantoms import phantom, save
 
 # A worker's own code, in this process, so that its largest size can be read.
 WORKER = """

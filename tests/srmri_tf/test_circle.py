@@ -10,7 +10,7 @@ import tensorflow as tf
 from srmri_tf.networks.circle import Circle, CircleGenerator, build, interleave, separate
 from srmri_tf.recipes.config import CircleConfig, CircleObjective
 
-from .small import SmallCritic, SmallGenerator
+from tests.srmri_tf.small import SmallCritic, SmallGenerator
 
 RNG = np.random.default_rng(0)
 

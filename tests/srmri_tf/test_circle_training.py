@@ -11,14 +11,14 @@ from rich.console import Console
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models import checkpoint
-from srmri_tf.models.export import export
+from srmri_tf.models.exporting import export
 from srmri_tf.networks import circle
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator
 from srmri_tf.recipes.config import CircleConfig
-from srmri_tf.training.fit import fit
+from srmri_tf.training.fitting import fit
 
-from .conftest import make_shards
-from .small import SmallCritic, SmallGenerator
+from tests.srmri_tf.conftest import make_shards
+from tests.srmri_tf.small import SmallCritic, SmallGenerator
 
 QUICK = {
     "batch_size": 4,

@@ -11,7 +11,7 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf.cli import main
 
 SCANS = {name: name.encode() * 5000 for name in sample.SAMPLE_SHA256}
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "t1_ixi"
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "t1_ixi"
 
 
 def sdist_bytes(scans):

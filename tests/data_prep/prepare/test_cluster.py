@@ -11,7 +11,7 @@ from data_prep.prepare.cluster import dask_executor
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.shards.files import verify
 from data_prep.shards.schema import Parameters
-from tests.data_prep.scans import phantom, save
+from tests.data_prep.phantoms import phantom, save
 
 CONFIG = PrepareConfig(parameters=Parameters(patch_size=10))
 

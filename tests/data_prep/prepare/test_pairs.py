@@ -5,7 +5,7 @@ import numpy as np
 from data_prep.kspace import Degradation, zero_filled
 from data_prep.prepare.pairs import SlicePairs, slice_pairs
 from data_prep.scans.orientation import Volume
-from tests.data_prep.scans import phantom
+from tests.data_prep.phantoms import phantom
 
 HERE = Path("scan.nii")
 

@@ -19,7 +19,7 @@ from data_prep.prepare import pipeline
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.shards.files import records, verify
 from data_prep.shards.schema import Parameters, SplitRule, read_manifest
-from tests.data_prep.scans import OF_A_DEAD_PROCESS, phantom, save
+from tests.data_prep.phantoms import OF_A_DEAD_PROCESS, phantom, save
 
 SMALL = Parameters(patch_size=10)
 CONFIG = PrepareConfig(parameters=SMALL)

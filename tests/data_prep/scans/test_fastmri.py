@@ -7,7 +7,7 @@ from data_prep.kspace import Degradation, zero_filled
 from data_prep.prepare.pairs import slice_pairs
 from data_prep.scans import fastmri
 from data_prep.scans.sources import find, read, slice_layout
-from tests.data_prep.scans import phantom
+from tests.data_prep.phantoms import phantom
 
 HEADER = b"""<?xml version="1.0"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>

@@ -10,8 +10,9 @@ from data_prep.errors import BadInputError
 from data_prep.kspace import Degradation
 from data_prep.prepare.pairs import slice_pairs
 from data_prep.scans import nifti, nifti_header
+from data_prep.scans.sources import read as read_volume
 from tests.data_prep.malformed import CASES
-from tests.data_prep.scans import affine, edit, phantom, save
+from tests.data_prep.phantoms import affine, edit, phantom, save
 
 
 def test_there_are_at_least_forty_malformed_volumes():

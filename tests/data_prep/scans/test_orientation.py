@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data_prep.errors import BadInputError
 from data_prep.scans.orientation import PLANES, find_slicing
-from tests.data_prep.scans import affine, phantom
+from tests.data_prep.phantoms import affine, phantom
 
 HERE = Path("scan.nii")
 SHAPE = (7, 6, 5)

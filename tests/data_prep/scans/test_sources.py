@@ -9,7 +9,7 @@ import pytest
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.scans.sources import find, read, slice_layout
 from srmri_tf.cli import main
-from tests.data_prep.scans import affine, phantom, save
+from tests.data_prep.phantoms import affine, phantom, save
 
 
 def touch(folder, *names):

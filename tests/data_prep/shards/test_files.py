@@ -5,7 +5,7 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.shards import files, tfrecord
 from data_prep.shards.schema import Parameters, SplitRule, decode, encode, read_manifest
-from tests.data_prep.scans import save
+from tests.data_prep.phantoms import save
 
 
 @pytest.fixture

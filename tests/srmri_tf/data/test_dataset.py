@@ -9,7 +9,7 @@ from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.shards.files import records, write
 from srmri_tf.data.dataset import Shards
 
-from .conftest import PATCH, SIDE, image_pair
+from tests.srmri_tf.conftest import PATCH, SIDE, image_pair
 
 
 def keep_slices(folder, subject, kept):

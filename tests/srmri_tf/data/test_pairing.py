@@ -9,8 +9,8 @@ from data_prep.errors import BadInputError
 from srmri_tf.data.dataset import Shards
 from srmri_tf.data.pairing import is_paired
 
-from .conftest import PATCH, SIDE, image_pair
-from .test_dataset import keep_slices
+from tests.srmri_tf.conftest import PATCH, SIDE, image_pair
+from tests.srmri_tf.test_dataset import keep_slices
 
 SUBJECTS = {"a": "train", "b": "train", "c": "train", "d": "train", "e": "train", "t": "test"}
 SLICES = 8
@@ -19,7 +19,7 @@ CORNERS = [(r, c) for r in range(0, SIDE, PATCH) for c in range(0, SIDE, PATCH)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from .conftest import make_shards
+    from tests.srmri_tf.conftest import make_shards
 
     return make_shards(tmp_path_factory.mktemp("pairing") / "shards", SUBJECTS, SLICES)
 

@@ -12,7 +12,7 @@ from data_prep.errors import ConfigError, EnvironmentFault
 from data_prep.scans import nifti
 from srmri_tf.enhance import derivatives
 from srmri_tf.enhance.derivatives import Target
-from tests.data_prep.scans import phantom, save
+from tests.data_prep.phantoms import phantom, save
 
 MODEL = {"Name": "net", "Kind": "cpce", "Sha256": "a" * 64}
 RECORD = derivatives.record_of(["scan.nii.gz"], "b" * 64, MODEL, {"Uncertainty": True})

@@ -18,9 +18,9 @@ from srmri_tf.models.model import Network, load_network
 from srmri_tf.models.stored import reach
 from srmri_tf.networks.registry import MODELS, sharpener
 from srmri_tf.recipes.config import CONFIGS
-from tests.data_prep.scans import affine, phantom
+from tests.data_prep.phantoms import affine, phantom
 
-from .test_evaluate import make_run
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 HERE = Path("scan.nii")
 ORIENTATIONS = [

@@ -13,7 +13,7 @@ from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.enhance.volume import Settings
 from srmri_tf.enhance.worklist import Job, make_worklist
 from tests.data_prep.malformed import CASES
-from tests.data_prep.scans import save
+from tests.data_prep.phantoms import save
 
 
 def results(worklist, root):

@@ -9,7 +9,7 @@ from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from srmri_tf.evaluation.scorefiles import write_rows
 from srmri_tf.evaluation.scores import SliceRow, VolumeRow
 from srmri_tf.experiments.compare import compare_crossvals
-from srmri_tf.report.report import report
+from srmri_tf.report.page import report
 
 SLICES = 5
 

@@ -16,7 +16,7 @@ from srmri_tf.experiments.fold import run_fold
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CircleConfig, CpceConfig
 
-from .test_cli import run_alone
+from tests.srmri_tf.cli.test_cli import run_alone
 
 SETTINGS = {
     "batch_size": 2,
@@ -29,7 +29,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def folded(tmp_path_factory):
     """Three subjects, one in each fold; every one stored as patches, as `prepare --folds` does."""
-    from .conftest import make_shards
+    from tests.srmri_tf.conftest import make_shards
 
     subjects = ("s1", "s2", "s3")
     folder = make_shards(

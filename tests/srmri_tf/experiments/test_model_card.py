@@ -10,7 +10,7 @@ import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from srmri_tf.cli.data import _prepare_config, prepare
-from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
 from srmri_tf.experiments.crossval import Plan, summarise_folds
 from srmri_tf.experiments.fold import run_fold
@@ -20,11 +20,11 @@ from srmri_tf.models.run import Run
 from srmri_tf.models.stored import read
 from srmri_tf.recipes import load_recipe
 from srmri_tf.recipes.config import CpceConfig
-from srmri_tf.training.fit import fit
+from srmri_tf.training.fitting import fit
 
-from .conftest import image_pair, make_shards
-from .test_crossval import SETTINGS
-from .test_evaluate import PARAMETERS, make_run
+from tests.srmri_tf.conftest import image_pair, make_shards
+from tests.srmri_tf.test_crossval import SETTINGS
+from tests.srmri_tf.evaluation.test_measuring import PARAMETERS, make_run
 
 ABOUT = About("A network", "T2", "Phantoms", "CC BY 4.0", "Drawn by hand.")
 

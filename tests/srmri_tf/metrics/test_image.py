@@ -9,7 +9,7 @@ from skimage.metrics import (
 )
 
 from data_prep.kspace import Degradation, kept_box, zero_filled
-from srmri_tf.metrics import image as metrics
+from srmri_tf import metrics
 
 RNG = np.random.default_rng(0)
 GAUSSIAN = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}

@@ -15,7 +15,7 @@ from srmri_tf.networks.registry import MODELS
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CircleConfig, CpceConfig
 
-from .test_evaluate import PARAMETERS, make_run
+from tests.srmri_tf.evaluation.test_measuring import PARAMETERS, make_run
 
 RNG = np.random.default_rng(0)
 

@@ -9,8 +9,8 @@ from srmri_tf.models.model import load_network
 from srmri_tf.models.saved_model import Graphs, downsampled, put_back, upsampled
 from srmri_tf.models.stored import read
 
-from .test_evaluate import make_run
-from .test_models import make_circle_run
+from tests.srmri_tf.evaluation.test_measuring import make_run
+from tests.srmri_tf.models.test_model import make_circle_run
 
 RNG = np.random.default_rng(0)
 #: Stored columns first and towards the left, then rows towards posterior: shown as it is stored.

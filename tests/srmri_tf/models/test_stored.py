@@ -13,12 +13,12 @@ from srmri_tf.models import card as cards
 from srmri_tf.models import checkpoint, stored
 from srmri_tf.models import export as exporting
 from srmri_tf.models.card import digest
-from srmri_tf.models.export import export
+from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
 from srmri_tf.models.stored import read
 
-from .test_cards import make_card
-from .test_evaluate import make_run
+from tests.srmri_tf.models.test_card import make_card
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 RNG = np.random.default_rng(0)
 FORMATS = ("model", "model.keras", "model.npz")

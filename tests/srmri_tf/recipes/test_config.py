@@ -165,7 +165,7 @@ def test_patches_must_outlast_valid_padding_and_vgg19s_poolings(objective, side)
 
 
 def test_a_run_of_before_opens_but_a_recipe_with_settings_that_are_gone_does_not(tmp_path):
-    before = Path(__file__).parents[1] / "before" / "cpce" / "config.toml"
+    before = Path(__file__).parents[2] / "before" / "cpce" / "config.toml"
     text = before.read_text()
     assert "penalty_every = 1\n" in text
     assert "shared_batch = false\n" in text

@@ -17,7 +17,7 @@ from srmri_tf.models import checkpoint
 from srmri_tf.recipes import to_toml
 from srmri_tf.training import devices
 
-from .test_training import quick
+from tests.srmri_tf.training.test_fitting import quick
 
 WORKER = """
     import hashlib, sys

@@ -11,7 +11,7 @@ from srmri_tf.evaluation.inspect import LEAST_SIDE
 from srmri_tf.metrics import image
 from srmri_tf.training.validation import Validator
 
-from .small import SmallGenerator
+from tests.srmri_tf.small import SmallGenerator
 
 
 def small_slices(folder, subject, height, width):

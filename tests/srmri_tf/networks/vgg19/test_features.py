@@ -12,7 +12,7 @@ from srmri_tf.networks.vgg19.features import GreyToVgg, build_features
 from srmri_tf.networks.vgg19.file import LAYERS, write_weights
 from srmri_tf.networks.vgg19.weights import NST_FEATURE_SCALE, VggWeights, resolve, resolve_rescaled
 
-REFERENCE = Path(__file__).resolve().parents[3] / "shared/weights/vgg19_conv5_4_equivalent_notop.h5"
+REFERENCE = Path(__file__).resolve().parents[5] / "shared/weights/vgg19_conv5_4_equivalent_notop.h5"
 
 
 @pytest.fixture(scope="module")

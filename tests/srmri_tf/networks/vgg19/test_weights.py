@@ -13,7 +13,7 @@ from srmri_tf.networks.vgg19 import file as vgg19_file
 from srmri_tf.networks.vgg19 import weights as vgg19
 from srmri_tf.networks.vgg19.file import LAYERS, content_sha256, read_weights, write_weights
 from tests.data_prep import web
-from tests.srmri_tf.test_torch_pickle import Storage, pth, tensor
+from tests.srmri_tf.networks.vgg19.test_torch_pickle import Storage, pth, tensor
 
 DEAD = "http://127.0.0.1:9"
 LAST = "block5_conv4"

@@ -15,7 +15,7 @@ from skimage.metrics import (
 
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 from srmri_tf.evaluation import tables
-from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
 from srmri_tf.evaluation.scores import FeatureDistance, SliceRow, VolumeRow
 from srmri_tf.evaluation.summary import figures_of
@@ -26,10 +26,10 @@ from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.networks.vgg19.weights import VggWeights
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CpceConfig
-from srmri_tf.report.report import report
+from srmri_tf.report.page import report
 
-from . import conftest
-from .conftest import image_pair
+from tests.srmri_tf import conftest
+from tests.srmri_tf.conftest import image_pair
 
 PARAMETERS = {"degradation": {"keep": 0.25, "keep_by": "area", "lr": "magnitude"}}
 
@@ -278,8 +278,8 @@ def test_without_weights_the_column_is_absent_and_a_note_says_why(shards, tmp_pa
     def unreachable(choice):
         raise EnvironmentFault("no network", remedy="Plug it in")
 
-    monkeypatch.setattr("srmri_tf.evaluation.evaluate.resolve", unreachable)
-    monkeypatch.setattr("srmri_tf.evaluation.evaluate.has_gpu", lambda: True)
+    monkeypatch.setattr("srmri_tf.evaluation.measuring.resolve", unreachable)
+    monkeypatch.setattr("srmri_tf.evaluation.measuring.has_gpu", lambda: True)
     run = make_run(tmp_path / "net")
     result = evaluate([run], shards, tmp_path / "out", Options(perceptual=None))
     assert "VGG distance not measured: no network." in (tmp_path / "out" / "table.md").read_text()
@@ -299,10 +299,10 @@ def test_the_vgg_distance_is_measured_where_it_is_asked_for_or_a_gpu_is(
     """With features that only halve the size, in place of VGG-19's."""
     features = keras.Sequential([keras.Input((None, None, 1)), keras.layers.AveragePooling2D(2)])
     weights = VggWeights(tmp_path, "file", "", 1.0, "a file")
-    monkeypatch.setattr("srmri_tf.evaluation.evaluate.has_gpu", lambda: bool(gpus))
-    monkeypatch.setattr("srmri_tf.evaluation.evaluate.resolve", {"file.h5": weights}.__getitem__)
+    monkeypatch.setattr("srmri_tf.evaluation.measuring.has_gpu", lambda: bool(gpus))
+    monkeypatch.setattr("srmri_tf.evaluation.measuring.resolve", {"file.h5": weights}.__getitem__)
     monkeypatch.setattr(
-        "srmri_tf.evaluation.evaluate.build_features", {weights: features}.__getitem__
+        "srmri_tf.evaluation.measuring.build_features", {weights: features}.__getitem__
     )
     options = Options(bicubic=False, perceptual=asked, vgg_weights="file.h5", slices="1")
     result = evaluate([make_run(tmp_path / "net")], shards, tmp_path / "out", options)

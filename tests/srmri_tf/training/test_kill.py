@@ -12,7 +12,7 @@ import pytest
 from srmri_tf.models import checkpoint
 from srmri_tf.recipes import to_toml
 
-from .test_training import quick
+from tests.srmri_tf.training.test_fitting import quick
 
 KILLS = 8
 

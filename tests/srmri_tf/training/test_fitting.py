@@ -25,12 +25,12 @@ from srmri_tf.recipes import load_recipe, to_toml
 from srmri_tf.recipes.config import CpceConfig
 from srmri_tf.training import devices, watch
 from srmri_tf.training.engine import phases, stop_requests
-from srmri_tf.training.fit import fit
+from srmri_tf.training.fitting import fit
 from srmri_tf.training.journal import Journal
 from srmri_tf.training.validation import Quality
 from srmri_tf.training.watch import guard
 
-from .test_cli import run_alone
+from tests.srmri_tf.cli.test_cli import run_alone
 
 QUICK = {
     "model": "cpce",

@@ -8,10 +8,10 @@ import pytest
 
 from srmri_tf.models import model
 
-from .test_enhance import sharpen
-from .test_volumes import fake, identity
+from tests.srmri_tf.enhance.test_files import sharpen
+from tests.srmri_tf.enhance.test_volume import fake, identity
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[4] / "shared" / "data"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not DATA.is_dir(), reason="there are no real scans beside the checkout"),

@@ -1,7 +1,7 @@
 """`fit`: strategy, model, schedule, resume. The engine is the same for every model.
 
-A run is a folder (`srmri_tf.models.run`). Starting it again goes on where its checkpoint is, with the
-weights an undisturbed run would have had.
+A run is a folder (`srmri_tf.models.run`). Starting it again goes on where its checkpoint is, with
+the weights an undisturbed run would have had.
 """
 
 import contextlib

@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
-from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
-from srmri_tf.report.report import report
+from srmri_tf.report.page import report
 
-from .test_evaluate import make_run
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 pytestmark = pytest.mark.browser
 FLAGS = (

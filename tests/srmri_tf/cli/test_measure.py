@@ -2,8 +2,8 @@
 
 import pytest
 
-from .test_cli import run
-from .test_evaluate import make_run
+from tests.srmri_tf.cli.test_cli import run
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from srmri_tf.cli import main
-from tests.data_prep.scans import phantom, save
+from tests.data_prep.phantoms import phantom, save
 
 
 @pytest.fixture

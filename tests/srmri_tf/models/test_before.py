@@ -7,9 +7,9 @@ import pytest
 
 from data_prep.shards.files import verify
 from srmri_tf.models.model import load_network
-from srmri_tf.report.report import report
+from srmri_tf.report.page import report
 
-BEFORE = Path(__file__).parents[1] / "before"
+BEFORE = Path(__file__).parents[2] / "before"
 
 
 @pytest.fixture(scope="module")

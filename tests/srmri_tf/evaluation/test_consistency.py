@@ -8,15 +8,15 @@ from scipy.signal import resample
 from skimage.metrics import peak_signal_noise_ratio
 
 from data_prep.errors import ConfigError
-from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
 from srmri_tf.models.run import Run
 from srmri_tf.networks.registry import sharpener
-from srmri_tf.report.report import report
+from srmri_tf.report.page import report
 
-from .conftest import SIDE, image_pair, make_shards
-from .test_cli import run
-from .test_evaluate import make_run
+from tests.srmri_tf.conftest import SIDE, image_pair, make_shards
+from tests.srmri_tf.cli.test_cli import run
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,15 @@ import pytest
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, EnvironmentFault
 from srmri_tf.models import export as module
 from srmri_tf.models import export_check
-from srmri_tf.models.export import export
+from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
 from srmri_tf.models.run import Run
 
-from .test_evaluate import make_run
-from .test_models import make_circle_run
+from tests.srmri_tf.evaluation.test_measuring import make_run
+from tests.srmri_tf.models.test_model import make_circle_run
 
 RNG = np.random.default_rng(0)
-DOCS = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[3] / "docs" / "export.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

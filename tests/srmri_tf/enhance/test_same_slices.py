@@ -17,9 +17,9 @@ from data_prep.shards.schema import Parameters, SplitRule
 from srmri_tf.enhance.files import Request, enhance
 from srmri_tf.enhance.volume import Settings
 from srmri_tf.enhance.worklist import make_worklist
-from tests.data_prep.scans import affine, phantom
+from tests.data_prep.phantoms import affine, phantom
 
-from .test_volumes import fake
+from tests.srmri_tf.enhance.test_volume import fake
 
 SHAPE = (16, 14, 13)
 ROTATIONS = [

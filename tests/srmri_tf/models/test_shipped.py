@@ -12,7 +12,7 @@ from srmri_tf.models import card as cards
 from srmri_tf.models.model import load_network
 from srmri_tf.recipes.config import CONFIGS
 
-DOCS = Path(__file__).parents[2] / "docs" / "models.md"
+DOCS = Path(__file__).parents[3] / "docs" / "models.md"
 
 
 def test_every_card_has_weights_and_every_weights_file_a_card():

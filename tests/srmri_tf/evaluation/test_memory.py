@@ -12,14 +12,14 @@ from data_prep.shards import files
 from data_prep.shards.schema import encode
 from data_prep.shards.tfrecord import Record
 
-from .test_evaluate import PARAMETERS, make_run
+from tests.srmri_tf.evaluation.test_measuring import PARAMETERS, make_run
 
 SIDE = 192
 SLICE_KB = SIDE * SIDE * 4 / 1024
 WORKER = """
 import sys
 from pathlib import Path
-from srmri_tf.evaluation.evaluate import evaluate
+from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
 
 def tell(done, total, subject):

@@ -6,11 +6,11 @@ The name of the result decides the format:
 ``NAME.keras`` a functional model of Keras's own layers
 ``NAME.onnx``  the same for ONNX runtimes (extra ``onnx``)
 ``NAME.npz``   weights and description, the smallest; shipped models are kept so
-any folder     a SavedModel with the signatures of `srmri_tf.models.saved_model`
+any folder     a SavedModel with the signatures of `saved_model`
 ============== ==============================================================
 
-In each is its description (`srmri_tf.models.card.Metadata`). Each is read back by a process that cannot
-import this package before it takes its place.
+In each is its description (`card.Metadata`). Each is read back by a process that cannot import this
+package before it takes its place.
 """
 
 import errno

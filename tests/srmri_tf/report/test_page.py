@@ -19,14 +19,14 @@ from PIL import Image
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf.evaluation import gallery
-from srmri_tf.evaluation.evaluate import evaluate
 from srmri_tf.evaluation.gallery import Exhibit
+from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
 from srmri_tf.evaluation.scorefiles import read_slices
 from srmri_tf.report import charts, pictures
-from srmri_tf.report.report import report
+from srmri_tf.report.page import report
 
-from .test_evaluate import make_run
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 
 class Tags(HTMLParser):
@@ -89,7 +89,7 @@ def test_names_are_escaped_and_everything_is_said(evaluation):
 
 def test_an_evaluation_of_version_3_is_read(tmp_path):
     """What it calls detail has another name now; its figures are the same."""
-    folder = Path(__file__).parents[1] / "before" / "evaluation"
+    folder = Path(__file__).parents[2] / "before" / "evaluation"
     document = json.loads((folder / "metrics.json").read_text())
     assert document["version"] == 3
     text = report(folder, tmp_path / "r.html").read_text()
@@ -139,7 +139,7 @@ def test_what_is_no_evaluation_is_refused(tmp_path, evaluation):
 
 def test_it_needs_no_tensorflow(evaluation):
     program = (
-        "import sys; from srmri_tf.report.report import report\n"
+        "import sys; from srmri_tf.report.page import report\n"
         f"report({str(evaluation)!r}); print('tensorflow' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
