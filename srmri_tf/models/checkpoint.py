@@ -62,7 +62,7 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """
     with _opened(path) as file:
         arrays = {name: file[name] for name in file.files}
-        meta = json.loads(bytes(arrays.pop(_META)))
+        meta = _meta(arrays.pop(_META))
     return arrays, meta
 
 
@@ -73,7 +73,7 @@ def load_meta(path: Path) -> dict[str, Any]:
         CorruptArtefactError: The file is cut or of another kind, or its ``meta`` is changed.
     """
     with _opened(path) as file:
-        return json.loads(bytes(file[_META]))
+        return _meta(file[_META])
 
 
 def check(path: Path) -> None:
@@ -85,6 +85,13 @@ def check(path: Path) -> None:
     with _opened(path) as file:
         if damaged := file.zip.testzip():
             raise zipfile.BadZipFile(f"{damaged} is damaged")
+
+
+def _meta(text: np.ndarray) -> dict[str, Any]:
+    meta = json.loads(bytes(text))
+    if not isinstance(meta, dict):
+        raise ValueError(f"its {_META} is no JSON object")
+    return meta
 
 
 @contextlib.contextmanager

@@ -55,6 +55,22 @@ def test_a_cut_file_is_refused(tmp_path, keep):
         checkpoint.load(path)
 
 
+def test_the_meta_alone_is_read_without_the_arrays_and_the_check_reads_them_all(tmp_path):
+    path = tmp_path / "c.npz"
+    checkpoint.save(path, ARRAYS, {"epoch": 3})
+    content = bytearray(path.read_bytes())
+    content[content.index(ARRAYS["a/0"].tobytes())] ^= 1
+    path.write_bytes(content)
+    assert checkpoint.load_meta(path) == {"epoch": 3}
+    with pytest.raises(CorruptArtefactError, match=r"a/0\.npy is damaged"):
+        checkpoint.check(path)
+    checkpoint.save(path, ARRAYS, ["no", "object"])
+    for read in (checkpoint.load, checkpoint.load_meta):
+        with pytest.raises(CorruptArtefactError, match="no JSON object"):
+            read(path)
+    checkpoint.check(path)
+
+
 def test_a_pickle_is_not_executed(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -109,10 +109,8 @@ def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path,
         pass
 
     saved = checkpoint.save
-    for kill_at in (
-        1,
-        3,
-    ):  # after the warm-up, which leaves the critic alone, and after all but one
+    # After the warm-up, which leaves the critic alone, and after all epochs but one.
+    for kill_at in (1, 3):
 
         def save(path, arrays, meta, kill_at=kill_at):
             if path.name == "checkpoint.npz" and len(meta["history"]) == kill_at + 1:
