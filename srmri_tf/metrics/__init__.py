@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "image": [
+            "BACKGROUND_LEVEL",
             "energy",
             "high_frequency",
             "high_frequency_energy",
