@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from srmri_tf.networks.circle import Circle, CircleGenerator, build, interleave, separate
 from srmri_tf.recipes.config import CircleConfig, CircleObjective
-
 from tests.srmri_tf.small import SmallCritic, SmallGenerator
 
 RNG = np.random.default_rng(0)

@@ -16,7 +16,6 @@ from srmri_tf.networks import circle
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator
 from srmri_tf.recipes.config import CircleConfig
 from srmri_tf.training.fitting import fit
-
 from tests.srmri_tf.conftest import make_shards
 from tests.srmri_tf.small import SmallCritic, SmallGenerator
 

@@ -8,11 +8,10 @@ import pytest
 from srmri_tf.models import card, export
 from srmri_tf.models.card import read_card
 from srmri_tf.recipes import load_recipe
-
-from tests.srmri_tf.test_cardmaker import trained_on
-from tests.srmri_tf.models.test_card import make_card
 from tests.srmri_tf.cli.test_cli import run
 from tests.srmri_tf.evaluation.test_measuring import make_run
+from tests.srmri_tf.models.test_card import make_card
+from tests.srmri_tf.test_cardmaker import trained_on
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.shards.files import records, write
 from srmri_tf.data.dataset import Shards
-
 from tests.srmri_tf.conftest import PATCH, SIDE, image_pair
 
 

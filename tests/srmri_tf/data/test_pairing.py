@@ -8,7 +8,6 @@ import pytest
 from data_prep.errors import BadInputError
 from srmri_tf.data.dataset import Shards
 from srmri_tf.data.pairing import is_paired
-
 from tests.srmri_tf.conftest import PATCH, SIDE, image_pair
 from tests.srmri_tf.test_dataset import keep_slices
 

@@ -15,9 +15,8 @@ from srmri_tf.enhance.api import Model
 from srmri_tf.enhance.volume import Settings, enhance_volume
 from srmri_tf.models.card import ModelCard, Ranges
 from tests.data_prep.phantoms import affine, phantom
-
-from tests.srmri_tf.evaluation.test_measuring import make_run
 from tests.srmri_tf.enhance.test_volume import fake, identity
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 # No more of a card than warnings look at.
 CARD = ModelCard.model_construct(

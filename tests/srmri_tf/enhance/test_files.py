@@ -21,11 +21,10 @@ from srmri_tf.enhance.worklist import make_worklist
 from srmri_tf.models import model as models
 from tests.data_prep.malformed import CASES
 from tests.data_prep.phantoms import OF_A_DEAD_PROCESS, affine, edit, phantom, save
-
-from tests.srmri_tf.enhance.test_api import CARD
 from tests.srmri_tf.cli.test_cli import run, run_alone
-from tests.srmri_tf.evaluation.test_measuring import make_run
+from tests.srmri_tf.enhance.test_api import CARD
 from tests.srmri_tf.enhance.test_volume import fake, fine, identity, stored_as
+from tests.srmri_tf.evaluation.test_measuring import make_run
 
 # The 24 right-handed axis orders and flips, and the 24 left-handed ones.
 ORIENTATIONS = [

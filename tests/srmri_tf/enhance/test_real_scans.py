@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from srmri_tf.models import model
-
 from tests.srmri_tf.enhance.test_files import sharpen
 from tests.srmri_tf.enhance.test_volume import fake, identity
 

@@ -18,7 +18,6 @@ from srmri_tf.enhance.files import Request, enhance
 from srmri_tf.enhance.volume import Settings
 from srmri_tf.enhance.worklist import make_worklist
 from tests.data_prep.phantoms import affine, phantom
-
 from tests.srmri_tf.enhance.test_volume import fake
 
 SHAPE = (16, 14, 13)

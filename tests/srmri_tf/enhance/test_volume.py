@@ -19,7 +19,6 @@ from srmri_tf.models.stored import reach
 from srmri_tf.networks.registry import MODELS, sharpener
 from srmri_tf.recipes.config import CONFIGS
 from tests.data_prep.phantoms import affine, phantom
-
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
 HERE = Path("scan.nii")

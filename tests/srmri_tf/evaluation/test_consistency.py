@@ -13,9 +13,8 @@ from srmri_tf.evaluation.options import Options
 from srmri_tf.models.run import Run
 from srmri_tf.networks.registry import sharpener
 from srmri_tf.report.page import report
-
-from tests.srmri_tf.conftest import SIDE, image_pair, make_shards
 from tests.srmri_tf.cli.test_cli import run
+from tests.srmri_tf.conftest import SIDE, image_pair, make_shards
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
 

@@ -27,7 +27,6 @@ from srmri_tf.networks.vgg19.weights import VggWeights
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CpceConfig
 from srmri_tf.report.page import report
-
 from tests.srmri_tf import conftest
 from tests.srmri_tf.conftest import image_pair
 

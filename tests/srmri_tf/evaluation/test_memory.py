@@ -11,7 +11,6 @@ import pytest
 from data_prep.shards import files
 from data_prep.shards.schema import encode
 from data_prep.shards.tfrecord import Record
-
 from tests.srmri_tf.evaluation.test_measuring import PARAMETERS, make_run
 
 SIDE = 192

@@ -15,7 +15,6 @@ from srmri_tf.experiments.crossval import Plan, is_done, summarise_folds
 from srmri_tf.experiments.fold import run_fold
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CircleConfig, CpceConfig
-
 from tests.srmri_tf.cli.test_cli import run_alone
 
 SETTINGS = {

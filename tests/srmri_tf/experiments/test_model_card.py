@@ -21,10 +21,9 @@ from srmri_tf.models.stored import read
 from srmri_tf.recipes import load_recipe
 from srmri_tf.recipes.config import CpceConfig
 from srmri_tf.training.fitting import fit
-
 from tests.srmri_tf.conftest import image_pair, make_shards
-from tests.srmri_tf.test_crossval import SETTINGS
 from tests.srmri_tf.evaluation.test_measuring import PARAMETERS, make_run
+from tests.srmri_tf.test_crossval import SETTINGS
 
 ABOUT = About("A network", "T2", "Phantoms", "CC BY 4.0", "Drawn by hand.")
 

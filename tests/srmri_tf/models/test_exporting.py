@@ -16,7 +16,6 @@ from srmri_tf.models import export_check
 from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
 from srmri_tf.models.run import Run
-
 from tests.srmri_tf.evaluation.test_measuring import make_run
 from tests.srmri_tf.models.test_model import make_circle_run
 

@@ -14,7 +14,6 @@ from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.networks.registry import MODELS
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CircleConfig, CpceConfig
-
 from tests.srmri_tf.evaluation.test_measuring import PARAMETERS, make_run
 
 RNG = np.random.default_rng(0)

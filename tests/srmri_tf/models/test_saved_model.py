@@ -8,7 +8,6 @@ from srmri_tf.enhance.volume import Settings, enhance_volume
 from srmri_tf.models.model import load_network
 from srmri_tf.models.saved_model import Graphs, downsampled, put_back, upsampled
 from srmri_tf.models.stored import read
-
 from tests.srmri_tf.evaluation.test_measuring import make_run
 from tests.srmri_tf.models.test_model import make_circle_run
 

@@ -16,9 +16,8 @@ from srmri_tf.models.card import digest
 from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
 from srmri_tf.models.stored import read
-
-from tests.srmri_tf.models.test_card import make_card
 from tests.srmri_tf.evaluation.test_measuring import make_run
+from tests.srmri_tf.models.test_card import make_card
 
 RNG = np.random.default_rng(0)
 FORMATS = ("model", "model.keras", "model.npz")

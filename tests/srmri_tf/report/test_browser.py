@@ -8,7 +8,6 @@ import pytest
 from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
 from srmri_tf.report.page import report
-
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
 pytestmark = pytest.mark.browser

@@ -25,7 +25,6 @@ from srmri_tf.evaluation.options import Options
 from srmri_tf.evaluation.scorefiles import read_slices
 from srmri_tf.report import charts, pictures
 from srmri_tf.report.page import report
-
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
 

@@ -16,7 +16,6 @@ from data_prep.errors import ConfigError, EnvironmentFault
 from srmri_tf.models import checkpoint
 from srmri_tf.recipes import to_toml
 from srmri_tf.training import devices
-
 from tests.srmri_tf.training.test_fitting import quick
 
 WORKER = """

@@ -29,7 +29,6 @@ from srmri_tf.training.fitting import fit
 from srmri_tf.training.journal import Journal
 from srmri_tf.training.validation import Quality
 from srmri_tf.training.watch import guard
-
 from tests.srmri_tf.cli.test_cli import run_alone
 
 QUICK = {

@@ -11,7 +11,6 @@ import pytest
 
 from srmri_tf.models import checkpoint
 from srmri_tf.recipes import to_toml
-
 from tests.srmri_tf.training.test_fitting import quick
 
 KILLS = 8

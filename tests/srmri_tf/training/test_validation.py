@@ -10,7 +10,6 @@ from srmri_tf.data.dataset import Shards
 from srmri_tf.evaluation.inspect import LEAST_SIDE
 from srmri_tf.metrics import image
 from srmri_tf.training.validation import Validator
-
 from tests.srmri_tf.small import SmallGenerator
 
 
