@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from data_prep import atomic
+from data_prep import files
 from data_prep.download.progress import Reporter
 from data_prep.errors import BadInputError, CorruptArtefactError
 
@@ -54,7 +54,7 @@ def extract(
                     remedy="Do not use this archive",
                 )
             target = Path(folder) / name
-            with atomic.atomic_file(target) as temporary:
+            with files.atomic_file(target) as temporary:
                 renamed = member.replace(name=temporary.name)
                 tar.extract(renamed, temporary.parent, filter="data")
             written.append(target)
