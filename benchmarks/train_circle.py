@@ -59,7 +59,8 @@ def our_step(config: RunConfig, precision: str, lr: np.ndarray, hr: np.ndarray) 
 
 def critic_arrays(critic: keras.Model) -> list[np.ndarray]:
     """Weights in PyTorch's order: convolutions, norms, dense layers."""
-    layers = [*critic.convs, *critic.norms, critic.dense1, critic.dense2]
+    kinds = (keras.layers.Conv2D, keras.layers.GroupNormalization, keras.layers.Dense)
+    layers = [layer for kind in kinds for layer in critic.layers if isinstance(layer, kind)]
     return [w.numpy() for layer in layers for w in layer.weights]
 
 

@@ -38,7 +38,7 @@ def make_run(folder, gain=0.0, shortcut=True, train=("s1", "s2"), parameters=PAR
     config = CpceConfig(generator={"shortcut": shortcut}, objective={"perceptual": 0})
     folder.mkdir(parents=True)
     generator = build_generator(config, "float32")
-    last = generator.deconv8.kernel
+    last = generator.get_layer("deconv8").kernel
     last.assign(gain * last.numpy())
     arrays = {name: w.numpy() for name, w in variables_by_layer(generator).items()}
     run = Run(folder)
