@@ -74,15 +74,21 @@ def test_a_symlink_in_the_way_is_replaced_and_not_followed(tmp_path):
     assert (out / "f").read_bytes() == b"new"
 
 
-def test_whole_files_are_kept_and_damaged_ones_replaced(tmp_path):
-    path = archive(tmp_path / "a.tar", member("same", b"12345"), member("other", b"12345"))
+def test_damaged_files_are_replaced(tmp_path):
+    path = archive(tmp_path / "a.tar", member("one", b"12345"), member("two", b"12345"))
     out = tmp_path / "out"
-    extract(path, out, last_part)
-    before = (out / "same").stat().st_ino
-    (out / "other").write_bytes(b"12x45")
-    extract(path, out, last_part)
-    assert (out / "same").stat().st_ino == before
-    assert (out / "other").read_bytes() == b"12345"
+    for _ in range(2):
+        assert extract(path, out, last_part) == [out / "one", out / "two"]
+        assert [f.read_bytes() for f in sorted(out.iterdir())] == [b"12345"] * 2
+        (out / "two").write_bytes(b"12x")
+
+
+def test_an_archive_makes_no_file_executable(tmp_path):
+    info, data = member("f")
+    info.mode = 0o6777
+    extract(archive(tmp_path / "a.tar", (info, data)), tmp_path / "out", last_part)
+    mode = (tmp_path / "out" / "f").stat().st_mode
+    assert mode & 0o7111 == 0
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
