@@ -25,8 +25,8 @@ from data_prep.planes import PlaneChoice, Slicing, find_slicing
 from srmri_tf import head, tiles
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
-    from srmri_tf.models import Network
     from srmri_tf.generators import Sharpen
+    from srmri_tf.models import Network
 
 PIXELS = 4 * 256 * 256
 """So many pixels of several slices go through a network together."""
