@@ -8,7 +8,7 @@ from pathlib import Path
 from data_prep import atomic, untar
 from data_prep.atomic import has_digest
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.net import Reporter
+from data_prep.progress import Reporter
 from data_prep.pypi import Sdist, fetch_sdist
 
 ATTRIBUTION = "ATTRIBUTION.txt"

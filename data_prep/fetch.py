@@ -21,7 +21,8 @@ import requests
 from data_prep import atomic
 from data_prep.atomic import has_digest
 from data_prep.errors import CorruptArtefactError, EnvironmentFault
-from data_prep.net import Reporter, cause, new_session, shown
+from data_prep.net import cause, new_session, shown
+from data_prep.progress import Reporter
 
 CHUNK = 1 << 16
 ATTEMPTS = 5

@@ -15,7 +15,7 @@ from data_prep import atomic, untar
 from data_prep.atomic import file_sha256, has_digest
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.fetch import Expected, fetch
-from data_prep.net import Reporter
+from data_prep.progress import Reporter
 
 Site = Literal["Guys", "HH", "IOP"]
 SITES: tuple[str, ...] = get_args(Site)

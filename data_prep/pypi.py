@@ -24,7 +24,8 @@ from data_prep import atomic
 from data_prep.atomic import has_digest
 from data_prep.errors import BadInputError, EnvironmentFault
 from data_prep.fetch import Expected, fetch
-from data_prep.net import LocalFiles, Reporter, cause, local_path, new_session, shown
+from data_prep.net import LocalFiles, cause, local_path, new_session, shown
+from data_prep.progress import Reporter
 
 PIP_SECONDS = 30
 LOCK_SECONDS = 600

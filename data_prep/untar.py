@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from data_prep import atomic
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.net import Reporter
+from data_prep.progress import Reporter
 
 
 def extract(

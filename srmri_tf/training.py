@@ -17,7 +17,7 @@ from rich.console import Console
 
 from data_prep.atomic import lock, refuse_foreign, write_text
 from data_prep.errors import ConfigError, DivergedError
-from data_prep.net import progress_bar
+from data_prep.progress import downloading
 from data_prep.schema import manifest_sha256
 from srmri_tf import __version__, watch
 from srmri_tf.config import RunConfig
@@ -94,7 +94,7 @@ def fit(
 def _vgg(config: RunConfig) -> VggWeights | None:
     if config.vgg_layer() is None:
         return None
-    with progress_bar() as report:
+    with downloading() as report:
         return resolve(config.vgg_weights, report=report)
 
 

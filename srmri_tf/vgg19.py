@@ -22,7 +22,7 @@ from data_prep import untar
 from data_prep.atomic import file_sha256, has_digest
 from data_prep.errors import EnvironmentFault, SrmriError
 from data_prep.fetch import Expected, fetch
-from data_prep.net import Reporter
+from data_prep.progress import Reporter
 from data_prep.pypi import Sdist, cache_folder, fetch_sdist, hold
 from srmri_tf.torch_pickle import read_state_dict
 from srmri_tf.vgg19_file import (
