@@ -2,8 +2,8 @@
 
     python benchmarks/allocator.py [--quick] [--json FILE]
 
-Both settings (`srmri_tf.process`) hold for a whole process, so every measurement is a process of
-its own, and the four combinations take turns. Times and page faults leave out imports, tracing
+Both settings (`srmri_tf.cli.process`) hold for a whole process, so every measurement is a process
+of its own, and the four combinations take turns. Times and page faults leave out imports, tracing
 and one uncounted call. Ratios are those of a process with neither setting over one with the named
 ones. ``..._memory_same_result`` is 1 if keeping memory changes no bit of the first step's losses or
 of the enhanced scan. ``MiB grown`` is what a small training step adds to the peak in many steps,
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from turns import report
 
-from srmri_tf import process
+from srmri_tf.cli import process
 
 KINDS = {"neither": (0, 0), "memory": (0, 1), "onednn": (1, 0), "both": (1, 1)}
 WORK = ("training step", "enhance")
@@ -53,8 +53,8 @@ def enhancement(repeats: int, folder: Path) -> Callable[[], list[float]]:
     """`enhance` of a phantom, from file to file."""
     from enhance import make_run, make_scan
 
-    from srmri_tf.enhance import Request, enhance
-    from srmri_tf.worklist import make_worklist
+    from srmri_tf.enhance.files import Request, enhance
+    from srmri_tf.enhance.worklist import make_worklist
 
     scan, out = folder / "scan.nii.gz", folder / "out.nii.gz"
     make_scan(scan, 16 * repeats)
@@ -98,9 +98,9 @@ def grown(steps: int) -> dict[str, float]:
     process.configure()
     import tensorflow as tf
 
-    from srmri_tf.engine import make_step
     from srmri_tf.networks.cpce import build
     from srmri_tf.recipes import load_recipe
+    from srmri_tf.training.engine import make_step
 
     config = load_recipe("demo", {"batch_size": 1, "objective.perceptual": 0.0})
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])

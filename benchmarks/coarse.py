@@ -23,16 +23,16 @@ import numpy as np
 from turns import report
 
 from data_prep.kspace import Degradation, zero_filled
-from data_prep.schema import read_manifest
-from srmri_tf import tables
-from srmri_tf.baselines import LOW_RESOLUTION
-from srmri_tf.crossval import read_finished
-from srmri_tf.dataset import Shards, SlicePair
-from srmri_tf.evaluate_options import CONSISTENT
-from srmri_tf.models import Network, load_network
-from srmri_tf.scores import Scorer, SliceRow
-from srmri_tf.summary import figures_of, plain
-from srmri_tf.volumes import Settings, enhance_volume
+from data_prep.shards.schema import read_manifest
+from srmri_tf.data.dataset import Shards, SlicePair
+from srmri_tf.enhance.volume import Settings, enhance_volume
+from srmri_tf.evaluation import tables
+from srmri_tf.evaluation.baselines import LOW_RESOLUTION
+from srmri_tf.evaluation.options import CONSISTENT
+from srmri_tf.evaluation.scores import Scorer, SliceRow
+from srmri_tf.evaluation.summary import figures_of, plain
+from srmri_tf.experiments.crossval import read_finished
+from srmri_tf.models.model import Network, load_network
 
 
 def sharpened(network: Network, scan: np.ndarray, settings: Settings) -> np.ndarray:

@@ -31,9 +31,9 @@ from skimage.metrics import (
 from turns import in_turns, ratio, report
 
 from data_prep.kspace import Degradation, zero_filled
-from srmri_tf.baselines import bicubic
-from srmri_tf.dataset import Shards, SlicePair
-from srmri_tf.scores import Scorer, SliceRow
+from srmri_tf.data.dataset import Shards, SlicePair
+from srmri_tf.evaluation.baselines import bicubic
+from srmri_tf.evaluation.scores import Scorer, SliceRow
 
 KEYS = ("psnr", "ssim", "psnr_fastmri", "ssim_fastmri", "nrmse")
 Slice = tuple[SlicePair, dict[str, np.ndarray]]
@@ -100,8 +100,8 @@ def scikit_image(slices: list[Slice], dtype: Any = np.float64) -> list[tuple[flo
 
 def network(slices: list[Slice]) -> Callable[[], object]:
     """GAN-CPCE's generator on every slice."""
-    from srmri_tf.generators import sharpener
     from srmri_tf.networks.cpce import CpceGenerator
+    from srmri_tf.networks.registry import sharpener
 
     sharpen = sharpener(CpceGenerator())
     return lambda: [sharpen(pair.lr[None]) for pair, _ in slices]

@@ -5,7 +5,7 @@ python benchmarks/models_page.py
 
 from pathlib import Path
 
-from srmri_tf.cards import listing, markdown, shipped_card, shipped_names
+from srmri_tf.models.card import listing, markdown, shipped_card, shipped_names
 
 PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 MARKER = "<!-- What follows is written by benchmarks/models_page.py: do not edit it. -->"

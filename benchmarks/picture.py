@@ -11,8 +11,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from srmri_tf import gallery
-from srmri_tf.figure import comparison
+from srmri_tf.evaluation import gallery
+from srmri_tf.evaluation.figure import comparison
 
 
 def main() -> None:

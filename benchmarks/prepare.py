@@ -31,8 +31,8 @@ from statistics import median
 import numpy as np
 from turns import in_turns, ratio, report
 
-from data_prep.pipeline import PrepareConfig, prepare
-from data_prep.schema import SplitRule
+from data_prep.prepare.pipeline import PrepareConfig, prepare
+from data_prep.shards.schema import SplitRule
 
 PATCH = 64
 BYTES = 39_600_000  # of a shard of the sample
@@ -98,8 +98,8 @@ def floor(scan: Path, out: Path, size: int) -> None:
 def sample() -> list[Path]:
     """Three IXI T1 scans, downloaded once."""
     # Not imported above: every worker process imports this file's imports again.
-    from data_prep import download
-    from data_prep.pypi import cache_folder
+    from data_prep.download import sample as download
+    from data_prep.download.sdist import cache_folder
 
     return download.sample(cache_folder() / "sample")
 

@@ -18,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 from turns import in_turns, ratio, report
 
-from data_prep import shards
-from data_prep.schema import encode
-from data_prep.tfrecord import Record
-from srmri_tf.dataset import Shards
+from data_prep.shards import files as shards
+from data_prep.shards.schema import encode
+from data_prep.shards.tfrecord import Record
+from srmri_tf.data.dataset import Shards
 
 SIDE, BATCH = 64, 128
 FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("lr", "hr")}

@@ -32,9 +32,9 @@ def grown(replicas: int, batch: int) -> float:
     """MiB that a model and its steps take on so many replicas of ``batch`` pairs each."""
     import tensorflow as tf
 
-    from srmri_tf.engine import make_step
     from srmri_tf.networks.circle import build
     from srmri_tf.recipes import load_recipe
+    from srmri_tf.training.engine import make_step
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     devices = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]

@@ -116,10 +116,10 @@ for name in l1 fast-cpce "${both[@]}"; do
   cp -r "$crossval/$name"/fold-1/c[pi]* "$runs/$name"
 done
 srmri-tf evaluate "$runs"/{l1,fast-cpce,fast-circle,paper-cpce} "$shards" -o "$out/evaluation" \
-  --vgg-weights "$vgg" --slices 12 --licence "$licence"
+  --perceptual --vgg-weights "$vgg" --slices 12 --licence "$licence"
 srmri-tf evaluate "${both[@]/#/$runs/}" "$folds" --fold 1 -o "$out/seeds12" --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
-  --vgg-weights none --licence "$licence"
+  --no-perceptual --licence "$licence"
 srmri-tf report "$out/evaluation"
 
 python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.png"

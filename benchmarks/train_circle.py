@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from srmri_tf import process
+from srmri_tf.cli import process
 
 process.configure()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,12 +30,12 @@ from parts import Part, gradient_of, measure, table, update_of
 from torch_circle import Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
-from srmri_tf.config import RunConfig
-from srmri_tf.devices import POLICIES, resolve_precision
-from srmri_tf.engine import make_step
 from srmri_tf.networks import losses
 from srmri_tf.networks.circle import Circle, build, interleave, separate
+from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.recipes import load_recipe
+from srmri_tf.recipes.config import RunConfig
+from srmri_tf.training.engine import make_step
 
 SIDE = 64
 DATA = "random 64x64 pairs, random weights; no scans"

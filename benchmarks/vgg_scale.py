@@ -6,7 +6,7 @@ REFERENCE.h5 is a Keras-layout VGG-19 whose block5_conv4 output is the original 
 patches of each scan, high-resolution (HR) and with only the central quarter of k-space (LR), it
 prints the mean squared feature difference of LR and HR in both networks, and the factor for the
 rescaled features that makes the two equal: sqrt(original / rescaled). The last lines are the
-figures of docs/weights.md and of `srmri_tf.vgg19.NST_FEATURE_SCALE`.
+figures of docs/weights.md and of `srmri_tf.networks.vgg19.weights.NST_FEATURE_SCALE`.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import keras
 import nibabel
 import numpy as np
 
-from srmri_tf.perceptual import build_features
-from srmri_tf.vgg19 import resolve, resolve_rescaled
+from srmri_tf.networks.vgg19.features import build_features
+from srmri_tf.networks.vgg19.weights import resolve, resolve_rescaled
 
 SIDE = 64
 

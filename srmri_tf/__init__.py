@@ -1,12 +1,13 @@
 """Super-resolution MRI with GAN-CPCE and GAN-CIRCLE (Lyu, You, Shan, Wang 2018)."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from srmri_tf.api import Model
+    from srmri_tf.enhance.api import Model
 
-__version__ = "0.1.0"
+__version__ = version("srmri-tf")
 __all__ = ["__version__", "load_model"]
 
 
@@ -23,6 +24,6 @@ def load_model(model: str | Path = "cpce-t2-x2", precision: str = "float32") -> 
         CorruptArtefactError: Its weights are damaged.
     """
     # TensorFlow takes seconds to import, and most of this package does without it.
-    from srmri_tf.api import load_model as load
+    from srmri_tf.enhance.api import load_model as load
 
     return load(model, precision)

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from srmri_tf import process
+from srmri_tf.cli import process
 
 process.configure()  # before any test imports TensorFlow: what is tested is what users run
 

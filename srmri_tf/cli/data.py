@@ -10,8 +10,8 @@ import click
 from data_prep.progress import counting
 
 if TYPE_CHECKING:
-    from data_prep.pipeline import PrepareConfig
-    from data_prep.schema import Manifest
+    from data_prep.prepare.pipeline import PrepareConfig
+    from data_prep.shards.schema import Manifest
 
 _PATH = click.Path(path_type=Path)
 _LEAK = (
@@ -53,8 +53,8 @@ def prepare(
     dealt to training, validation and test; no subject is ever in two of them. An interrupted run
     is continued by the same command.
     """
-    from data_prep.cluster import dask_executor
-    from data_prep.pipeline import prepare as run
+    from data_prep.prepare.cluster import dask_executor
+    from data_prep.prepare.pipeline import prepare as run
 
     config = _prepare_config(options)
     with contextlib.ExitStack() as stack:
@@ -73,7 +73,7 @@ def prepare(
 @click.argument("shards", type=_PATH)
 def verify(shards: Path) -> None:
     """Check every shard of a folder against its manifest, byte by byte."""
-    from data_prep.shards import verify as run
+    from data_prep.shards.files import verify as run
 
     manifest = run(shards)
     click.echo(_summary(manifest))
@@ -86,9 +86,9 @@ def verify(shards: Path) -> None:
 @click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
 def inspect(shards: Path, output: Path | None, scans: int) -> None:
     """Show what a network will see: splits, the input's own quality, a contact sheet."""
-    from data_prep import inspection
-    from data_prep.shards import verify as check
-    from srmri_tf import metrics
+    from data_prep.shards.files import verify as check
+    from srmri_tf.evaluation import inspect as inspection
+    from srmri_tf.metrics import image
 
     manifest = check(shards)
     picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
@@ -96,8 +96,8 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
         rows = inspection.baselines(
             shards,
             manifest,
-            {"psnr": metrics.psnr, "ssim": metrics.ssim},
-            metrics.is_background,
+            {"psnr": image.psnr, "ssim": image.ssim},
+            image.is_background,
             advance,
         )
     inspection.contact_sheet(shards, manifest, picture, scans)
@@ -121,7 +121,7 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
     from pydantic import ValidationError
 
     from data_prep.errors import ConfigError
-    from data_prep.pipeline import PrepareConfig
+    from data_prep.prepare.pipeline import PrepareConfig
 
     def chosen(*names: str) -> dict[str, Any]:
         return {name: options[name] for name in names}
@@ -180,7 +180,7 @@ def _faults(error: Any) -> str:
 
 def _summary(manifest: "Manifest") -> str:
     """A line for each split: subjects, scans, slices, records, size."""
-    from data_prep.schema import SPLITS
+    from data_prep.shards.schema import SPLITS
 
     lines = [f"{'split':<6}{'subjects':>9}{'scans':>7}{'slices':>8}{'patches':>9}{'MB':>9}"]
     for split in SPLITS:

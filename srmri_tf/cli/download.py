@@ -16,7 +16,7 @@ def download() -> None:
 @click.argument("dest", type=FOLDER)
 def sample(dest: Path) -> None:
     """Put three real brain scans (IXI T1, defaced, 27 MB; an 85 MB download) into DEST."""
-    from data_prep import download as library
+    from data_prep.download import sample as library
     from data_prep.progress import downloading
 
     with downloading() as report:
@@ -49,7 +49,7 @@ def ixi(
 
     If it is interrupted, the same command continues where it stopped.
     """
-    from data_prep import ixi as library
+    from data_prep.download import ixi as library
     from data_prep.progress import downloading
 
     with downloading() as report:

@@ -70,11 +70,11 @@ def enhance(
     Research only: a network can invent detail.
     """
     tell_opening(*scans, model=model)
-    from srmri_tf.enhance import Request
-    from srmri_tf.enhance import enhance as sharpen
-    from srmri_tf.stored import needs_tensorflow
-    from srmri_tf.volumes import Settings
-    from srmri_tf.worklist import make_worklist
+    from srmri_tf.enhance.files import Request
+    from srmri_tf.enhance.files import enhance as sharpen
+    from srmri_tf.enhance.volume import Settings
+    from srmri_tf.enhance.worklist import make_worklist
+    from srmri_tf.models.stored import needs_tensorflow
 
     settings = Settings(same_grid, plane, consistency, uncertainty)  # type: ignore[arg-type]
     worklist = make_worklist(scans, out, settings, modality=modality)

@@ -51,8 +51,8 @@ def evaluate(
     """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
     tell_opening(*runs, shards)
     quiet_tensorflow()
-    from srmri_tf.evaluate import evaluate as measure
-    from srmri_tf.evaluate_options import Options
+    from srmri_tf.evaluation.measuring import evaluate as measure
+    from srmri_tf.evaluation.options import Options
 
     options = Options(bicubic=not no_bicubic, **given)
     with counting("measuring") as advance:
@@ -68,7 +68,7 @@ def evaluate(
 @click.option("--roi", metavar="ROW,COLUMN,SIDE", help="The magnified box, in pixels.")
 def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> None:
     """Write EVAL as one self-contained HTML file, to be opened from disk."""
-    from srmri_tf.report import report as write
+    from srmri_tf.report.page import report as write
 
     path = write(evaluation, out, slices, _box(roi))
     click.echo(f"report: {path} ({path.stat().st_size / 1e6:.1f} MB)")
@@ -104,9 +104,9 @@ def crossval(
     """
     tell_opening(shards, out)
     from data_prep.errors import ConfigError
-    from srmri_tf.crossval import Plan, is_done, summarise_folds
-    from srmri_tf.evaluate_options import Options
-    from srmri_tf.tables import markdown
+    from srmri_tf.evaluation.options import Options
+    from srmri_tf.evaluation.tables import markdown
+    from srmri_tf.experiments.crossval import Plan, is_done, summarise_folds
 
     settings = _crossval_settings(model, given)
     options = Options(
@@ -123,7 +123,7 @@ def crossval(
     wanted = range(plan.folds()) if fold is None else [fold]
     if left := [one for one in wanted if not is_done(plan, one)]:
         quiet_tensorflow()
-        from srmri_tf.fold import run_fold
+        from srmri_tf.experiments.fold import run_fold
 
         for one in left:
             run_fold(plan, one)
@@ -136,8 +136,8 @@ def crossval(
 @click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
 def compare(crossvals: tuple[Path, ...], out: Path) -> None:
     """Put finished CROSSVALs on the same shards into one table, called by their folders' names."""
-    from srmri_tf.comparison import compare_crossvals
-    from srmri_tf.tables import markdown
+    from srmri_tf.evaluation.tables import markdown
+    from srmri_tf.experiments.compare import compare_crossvals
 
     click.echo(markdown(compare_crossvals(crossvals, out)))
     click.echo(f"\ntables, paired differences: {out / 'table.md'}")

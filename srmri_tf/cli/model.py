@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from srmri_tf import process
+from srmri_tf.cli import process
 from srmri_tf.cli.opening import tell_opening
 
 FOLDER = click.Path(path_type=Path)
@@ -115,9 +115,9 @@ def _fit(
     overrides = read_overrides(settings)
     tell_opening(shards, run)
     from data_prep.errors import ConfigError
+    from srmri_tf.models.resume import FINISHED, is_finished
+    from srmri_tf.models.run import Run
     from srmri_tf.recipes import load_recipe
-    from srmri_tf.resume import FINISHED, is_finished
-    from srmri_tf.runs import Run
 
     overrides |= {key: value for key, value in given.items() if value is not None}
     if "epochs" in overrides:
@@ -136,7 +136,7 @@ def _fit(
         click.echo(f"{run}: {FINISHED}", err=True)
     else:
         quiet_tensorflow()
-        from srmri_tf.training import fit as train
+        from srmri_tf.training.fitting import fit as train
 
         train(config, shards, run, devices=devices, tensorboard=tensorboard)
     click.echo(f"run: {run}")
@@ -151,7 +151,7 @@ def demo(out: Path, model: str, vgg_weights: str, workers: int) -> None:
     """Download three real scans, train a network on two, test on the third, export it."""
     tell_opening(out)
     quiet_tensorflow()
-    from srmri_tf.demo import demo as run_demo
+    from srmri_tf.experiments.demo import demo as run_demo
 
     run_demo(out, model, vgg_weights, workers)
 

@@ -15,7 +15,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--recipe", is_flag=True, help="Print NAME's recipe as TOML, for `fit --recipe`.")
 def models(name: str | None, recipe: bool) -> None:
     """List the models that come with the package, or print NAME's card."""
-    from srmri_tf import cards
+    from srmri_tf.models import card as cards
 
     if name is None and recipe:
         raise click.UsageError("--recipe needs the NAME of a model")
@@ -51,7 +51,7 @@ def export(model: str, out: Path, overwrite: bool) -> None:
     """
     tell_opening(model)
     quiet_tensorflow()
-    from srmri_tf.export import export as write
+    from srmri_tf.models.exporting import export as write
 
     kind = {".keras": "Keras model", ".onnx": "ONNX model", ".npz": "weights"}
     click.echo(f"{kind.get(out.suffix, 'SavedModel')}: {write(model, out, overwrite)}")
@@ -80,8 +80,8 @@ def card(run: Path, shards: Path, out: Path, measured: Path | None, **about: str
             "is no name for a card, which ends in .toml", path=out, remedy="Give -o NAME.toml"
         )
     quiet_tensorflow()
-    from srmri_tf.cardmaker import About, make_card
-    from srmri_tf.cards import markdown
+    from srmri_tf.experiments.model_card import About, make_card
+    from srmri_tf.models.card import markdown
 
     made = make_card(run, shards, About(**about), out, measured)
     click.echo(markdown(made))

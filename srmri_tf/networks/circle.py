@@ -11,7 +11,6 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from srmri_tf.config import CircleConfig, CircleObjective
 from srmri_tf.networks import losses
 from srmri_tf.networks.gan import AdversarialModel, Logs, make_optimizer, minimise, watching
 from srmri_tf.networks.layers import (
@@ -21,6 +20,7 @@ from srmri_tf.networks.layers import (
     replica_uniform,
 )
 from srmri_tf.networks.objective import Term, load_function, own_terms, weighted_sum
+from srmri_tf.recipes.config import CircleConfig, CircleObjective
 
 PATCH = (64, 64)
 BLOCKS = 12

@@ -11,11 +11,11 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from srmri_tf.config import CpceConfig, CpceObjective
 from srmri_tf.networks import losses
 from srmri_tf.networks.gan import AdversarialModel, Logs, make_optimizer, minimise, watching
 from srmri_tf.networks.layers import CriticLeakyReLU, register, replica_uniform
 from srmri_tf.networks.objective import Term, load_function, own_terms, weighted_sum
+from srmri_tf.recipes.config import CpceConfig, CpceObjective
 
 PATCH = (64, 64)
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from srmri_tf.config import Phase, RunConfig
+from srmri_tf.recipes.config import Phase, RunConfig
 
 OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
 Logs = dict[str, tf.Tensor]

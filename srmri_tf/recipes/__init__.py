@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from data_prep.errors import ConfigError, what_differs
-from srmri_tf.config import CONFIGS, RunConfig
+from srmri_tf.recipes.config import CONFIGS, RunConfig
 
 RUN_CONFIG = "config.toml"
 """What a RUN calls its own settings."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tests.data_prep.scans import affine, edit, phantom, save
+from tests.data_prep.phantoms import affine, edit, phantom, save
 
 Maker = Callable[[Path], Path]
 CASES: dict[str, tuple[Maker, str]] = {}

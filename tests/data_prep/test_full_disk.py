@@ -4,12 +4,12 @@ import subprocess
 
 import pytest
 
-from data_prep import atomic
+from data_prep import files
 from data_prep.errors import EnvironmentFault
-from data_prep.pipeline import PrepareConfig, prepare
-from data_prep.schema import Parameters, SplitRule
-from data_prep.shards import verify
-from tests.data_prep.scans import phantom, save
+from data_prep.prepare.pipeline import PrepareConfig, prepare
+from data_prep.shards.files import verify
+from data_prep.shards.schema import Parameters, SplitRule
+from tests.data_prep.phantoms import phantom, save
 
 CONFIG = PrepareConfig(
     parameters=Parameters(patch_size=16), split_rule=SplitRule(val_fraction=0, test_fraction=0)
@@ -43,8 +43,8 @@ def test_a_full_disk_is_one_error_and_a_rerun_succeeds(disk, tmp_path, workers):
 
 
 def test_a_full_disk_keeps_the_old_file(disk):
-    atomic.write_text(disk / "a.txt", "old")
+    files.write_text(disk / "a.txt", "old")
     with pytest.raises(EnvironmentFault, match="the disk is full"):
-        atomic.write_text(disk / "a.txt", "x" * (2 << 20))
+        files.write_text(disk / "a.txt", "x" * (2 << 20))
     assert (disk / "a.txt").read_text() == "old"
     assert [path.name for path in disk.iterdir()] == ["a.txt"]

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.data_prep.scans import phantom, save
+from tests.data_prep.phantoms import phantom, save
 
 # A worker's own code, in this process, so that its largest size can be read.
 WORKER = """
 import sys
 from pathlib import Path
-from data_prep.pipeline import PrepareConfig, prepare
+from data_prep.prepare.pipeline import PrepareConfig, prepare
 
 def largest():  # not ru_maxrss, which a child inherits from its parent
     status = Path("/proc/self/status").read_text()

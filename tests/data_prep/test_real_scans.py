@@ -6,12 +6,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from data_prep.inspection import baselines
-from data_prep.pipeline import PrepareConfig, prepare
-from data_prep.schema import SplitRule
-from data_prep.shards import verify
-from data_prep.sources import read
-from srmri_tf import metrics
+from data_prep.prepare.pipeline import PrepareConfig, prepare
+from data_prep.scans.sources import read
+from data_prep.shards.files import verify
+from data_prep.shards.schema import SplitRule
+from srmri_tf.evaluation.inspect import baselines
+from srmri_tf.metrics import image
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = [
@@ -43,7 +43,7 @@ def test_real_scans_give_the_same_bytes_with_one_and_two_workers(tmp_path, folde
     assert len(one.subjects("train")) == 2
     assert len(one.subjects("test")) == 1
     rows = baselines(
-        tmp_path / "one", one, {"psnr": metrics.psnr, "ssim": metrics.ssim}, metrics.is_background
+        tmp_path / "one", one, {"psnr": image.psnr, "ssim": image.ssim}, image.is_background
     )
     for row in rows:
         assert 30 < row.means["psnr"] < 45

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf.config import CircleConfig, CircleObjective
 from srmri_tf.networks.circle import Circle, CircleGenerator, build, interleave, separate
-
-from .small import SmallCritic, SmallGenerator
+from srmri_tf.recipes.config import CircleConfig, CircleObjective
+from tests.srmri_tf.small import SmallCritic, SmallGenerator
 
 RNG = np.random.default_rng(0)
 

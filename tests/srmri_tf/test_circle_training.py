@@ -9,16 +9,15 @@ import tensorflow as tf
 from rich.console import Console
 
 from data_prep.errors import BadInputError, ConfigError
-from srmri_tf import checkpoint
-from srmri_tf.config import CircleConfig
-from srmri_tf.dataset import Shards
-from srmri_tf.export import export
+from srmri_tf.data.dataset import Shards
+from srmri_tf.models import checkpoint
+from srmri_tf.models.exporting import export
 from srmri_tf.networks import circle
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator
-from srmri_tf.training import fit
-
-from .conftest import make_shards
-from .small import SmallCritic, SmallGenerator
+from srmri_tf.recipes.config import CircleConfig
+from srmri_tf.training.fitting import fit
+from tests.srmri_tf.conftest import make_shards
+from tests.srmri_tf.small import SmallCritic, SmallGenerator
 
 QUICK = {
     "batch_size": 4,

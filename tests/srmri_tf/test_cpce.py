@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf import devices
-from srmri_tf.config import CpceConfig, CpceObjective
-from srmri_tf.engine import make_step
 from srmri_tf.networks import losses
 from srmri_tf.networks.cpce import Cpce, CpceCritic, CpceGenerator, build
+from srmri_tf.recipes.config import CpceConfig, CpceObjective
+from srmri_tf.training import devices
+from srmri_tf.training.engine import make_step
 
 RNG = np.random.default_rng(0)
 

@@ -1,0 +1,188 @@
+"""Who is in training, validation and test: a pure function of the labels and a seed.
+
+Labels are put in the order of a seeded hash and dealt from its front: test, then validation,
+then training. Adding a subject therefore moves few others, and the order of the files, the
+machine and the Python version change nothing.
+"""
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.shards.schema import SPLITS, Split, SplitRule
+
+SPLIT_NAME = "split.tsv"
+
+
+class Place(NamedTuple):
+    """Where a subject belongs; ``fold`` is None without cross-validation."""
+
+    split: Split
+    fold: int | None = None
+
+
+def assign(labels: Iterable[str], rule: SplitRule) -> dict[str, Place]:
+    """Deal labels to splits, or to folds.
+
+    Args:
+        labels: Subjects, or slices where the rule is slice-wise; repeats count once.
+        rule: Fractions, exact counts or a number of folds, and the seed.
+
+    Returns:
+        A place for every label, in sorted order; labels beyond ``train_count`` are left out.
+
+    Raises:
+        ConfigError: More labels are asked for than there are.
+    """
+    order = seeded_order(labels, rule.seed)
+    if rule.folds:
+        if rule.folds > len(order):
+            raise ConfigError(
+                f"{rule.folds} folds need as many subjects, got {len(order)}",
+                remedy="Ask for fewer folds, or give more scans",
+            )
+        return {
+            label: Place("train", fold)
+            for label, fold in sorted(
+                (label, index % rule.folds) for index, label in enumerate(order)
+            )
+        }
+    n_test, n_val, n_train = _counts(len(order), rule)
+    places = {label: Place("test") for label in order[:n_test]}
+    places |= {label: Place("val") for label in order[n_test : n_test + n_val]}
+    remaining = order[n_test + n_val :]
+    places |= {label: Place("train") for label in remaining[:n_train]}
+    return dict(sorted(places.items()))
+
+
+def seeded_order(labels: Iterable[str], seed: int) -> list[str]:
+    """Distinct labels in the order of sha256("seed:label")."""
+    return sorted(
+        set(labels),
+        key=lambda label: (hashlib.sha256(f"{seed}:{label}".encode()).hexdigest(), label),
+    )
+
+
+def read_tsv(path: Path) -> dict[str, Place]:
+    """Read a table of the columns ``subject`` and ``split``, and perhaps ``fold``.
+
+    Whoever has a fold is stored for training, as `assign` does it: the reader picks the fold to
+    test on. Whoever has none is outside the folds.
+
+    Raises:
+        BadInputError: It cannot be read, lacks a column, or puts a subject in two splits.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(
+            f"cannot be read as a table ({error})", path=path, remedy="Check --split"
+        ) from None
+    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
+    if not {"subject", "split"} <= set(rows.fieldnames or ()):
+        raise BadInputError(
+            f"needs the tab-separated columns subject and split, got {rows.fieldnames}",
+            path=path,
+            remedy="Write such a table; split.tsv of slices that were dealt one by one is none",
+        )
+    places: dict[str, Place] = {}
+    for row in rows:
+        subject = (row["subject"] or "").strip()
+        place = _place(row, rows.line_num, path)
+        if not subject:
+            raise BadInputError(
+                f"has no subject in line {rows.line_num}", path=path, remedy="Remove the line"
+            )
+        if places.setdefault(subject, place) != place:
+            raise BadInputError(
+                f"puts subject {subject} in two splits", path=path, remedy="Leave one line of it"
+            )
+    if not places:
+        raise BadInputError("has no lines", path=path, remedy="Give every subject a line")
+    return places
+
+
+def write_tsv(places: Mapping[str, Place]) -> str:
+    """The text of a split table: one line per subject, sorted."""
+    folds = any(place.fold is not None for place in places.values())
+    lines = ["subject\tsplit\tfold" if folds else "subject\tsplit"]
+    for subject, (split, fold) in sorted(places.items()):
+        lines.append(f"{subject}\t{split}" + (f"\t{'' if fold is None else fold}" if folds else ""))
+    return "\n".join(lines) + "\n"
+
+
+def lookup(labels: Iterable[str], table: Mapping[str, Place], path: Path) -> dict[str, Place]:
+    """The places of the subjects that were found, by the user's table.
+
+    Raises:
+        BadInputError: The table lacks a subject or a fold.
+    """
+    wanted = sorted(set(labels))
+    missing = [label for label in wanted if label not in table]
+    if missing:
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise BadInputError(
+            f"has no line for {len(missing)} of the {len(wanted)} subjects found: {shown}",
+            path=path,
+            remedy="Add them, or leave their scans out",
+        )
+    places = {label: table[label] for label in wanted}
+    folds = {place.fold for place in places.values() if place.fold is not None}
+    if folds and folds != set(range(max(2, len(folds)))):
+        raise BadInputError(
+            f"gives the subjects found the folds {', '.join(map(str, sorted(folds)))}",
+            path=path,
+            remedy="Count them from 0 without gaps, and have at least two",
+        )
+    return places
+
+
+def _counts(total: int, rule: SplitRule) -> tuple[int, int, int]:
+    """How many are dealt to test, validation and training."""
+    # Without an explicit 100 %, somebody stays for training.
+    spare = 0 if rule.test_fraction + rule.val_fraction > 1 - 1e-9 or total < 2 else 1
+    n_test = rule.test_count
+    if n_test is None:
+        n_test = min(_share(rule.test_fraction, total), total - spare)
+    n_val = rule.val_count
+    if n_val is None:
+        n_val = max(min(_share(rule.val_fraction, total), total - spare - n_test), 0)
+    rest = total - n_test - n_val
+    n_train = rest if rule.train_count is None else rule.train_count
+    if rest < 0 or n_train > rest:
+        raise ConfigError(
+            f"{n_train if rest >= 0 else 0} for training, {n_val} for validation and {n_test} for "
+            f"test are more than the {total} there are",
+            remedy="Ask for fewer",
+        )
+    return n_test, n_val, n_train
+
+
+def _share(fraction: float, total: int) -> int:
+    """The nearest whole number, halves upwards, but never none where some are asked for."""
+    if fraction == 0 or (fraction < 1 and total < 2):
+        return 0
+    return max(1, math.floor(fraction * total + 0.5 + 1e-9))
+
+
+def _place(row: Mapping[str, str], line: int, path: Path) -> Place:
+    split = (row["split"] or "").strip()
+    fold = (row.get("fold") or "").strip()
+    if split not in SPLITS:
+        raise BadInputError(
+            f"has the split {split!r} in line {line}, expected one of {', '.join(SPLITS)}",
+            path=path,
+            remedy="Correct the line",
+        )
+    if fold and not fold.isdecimal():
+        raise BadInputError(
+            f"has the fold {fold!r} in line {line}, expected a number",
+            path=path,
+            remedy="Correct the line",
+        )
+    return Place("train", int(fold)) if fold else Place(split)

@@ -1,0 +1,121 @@
+"""Subject, session, modality and site from a scan's file name.
+
+A wrong guess must never put one person on both sides of a split, so a name that looks like
+``SUBJECT_visit2_...`` is read as another session of SUBJECT, not as a subject of its own, and
+whatever begins as BIDS and IXI call a person is that person's.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.scans.nifti import stem
+
+
+@dataclass(frozen=True, order=True)
+class Scan:
+    """A scan that was found but not read, and what its name says.
+
+    Args:
+        subject: Subject label, never empty.
+        session: Session label, empty if there is none.
+        path: The file.
+        modality: ``T1``, ``T2``, ...: upper case without BIDS' trailing w; empty if unknown.
+        site: IXI's site, empty if unknown.
+    """
+
+    subject: str
+    session: str
+    path: Path
+    modality: str = ""
+    site: str = ""
+
+
+_PATTERN = r"Write for instance (?P<subject>\w+?)_(?P<session>\d+)"
+# What may follow a modality: the skull was stripped, or dcm2niix made the slices equidistant. What
+# else follows, such as _mask, may be no scan of that modality.
+_SAME = r"(_brain|_Eq_\d+)*$"
+# IXI012-HH-1211-T2: subject, site, a running number, modality. DTI adds a direction.
+_IXI = re.compile(
+    r"(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+-(?P<modality>[A-Za-z0-9]+)(-\d+)?" + _SAME
+)
+# sub-01_ses-02_acq-hr_T2w
+_BIDS = re.compile(
+    r"(?P<subject>sub-[A-Za-z0-9+]+)(_(?P<session>ses-[A-Za-z0-9+]+))?(_[a-z]+-[A-Za-z0-9+]+)*"
+    r"_(?P<modality>[A-Za-z0-9]+$|(T1|T2|PD|FLAIR)w?)" + _SAME
+)
+# patient03_study1_T2W: anything, then a word for a visit with a number or a date.
+_VISIT = re.compile(
+    r"(?P<subject>.+?)[-_.](?P<session>(study|session|ses|visit|scan|timepoint|tp)[-_]?\d+)"
+    r"([-_.](?P<modality>(T1|T2|PD|FLAIR)[A-Za-z]*))?([-_.].*)?$",
+    re.IGNORECASE,
+)
+_SCHEMES = (_IXI, _BIDS, _VISIT)
+# Who and when it is in BIDS and IXI, whatever follows.
+_PERSON = re.compile(
+    r"(?P<subject>sub-[A-Za-z0-9+]+(?=_|$)|IXI\d+(?=[-_]|$))(_(?P<session>ses-[A-Za-z0-9+]+))?"
+)
+
+
+def read_name(path: Path) -> Scan:
+    """Labels by the first of IXI's scheme, BIDS and visits that fits; else the stem alone.
+
+    A name that begins with ``sub-LABEL`` or ``IXI012`` is that subject's, whatever else fits.
+    """
+    name = stem(path)
+    match = next((found for scheme in _SCHEMES if (found := scheme.match(name))), None)
+    scan = Scan(name, "", path) if match is None else _scan(match, path)
+    if person := _PERSON.match(name):
+        session = person["session"] or scan.session
+        scan = replace(scan, subject=person["subject"], session=session)
+    return scan
+
+
+def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
+    """A reader of names by the user's own regular expression.
+
+    Raises:
+        ConfigError: It is no regular expression, or has no group named ``subject``.
+    """
+    try:
+        scheme = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"--subject-pattern is not a regular expression ({error})", remedy=_PATTERN
+        ) from None
+    if "subject" not in scheme.groupindex:
+        raise ConfigError(
+            f"--subject-pattern has no group named subject, got {pattern!r}",
+            remedy=_PATTERN,
+        )
+
+    def read(path: Path) -> Scan:
+        match = scheme.search(path.name)
+        if match is None or not match["subject"]:
+            raise BadInputError(
+                f"does not match the subject pattern {pattern!r}",
+                path=path,
+                remedy="Change --subject-pattern or leave this file out",
+            )
+        return _scan(match, path)
+
+    return read
+
+
+def normal_modality(label: str) -> str:
+    """``T2w``, ``t2`` and ``T2W`` are all ``T2``."""
+    upper = label.upper()
+    return upper[:-1] if re.fullmatch(r"(T1|T2|PD)W", upper) else upper
+
+
+def _scan(match: re.Match[str], path: Path) -> Scan:
+    groups = match.groupdict(default="")
+    return Scan(
+        subject=groups["subject"],
+        session=groups.get("session", ""),
+        path=path,
+        modality=normal_modality(groups.get("modality", "")),
+        site=groups.get("site", ""),
+    )

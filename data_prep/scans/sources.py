@@ -1,0 +1,196 @@
+"""Where scans come from: finding them is separate from reading them, so a plan is cheap.
+
+A scan's subject, session, modality and site are read from its name; `data_prep.scans.names` has the
+rules. How it is cut is decided from its header, once; reading makes slices of it, whatever it is.
+"""
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from data_prep.errors import BadInputError, ConfigError, raise_together
+from data_prep.scans import fastmri, names, nifti
+from data_prep.scans.names import Scan
+from data_prep.scans.orientation import Plane, PlaneChoice, Volume, find_slicing
+
+
+class SliceLayout(NamedTuple):
+    """How a scan will be cut: the plane, and the ``(S, H, W)`` of its slices."""
+
+    plane: Plane
+    shape: tuple[int, int, int]
+
+
+def find(
+    sources: Sequence[Path], *, modality: str = "", site: str = "", pattern: str = ""
+) -> list[Scan]:
+    """Find the scans in files, folders and glob patterns, without reading a voxel.
+
+    Args:
+        sources: Files, folders (searched whole; of a BIDS data set, its anat folders) and
+            patterns such as ``data/*-T2.nii.gz``.
+        modality: Keep only this modality (``T2`` and BIDS' ``T2w`` are the same).
+        site: Keep only this IXI site, such as ``Guys``.
+        pattern: Regular expression with the group ``subject`` and perhaps ``session``,
+            ``modality`` and ``site``, matched against file names; empty for the known schemes.
+
+    Returns:
+        The scans sorted by subject, session and path; the same file given twice counts once,
+        whatever paths and links lead to it.
+
+    Raises:
+        BadInputError: A source does not exist, nothing is found, or a path is not UTF-8.
+        ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
+    """
+    given = [path for source in sources for path in files(Path(source))]
+    # A link's own name comes last and stays: data sets under git-annex are links, named by people.
+    unique = {path.resolve(): path for path in sorted(given, key=Path.is_symlink)}
+    scans = [_named(path, pattern) for path in unique.values()]
+    scans = _chosen(scans, "modality", modality, sources)
+    scans = _chosen(scans, "site", site, sources)
+    found = sorted({scan.modality for scan in scans if scan.modality})
+    if len(found) > 1:
+        raise ConfigError(
+            f"the scans are of several modalities: {', '.join(found)}",
+            remedy="Choose one with --modality",
+        )
+    _refuse_odd_names(scans)
+    return sorted(scans)
+
+
+def slice_layout(path: Path, plane: PlaneChoice, use: fastmri.Use) -> SliceLayout:
+    """Decide how a scan will be cut; its header alone is read, and checked.
+
+    Args:
+        path: The file.
+        plane: The plane to cut along; ``auto`` finds it.
+        use: What of a fastMRI file is used.
+
+    Raises:
+        BadInputError: The file is missing, its header is that of no usable scan, or it has
+            slices of its own and another plane is asked for.
+    """
+    if fastmri.is_fastmri(path):
+        if plane not in ("auto", "axial"):
+            raise BadInputError(
+                f"cannot be cut into {plane} slices: it holds slices as they were acquired",
+                path=path,
+                remedy="Leave --plane at auto",
+            )
+        return SliceLayout("acquired", fastmri.read_shape(path, use))
+    geometry = nifti.read_geometry(path)
+    found = find_slicing(geometry.affine, plane, slice_axis=geometry.slice_axis, path=path)
+    count, height, width = (geometry.shape[axis] for axis in found.axes)
+    return SliceLayout(found.plane, (count, height, width))
+
+
+def read(path: Path, plane: Plane, use: fastmri.Use) -> Volume:
+    """Read one scan, checked, as slices.
+
+    Args:
+        path: The file.
+        plane: The plane to cut along, from `slice_layout`.
+        use: What of a fastMRI file is used.
+
+    Raises:
+        BadInputError: The file is missing, damaged or unsuitable.
+    """
+    if plane == "acquired":
+        return fastmri.read(path, use)
+    image = nifti.read(path)
+    found = find_slicing(image.affine, plane, path=path)
+    return Volume(found.slices(image.voxels), found.spacing(image.affine), image.sha256)
+
+
+def files(source: Path) -> list[Path]:
+    """The scans of a file, a folder (of a BIDS data set its anat folders) or a pattern.
+
+    Raises:
+        BadInputError: It does not exist, or holds no scan.
+    """
+    if source.is_dir():
+        return _in_folder(source)
+    if source.exists():
+        return [source]
+    if glob.has_magic(str(source)):
+        matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207  # ** and absolute patterns
+        if not matches:
+            raise BadInputError("matches no file", path=source, remedy="Check the pattern")
+        return [file for match in matches for file in files(match)]
+    raise BadInputError("does not exist", path=source, remedy="Check the path")
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether a folder is a BIDS data set."""
+    described = (folder / "dataset_description.json").exists()
+    return described or any(folder.glob("sub-*/**/anat"))
+
+
+def is_scan(path: Path) -> bool:
+    """Whether a file's name is that of a scan this package reads."""
+    known = nifti.is_nifti(path) or fastmri.is_fastmri(path)
+    return known and not path.name.startswith(".")
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives."""
+    bids = is_bids(folder)
+    patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*") if bids else ("**/*",)
+    candidates = sorted(path for pattern in patterns for path in folder.glob(pattern))
+    found = [path for path in candidates if is_scan(path) and path.is_file()]
+    if not found:
+        kind = "anatomical BIDS scan" if bids else "scan"
+        raise BadInputError(
+            f"holds no {kind} (.nii, .nii.gz, .h5)",
+            path=folder,
+            remedy="Give a folder of NIfTI or fastMRI files; dcm2niix converts DICOM",
+        )
+    return found
+
+
+def _named(path: Path, pattern: str) -> Scan:
+    """A scan as its name describes it; fastMRI's files name patient and acquisition inside."""
+    if pattern:
+        return names.pattern_reader(pattern)(path)
+    scan = names.read_name(path)
+    if not fastmri.is_fastmri(path):
+        return scan
+    patient, acquisition = fastmri.read_labels(path)
+    if patient:  # several files may be of one patient, so the file becomes the session
+        scan = replace(scan, subject=patient, session=nifti.stem(path))
+    return replace(scan, modality=acquisition)
+
+
+def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) -> list[Scan]:
+    """The scans whose modality or site is the one asked for; all of them if none is."""
+    if not value:
+        return scans
+    wanted = names.normal_modality(value) if field == "modality" else value
+    kept = [scan for scan in scans if getattr(scan, field).lower() == wanted.lower()]
+    if not kept:
+        found = _listed({getattr(scan, field) or "unnamed" for scan in scans})
+        raise BadInputError(
+            f"no scan of {field} {value}: the {len(scans)} found are of {found}",
+            path=sources[0] if len(sources) == 1 else None,
+            remedy=f"Check --{field}",
+        )
+    return kept
+
+
+def _refuse_odd_names(scans: Sequence[Scan]) -> None:
+    """Plans and manifests are UTF-8, and so must be every path in them."""
+    faults = []
+    for scan in scans:
+        path = scan.path.absolute()
+        printable = os.fsencode(path).decode("utf-8", errors="backslashreplace")
+        if printable != str(path):
+            fault = "has a name that is not UTF-8"
+            faults.append(BadInputError(fault, path=printable, remedy="Rename it"))
+    raise_together(faults)
+
+
+def _listed(labels: Iterable[str]) -> str:
+    return ", ".join(sorted(labels))

@@ -1,0 +1,185 @@
+"""Which low-resolution image meets which high-resolution one, and in which order.
+
+Everything is a pure function of (seed, epoch), and a record is a serialised pair of one patch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tensorflow as tf
+
+from data_prep.errors import BadInputError
+from data_prep.shards.schema import Shard
+
+SHUFFLE_WINDOW = 8192
+_MANY = 1 << 32  # more windows than an epoch can have, and more than the largest seed
+_CYCLE = 16
+_SLICE = {"slice": tf.io.FixedLenFeature([], tf.int64)}
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The records of a training split, and how far their pairs are known.
+
+    Args:
+        files: The shards' files.
+        subjects: The subject of each.
+        share: The fraction of slices whose pairs are known: 1 all, 0 none. They are spread evenly
+            over every volume and are the same in every epoch.
+        apart: The sorted subjects that have records of other slices.
+    """
+
+    files: tuple[str, ...]
+    subjects: tuple[str, ...]
+    share: float = 1.0
+    apart: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, folder: Path, shards: Sequence[Shard], share: float) -> "Pairing":
+        """Check that shards can be paired, or kept apart, as asked.
+
+        Raises:
+            BadInputError: Fewer than two subjects, if any are to be kept apart; or no slice left to
+                be paired.
+        """
+        files = [str(folder / shard.file) for shard in shards]
+        pairing = cls(tuple(files), tuple(shard.subject for shard in shards), share)
+        if share == 1.0:
+            return pairing
+        kinds = [pairing._kinds(file) for file in files]
+        apart = {s for s, kind in zip(pairing.subjects, kinds, strict=True) if False in kind}
+        if len(apart) < 2:
+            raise BadInputError(
+                "has too few training subjects to train on unpaired images: low- and "
+                "high-resolution ones are taken from different subjects, so it takes 2 with slices "
+                "whose pair is not known, and there "
+                f"{'is 1' if len(apart) == 1 else 'are none'}",
+                path=folder,
+                remedy="Prepare more subjects, or train with --mode supervised",
+            )
+        if share and not any(True in kind for kind in kinds):
+            raise BadInputError(
+                f"has too few slices for a fraction of {share} of them to be paired",
+                path=folder,
+                remedy="Give a larger --paired-fraction",
+            )
+        return replace(pairing, apart=tuple(sorted(apart)))
+
+    def epoch(
+        self, seed: int, epoch: tf.Tensor, batch: int, known_only: bool = False
+    ) -> tf.data.Dataset:
+        """The whole batches of an epoch, in its order.
+
+        Args:
+            seed: With the epoch, decides the order.
+            epoch: 0-based, int64.
+            batch: Samples per element.
+            known_only: Leave out the samples that are no pair, unless none is.
+
+        Returns:
+            Records, if all pairs are known or only those that are were asked for. Else triples: the
+            record of x, the record of y, and 1 if they are one and the same, 0 if they are of
+            different subjects. Unless all pairs are known, without end.
+        """
+        state = tf.stack([tf.constant(seed, tf.int64), epoch * _MANY])
+        if self.share == 1.0:
+            windows = _windows(tf.constant(self.files), state)
+            # Cutting windows into batches copies half as often as taking them apart first.
+            return windows.rebatch(batch, drop_remainder=True)
+        known = _windows(tf.constant(self.files), _stream(state, 3), self.share)
+        if known_only and self.share:
+            return known.repeat().rebatch(batch, drop_remainder=True)
+        apart = self._apart(state).map(lambda x, y: (x, y, 0.0))
+        if self.share == 0.0:
+            return apart.batch(batch, drop_remainder=True)
+        together = known.unbatch().repeat().map(lambda record: (record, record, 1.0))
+        turns = tf.data.Dataset.counter().map(
+            lambda sample: tf.cast(is_paired(sample, self.share), tf.int64)
+        )
+        mixed = tf.data.Dataset.choose_from_datasets([apart, together], turns)
+        return mixed.batch(batch, drop_remainder=True)
+
+    def _apart(self, state: tf.Tensor) -> tf.data.Dataset:
+        """Pairs (record of x, record of y) of different subjects.
+
+        The subjects that have unpaired slices are split at random into two halves, and a record of
+        each half makes two samples: one's x with the other's y, and the other way round.
+        """
+        dealt = [(f, s) for f, s in zip(self.files, self.subjects, strict=True) if s in self.apart]
+        files = tf.constant([file for file, _ in dealt])
+        of_file = tf.constant([self.apart.index(subject) for _, subject in dealt])
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(self.apart)), state)
+        in_half = tf.reduce_any(of_file[:, None] == order[None, : len(self.apart) // 2], axis=1)
+        halves = [
+            _windows(
+                tf.boolean_mask(files, chosen),
+                _stream(state, stream),
+                self.share,
+                paired=False,
+            )
+            .unbatch()
+            .repeat()
+            for stream, chosen in ((1, in_half), (2, ~in_half))
+        ]
+        both = tf.data.Dataset.zip(tuple(halves))
+        return both.map(lambda a, b: (tf.stack([a, b]), tf.stack([b, a]))).unbatch()
+
+    def _kinds(self, file: str) -> set[bool]:
+        """Whether a file has paired slices, unpaired ones, or both."""
+        kinds: set[bool] = set()
+        for records in tf.data.TFRecordDataset(file).batch(64):
+            kinds |= set(is_paired(_slices(records), self.share).numpy().tolist())
+            if len(kinds) == 2:
+                break
+        return kinds
+
+
+def is_paired(index: tf.Tensor, share: float) -> tf.Tensor:
+    """Whether the pair of slice ``index`` is known: evenly spread, a fraction ``share`` of all."""
+    done = tf.floor(tf.cast(index, tf.float64) * share)
+    return tf.floor(tf.cast(index + 1, tf.float64) * share) > done
+
+
+def _windows(
+    files: tf.Tensor, state: tf.Tensor, share: float = 1.0, paired: bool = True
+) -> tf.data.Dataset:
+    """The records of files, thousands at a time, in an order that follows from ``state``.
+
+    Args:
+        files: (F,) paths.
+        state: (2,) int64.
+        share: The fraction of slices whose pairs are known.
+        paired: Keep those slices' records, or the others'.
+    """
+    order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(files)), state)
+
+    def shuffle(window: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
+        if share < 1.0:
+            records = tf.boolean_mask(records, is_paired(_slices(records), share) == paired)
+        window_state = state + tf.stack([tf.constant(0, tf.int64), window])
+        return tf.random.experimental.stateless_shuffle(records, window_state)
+
+    return (
+        tf.data.Dataset.from_tensor_slices(tf.gather(files, order))
+        .interleave(
+            lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
+            cycle_length=_CYCLE,
+            block_length=16,
+            num_parallel_calls=1,
+        )
+        # Dataset.shuffle takes no seed that varies with the epoch; a stateless shuffle of windows
+        # does, and leaves no state that a checkpoint would have to carry.
+        .batch(SHUFFLE_WINDOW)
+        .enumerate(start=1)
+        .map(shuffle)
+    )
+
+
+def _stream(state: tf.Tensor, number: int) -> tf.Tensor:
+    """Another state for another stream of the same epoch."""
+    return state + tf.constant([number * _MANY, 0], tf.int64)
+
+
+def _slices(records: tf.Tensor) -> tf.Tensor:
+    return tf.io.parse_example(records, _SLICE)["slice"]

@@ -1,0 +1,229 @@
+"""What results are called and what is written beside them, after BIDS derivatives.
+
+``sub-01_T2w.nii.gz`` becomes ``sub-01_desc-cpce_T2w.nii.gz``, ``scan.nii.gz`` becomes
+``scan_desc-cpce.nii.gz``. The JSON sidecar says what a result was made of; it is also how a second
+run knows what is finished.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from data_prep.errors import BadInputError, ConfigError, what_differs
+from data_prep.files import atomic_file, file_sha256, write_text
+from data_prep.scans import nifti
+from data_prep.scans.nifti_header import of_floats
+
+TOOL = "srmri-tf"
+LIMITS = (
+    "Made by a neural network, which can invent detail and smooth real detail away. "
+    "Research only: no diagnosis, no decision about a patient."
+)
+
+_BIDS = re.compile(
+    r"(?P<entities>sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)"
+)
+_DESC = re.compile(r"(?P<before>.*_)desc-(?P<label>[A-Za-z0-9+]+)(?P<after>(_.*)?)")
+_OURS = re.compile(r".*_desc-[A-Za-z0-9+]*(cpce|circle)(Uncertainty)?(_.*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The files of one result.
+
+    Args:
+        image: The sharpened scan.
+        uncertainty: The map beside it, None if it was not asked for.
+    """
+
+    image: Path
+    uncertainty: Path | None = None
+
+    @property
+    def sidecar(self) -> Path:
+        """What the result was made of."""
+        return self.image.with_name(nifti.stem(self.image) + ".json")
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The result, and the map if there is one."""
+        return (self.image,) if self.uncertainty is None else (self.image, self.uncertainty)
+
+
+def result_name(scan: Path, label: str) -> str:
+    """A scan's name with ``desc-LABEL``, before BIDS' suffix if it has one.
+
+    A description that is there already goes on: ``desc-preproc`` becomes ``desc-preprocCpce``.
+    """
+    stem = nifti.stem(scan)
+    suffix = scan.name[len(stem) :]
+    if match := _DESC.fullmatch(stem):
+        joined = match["label"] + label[0].upper() + label[1:]
+        return f"{match['before']}desc-{joined}{match['after']}{suffix}"
+    if match := _BIDS.fullmatch(stem):
+        return f"{match['entities']}_desc-{label}_{match['suffix']}{suffix}"
+    return f"{stem}_desc-{label}{suffix}"
+
+
+def is_result(path: Path) -> bool:
+    """Whether a scan is one that this program made, by its sidecar or else its name."""
+    record = _read(Target(path).sidecar)
+    if record is None:
+        return _OURS.fullmatch(nifti.stem(path)) is not None
+    makers = record.get("GeneratedBy")
+    return isinstance(makers, list) and any(
+        isinstance(maker, dict) and maker.get("Name") == TOOL for maker in makers
+    )
+
+
+def record_of(
+    sources: Sequence[str],
+    source_sha256: str,
+    model: Mapping[str, str],
+    parameters: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a sidecar says before the result is there.
+
+    Args:
+        sources: The scan's name or BIDS URI.
+        source_sha256: Checksum of the scan's file.
+        model: ``Name``, ``Kind`` and ``Sha256`` of the network.
+        parameters: Everything else that decides the result.
+    """
+    return {
+        "Description": f"Super-resolution of the scan's slices by {model['Name']}",
+        "Sources": list(sources),
+        "SourceSha256": source_sha256,
+        "GeneratedBy": [{"Name": TOOL, "Version": version("srmri-tf")}],
+        "Model": model["Name"],
+        "ModelKind": model["Kind"],
+        "ModelSha256": model["Sha256"],
+        "Parameters": dict(parameters),
+        "Limits": LIMITS,
+    }
+
+
+def is_finished(target: Target, wanted: Mapping[str, Any]) -> bool:
+    """Whether a target is there already, made of the same scan by the same model.
+
+    Args:
+        target: The files.
+        wanted: From `record_of`.
+
+    Returns:
+        False if there is nothing, or only what an interrupted run has left.
+
+    Raises:
+        ConfigError: Something else is there.
+    """
+    record = _read(target.sidecar)
+    if record is None or "SourceSha256" not in record:
+        for path in (*target.images, target.sidecar):
+            if path.exists():
+                raise _occupied(path, "already exists and was not made by this program")
+        return False
+    if changes := what_differs(_decisive(record), _decisive(wanted)):
+        lines = "".join(f"\n  {line}" for line in changes)
+        raise _occupied(target.image, f"was made differently:{lines}\n")
+    checksums = record.get("Files")
+    for path in target.images:
+        if not path.exists():
+            return False
+        if not isinstance(checksums, dict) or checksums.get(path.name) != checksum(path):
+            raise _occupied(path, "was changed after it was made")
+    return True
+
+
+def write(
+    target: Target,
+    volumes: Sequence[np.ndarray],
+    header: nib.Nifti1Header,
+    record: Mapping[str, Any],
+) -> None:
+    """Write a result: whatever moment it is interrupted at, the next run can tell.
+
+    Each image is on the disk under another name before the sidecar with its checksum is; only
+    then do the images get their names.
+
+    Args:
+        target: The files.
+        volumes: ``(X, Y, Z)`` float32: the sharpened scan and, if asked for, its uncertainty.
+        header: The scan's header on the result's grid.
+        record: What the sidecar says.
+
+    Raises:
+        EnvironmentFault: The disk is full or the folder cannot be written; nothing has changed.
+    """
+    headers = (header, of_floats(header))
+    with contextlib.ExitStack() as images:
+        checksums = {}
+        for path, voxels, its in zip(target.images, volumes, headers, strict=False):
+            parts = nifti.packed(path, voxels, its, widen=True)
+            hashed = hashlib.sha256()
+            temporary = images.enter_context(atomic_file(path))
+            with temporary.open("wb") as file:
+                for part in parts:
+                    hashed.update(part)
+                    file.write(part)
+            checksums[path.name] = hashed.hexdigest()
+        text = json.dumps({**record, "Files": checksums}, indent=2, allow_nan=False)
+        write_text(target.sidecar, text + "\n")
+
+
+def describe_dataset(folder: Path, raw: Path) -> None:
+    """Make a folder of results a BIDS derivative data set of ``raw``, unless it is one."""
+    file = folder / "dataset_description.json"
+    if file.exists():
+        return
+    described = {
+        "Name": f"Super-resolution of {raw.resolve().name}",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": TOOL, "Version": version("srmri-tf")}],
+        "DatasetLinks": {"raw": Path(os.path.relpath(raw, folder)).as_posix()},
+    }
+    write_text(file, json.dumps(described, indent=2) + "\n")
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        BadInputError: It cannot be read.
+    """
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise BadInputError(
+            f"cannot be read: {error.strerror or error}", path=path, remedy="Check the file"
+        ) from None
+
+
+def _read(sidecar: Path) -> dict[str, Any] | None:
+    """A sidecar's content; None if there is none that can be read."""
+    try:
+        record = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _decisive(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What must agree for a result to be the one that is wanted."""
+    parameters = record.get("Parameters")
+    facts = {key: record.get(key) for key in ("SourceSha256", "ModelSha256")}
+    return facts | (parameters if isinstance(parameters, dict) else {"Parameters": parameters})
+
+
+def _occupied(path: Path, fault: str) -> ConfigError:
+    return ConfigError(fault, path=path, remedy="Give --overwrite to replace it, or another -o")

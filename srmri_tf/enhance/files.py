@@ -1,0 +1,244 @@
+"""`enhance`: scans sharpened into files that overlay on them, one after the other.
+
+An interrupted call is continued by the same one: results that are there, made of the same scan by
+the same model and settings, are left alone. Where all of them are, TensorFlow is not imported,
+unless it takes TensorFlow to read the model (`srmri_tf.models.stored`).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from data_prep.errors import BadInputError, ConfigError, raise_together
+from data_prep.files import LOCK, clear, lock
+from data_prep.scans import nifti
+from data_prep.scans.nifti_header import refined
+from data_prep.scans.orientation import Slicing, find_slicing
+from srmri_tf.enhance import derivatives
+from srmri_tf.enhance.derivatives import Target
+from srmri_tf.enhance.volume import Settings, departures, enhance_volume
+from srmri_tf.enhance.worklist import Job, Worklist, place
+from srmri_tf.models.stored import Stored, check_degradation, read
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import
+    from srmri_tf.models.model import Network
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to make of every scan, and with what.
+
+    Args:
+        settings: What to make.
+        model: A MODEL; empty for the shipped one of each scan's contrast.
+        precision: What networks compute in.
+        overwrite: Replace whatever is where a result goes.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    model: str = ""
+    precision: str = "float32"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files of one scan.
+
+    Args:
+        target: Their names.
+        fresh: Whether they were made now, and not by an earlier call.
+    """
+
+    target: Target
+    fresh: bool
+
+
+def enhance(
+    worklist: Worklist,
+    request: Request | None = None,
+    *,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+    before_networks: Callable[[], None] | None = None,
+) -> Iterator[Result]:
+    """Sharpen scans one by one.
+
+    Args:
+        worklist: From `srmri_tf.enhance.worklist.make_worklist`.
+        request: What to make of them.
+        progress: Called with finished slices, all slices and the name of a scan.
+        warn: Called with what a person should know.
+        before_networks: Called once before networks are built, which imports TensorFlow.
+
+    Yields:
+        The results, each as soon as it is there.
+
+    Raises:
+        BadInputError: There is no such model, or scans are damaged; the others were sharpened.
+        ConfigError: Something else is where a result goes; nothing was written.
+        CorruptArtefactError: The model is damaged.
+        EnvironmentFault: The disk is full.
+    """
+    request = request or Request()
+    say = warn or (lambda text: None)
+    for text in worklist.warnings:
+        say(text)
+    work = _Work(worklist, request)
+    faults = list(worklist.faults)
+    with _held(worklist):
+        finished = [work.is_finished(job) for job in worklist.jobs]
+        if not all(finished):
+            if before_networks:
+                before_networks()
+            work.build(job for job, done in zip(worklist.jobs, finished, strict=True) if not done)
+        for number, (job, done) in enumerate(zip(worklist.jobs, finished, strict=True), 1):
+            label = f"{job.scan.name} ({number}/{len(worklist.jobs)})"
+            try:
+                if not done:
+                    work.do(job, label, progress, say)
+                _describe(job)
+                yield Result(work.target(job), fresh=not done)
+            except BadInputError as error:
+                faults.append(error)
+    raise_together(faults)
+
+
+class _Work:
+    """The jobs' models, read once each, and what is done with them."""
+
+    def __init__(self, worklist: Worklist, request: Request) -> None:
+        self._request = request
+        self._scans = {place(job.scan) for job in worklist.jobs}
+        wanted = dict.fromkeys(map(self._name, worklist.jobs))
+        self._models = {name: read(name) for name in wanted}
+        for name, stored in self._models.items():
+            check_degradation(stored, name)
+        self._networks: dict[str, Network] = {}
+
+    def build(self, jobs: Iterable[Job]) -> None:
+        """Build the networks that jobs need."""
+        from srmri_tf.models.model import network_of
+
+        for name in dict.fromkeys(map(self._name, jobs)):
+            self._networks[name] = network_of(self._models[name], self._request.precision)
+
+    def _name(self, job: Job) -> str:
+        return self._request.model or job.default_model
+
+    def _model(self, job: Job) -> Stored:
+        return self._models[self._name(job)]
+
+    def target(self, job: Job) -> Target:
+        return job.target(self._model(job).kind, self._request.settings.uncertainty)
+
+    def is_finished(self, job: Job) -> bool:
+        """Whether a result is there already; refuses to replace anything else."""
+        target = self.target(job)
+        if replaced := self._scans & {place(path) for path in target.images}:
+            raise ConfigError(
+                "is a scan to be sharpened, and would be replaced by a result",
+                path=min(replaced),
+                remedy="Give another -o",
+            )
+        there = any(path.exists() for path in (*target.images, target.sidecar))
+        if self._request.overwrite or not there:
+            return False
+        record = self._record(job, derivatives.checksum(job.scan))
+        return derivatives.is_finished(target, record)
+
+    def do(
+        self, job: Job, label: str, progress: Progress | None, say: Callable[[str], None]
+    ) -> None:
+        """Sharpen one scan and write what comes out."""
+        settings, network = self._request.settings, self._networks[self._name(job)]
+        image = nifti.read(job.scan)
+        found = find_slicing(image.affine, job.plane, path=job.scan)
+        warnings = _warnings(job, network, image, found, settings.factor)
+        for text in warnings:
+            say(f"{job.scan}: {text}")
+        result = enhance_volume(
+            network,
+            image.voxels,
+            image.affine,
+            settings,
+            path=job.scan,
+            slicing=found,
+            progress=progress and (lambda done, total: progress(done, total, label)),
+        )
+        header = image.header
+        if not settings.same_grid:
+            header = refined(header, found.in_plane, settings.factor)
+        volumes = [result.voxels]
+        if result.uncertainty is not None:
+            volumes.append(result.uncertainty)
+        record = self._record(job, image.sha256)
+        record |= {"SlicePlane": found.plane, "Warnings": warnings}
+        derivatives.write(self.target(job), volumes, header, record)
+
+    def _record(self, job: Job, sha256: str) -> dict[str, Any]:
+        settings, model = self._request.settings, self._model(job)
+        source = job.scan.name
+        if job.dataset is not None:
+            source = f"bids:raw:{job.scan.relative_to(job.dataset).as_posix()}"
+        return derivatives.record_of(
+            [source],
+            sha256,
+            {"Name": model.name, "Kind": model.kind, "Sha256": model.sha256},
+            {
+                "SameGrid": settings.same_grid,
+                "Plane": settings.plane,
+                "Consistency": settings.puts_back,
+                "Uncertainty": settings.uncertainty,
+                "Precision": self._request.precision,
+            },
+        )
+
+
+def _warnings(
+    job: Job, network: "Network", image: nifti.NiftiImage, found: Slicing, factor: int
+) -> list[str]:
+    """What is unlike the network's training data, or unclear, a clause each."""
+    texts = []
+    card = network.card
+    if card is not None and job.contrast and job.contrast != card.contrast:
+        texts.append(
+            f"its name says {job.contrast}, but model {network.name} was trained on {card.contrast}"
+        )
+    texts += [
+        f"is unlike the training data of model {network.name}: {clause}"
+        for clause in departures(network, image.voxels, image.affine, found, factor)
+    ]
+    if not (image.header["sform_code"] or image.header["qform_code"]):
+        texts.append(
+            f"does not say how the patient lay; its slices are taken for {found.plane} ones, and "
+            "programs that centre such volumes will show the result shifted by a quarter voxel"
+        )
+    return texts
+
+
+def _describe(job: Job) -> None:
+    if job.dataset is not None and job.root is not None:
+        derivatives.describe_dataset(job.root, job.dataset)
+
+
+@contextlib.contextmanager
+def _held(worklist: Worklist) -> Iterator[None]:
+    """Keep other calls out of the results' folders, and tidy up what killed ones left there."""
+    above = {folder for root in worklist.roots for folder in (root, *root.parents)}
+    missing = sorted((f for f in above if not f.exists()), key=lambda f: -len(f.parts))
+    try:
+        with contextlib.ExitStack() as stack:
+            for root in worklist.roots:
+                stack.enter_context(lock(root))
+                stack.callback((root / LOCK).unlink, missing_ok=True)
+            for folder in {job.folder for job in worklist.jobs if job.root is not None}:
+                clear(folder)
+            yield
+    finally:
+        for folder in missing:  # an error may have come before any result
+            with contextlib.suppress(OSError):
+                folder.rmdir()

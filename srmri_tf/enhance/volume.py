@@ -1,0 +1,287 @@
+"""A volume in, a sharper volume out: arrays in storage order, no files.
+
+A truly low-resolution volume is zero-filled in k-space to twice the in-plane matrix, in storage
+order, so that its first voxel stays where it is; the network then sees each slice as it saw those
+it was trained on. Nothing is resampled, and a few slices are in the network at a time: of them the
+box around the head, and outside of it the zero-filled values are kept.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.kspace import FACTOR, consistent, consistent_with_scan, upsampled
+from data_prep.scans.intensity import intensity_scale
+from data_prep.scans.orientation import PlaneChoice, Slicing, find_slicing
+from srmri_tf.enhance import head, tiles
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import
+    from srmri_tf.models.model import Network
+    from srmri_tf.networks.registry import Sharpen
+
+PIXELS = 4 * 256 * 256
+"""So many pixels of several slices go through a network together."""
+
+THREADS = 2
+"""So many groups of slices at a time: while one is in the network, others are transformed."""
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+Progress = Callable[[int, int], None]
+Transform = tuple[bool, bool, bool]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to make of a volume.
+
+    Args:
+        same_grid: The scanner has interpolated already: sharpen on the grid as it is.
+        plane: The plane that was acquired; ``auto`` finds it.
+        consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
+        uncertainty: Also map how much the network's answer depends on how a slice is turned.
+    """
+
+    same_grid: bool = False
+    plane: PlaneChoice = "auto"
+    consistency: bool | None = None
+    uncertainty: bool = False
+
+    @property
+    def factor(self) -> int:
+        """How many times as many voxels a slice has along each axis."""
+        return 1 if self.same_grid else FACTOR
+
+    @property
+    def puts_back(self) -> bool:
+        """Whether the measured centre of k-space is put back."""
+        return not self.same_grid if self.consistency is None else self.consistency
+
+
+@dataclass(frozen=True, eq=False)
+class Enhanced:
+    """A sharpened volume.
+
+    Args:
+        voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
+        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
+        slicing: How the volume was cut into slices.
+        uncertainty: Standard deviation of each voxel over the eight flips and transposes of its
+            slice, in the scan's units; None if it was not asked for.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    slicing: Slicing
+    uncertainty: np.ndarray | None = None
+
+
+def enhance_volume(
+    network: "Network",
+    voxels: np.ndarray,
+    affine: np.ndarray,
+    settings: Settings | None = None,
+    *,
+    path: Path | None = None,
+    slicing: Slicing | None = None,
+    progress: Progress | None = None,
+) -> Enhanced:
+    """Sharpen a volume.
+
+    Args:
+        network: From `srmri_tf.models.model.load_network`.
+        voxels: ``(X, Y, Z)`` float, finite, magnitudes in any scale, in any storage order.
+        affine: ``(4, 4)``, voxel indices to RAS+ mm.
+        settings: What to make of it; by default a low-resolution scan's matrix is doubled.
+        path: Named in errors.
+        slicing: How the volume is cut, where a header has decided; None: by the affine.
+        progress: Called with (finished, total) slices.
+
+    Raises:
+        BadInputError: The volume is no magnitude image, its slices are too small, or its
+            intensities too large.
+        CorruptArtefactError: The network gives values that are not finite.
+    """
+    settings = settings or Settings()
+    scale = volume_scale(voxels, path)
+    found = slicing or find_slicing(affine, settings.plane, path=path)
+    stack = found.stack(voxels)
+    _check_sides(stack.shape[1:], settings.factor, path)
+    shape, steps = list(voxels.shape), np.ones(4)
+    for axis in found.in_plane:
+        shape[axis] *= settings.factor
+        steps[axis] = 1 / settings.factor
+    count = 2 if settings.uncertainty else 1
+    volumes = [np.empty(shape, np.float32, order="F") for _ in range(count)]
+    views = [found.stack(volume) for volume in volumes]
+    sharpener = _Sharpener(network, found, settings, head.background_level(voxels) / scale)
+
+    def sharpen(chunk: slice) -> int:
+        images = sharpener(stack[chunk] / np.float32(scale))
+        for view, image in zip(views, images, strict=True):
+            largest = max(-float(image.min()), float(image.max()))
+            if not math.isfinite(largest):
+                raise CorruptArtefactError(
+                    f"model {network.name} gives values that are not finite",
+                    remedy="Train it again, or give another --model",
+                )
+            if largest * scale > _LARGEST:
+                raise BadInputError(
+                    f"becomes brighter than {_LARGEST:.2g}, the largest number of 32 bits",
+                    path=path,
+                    remedy="Divide its intensities by a number",
+                )
+            np.multiply(image, np.float32(scale), out=view[chunk])
+        return min(chunk.stop, len(stack))
+
+    together = max(1, PIXELS // (stack[0].size * settings.factor**2))
+    with ThreadPoolExecutor(THREADS) as pool:
+        for done in pool.map(sharpen, _chunks(len(stack), together)):
+            if progress:
+                progress(done, len(stack))
+    return Enhanced(volumes[0], affine @ np.diag(steps), found, *volumes[1:])
+
+
+def volume_scale(voxels: np.ndarray, path: Path | None = None) -> float:
+    """The intensity that becomes 1: the maximum, or 1 for a volume that is zero everywhere.
+
+    Raises:
+        BadInputError: It is no magnitude image.
+    """
+    low, high = float(voxels.min()), float(voxels.max())
+    if low == high >= 0:  # nothing to see, and nothing to refuse
+        return high or 1.0
+    return intensity_scale(voxels, path)
+
+
+def departures(
+    network: "Network", voxels: np.ndarray, affine: np.ndarray, found: Slicing, factor: int
+) -> list[str]:
+    """What of a volume is far from what a network met in training; empty if it has no card.
+
+    Args:
+        network: Its card has the figures.
+        voxels: ``(X, Y, Z)``.
+        affine: ``(4, 4)`` of those, in mm.
+        found: How they are cut.
+        factor: How many times as fine the sharpened grid is.
+    """
+    if network.card is None:
+        return []
+    from srmri_tf.models.card import head_statistics
+
+    sizes = voxel_sizes(affine)
+    in_plane = [float(sizes[axis]) / factor for axis in found.in_plane]
+    across = float(sizes[found.axes[0]])
+    return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
+
+
+class _Sharpener:
+    """A few stored slices at a time, scaled to a maximum of 1.
+
+    Args:
+        network: What sharpens them.
+        found: How they are cut.
+        settings: What to make of them.
+        background: The intensity up to which a voxel is background, in that scale.
+    """
+
+    def __init__(
+        self, network: "Network", found: Slicing, settings: Settings, background: float
+    ) -> None:
+        self._network = replace(network, sharpen=_one_at_a_time(network.sharpen))
+        self._slicing, self._settings, self._background = found, settings, background
+
+    def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
+        """Sharpen ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
+        measured = scan if self._settings.same_grid else upsampled(scan)
+        mask = self._slicing.shown(head.head_mask(scan, self._background))
+        box = head.box_around(mask, self._settings.factor)
+        sharp = self._turned(scan, measured, box, (False, False, False))
+        if not self._settings.uncertainty:
+            return [sharp]
+        first, second = np.zeros_like(sharp), np.zeros_like(sharp)
+        for turn in _TURNS[1:]:
+            change = self._turned(scan, measured, box, turn) - sharp
+            first += change
+            second += change * change
+        variance = second / len(_TURNS) - np.square(first / len(_TURNS))
+        return [sharp, np.sqrt(np.maximum(variance, 0, out=variance))]
+
+    def _turned(
+        self, scan: np.ndarray, measured: np.ndarray, box: head.Box | None, turn: Transform
+    ) -> np.ndarray:
+        """The network's answer to the box of slices that are turned first, turned back."""
+        is_magnitude = self._network.degradation.is_magnitude
+        images = self._slicing.shown(np.abs(measured) if is_magnitude else measured)
+        answer = turned = np.ascontiguousarray(_turn(images, turn))
+        if box is not None:
+            answer = tiles.tiled(
+                self._network, turned, tiles.TILE, _turn_box(box, images.shape[1:], turn)
+            )
+        sharp = self._slicing.stored(_turn_back(answer, turn))
+        if not self._settings.puts_back:
+            return sharp
+        put_back = consistent if self._settings.same_grid else consistent_with_scan
+        return put_back(sharp, scan, self._network.degradation)
+
+
+def _one_at_a_time(sharpen: "Sharpen") -> "Sharpen":
+    """The same function, which threads wait for: it takes most memory, and every core."""
+    lock = threading.Lock()
+
+    def alone(images: np.ndarray) -> np.ndarray:
+        with lock:
+            return sharpen(images)
+
+    return alone
+
+
+_TURNS: tuple[Transform, ...] = tuple(product((False, True), repeat=3))  # type: ignore[arg-type]
+
+
+def _turn(images: np.ndarray, turn: Transform) -> np.ndarray:
+    """Flip rows, flip columns, transpose."""
+    rows, columns, transpose = turn
+    images = images[:, :: -1 if rows else 1, :: -1 if columns else 1]
+    return images.swapaxes(1, 2) if transpose else images
+
+
+def _turn_box(box: head.Box, sides: Sequence[int], turn: Transform) -> head.Box:
+    """Where a box of images of these sides lies in the turned ones."""
+    rows, columns = (
+        slice(side - part.stop, side - part.start) if flip else part
+        for part, side, flip in zip(box, sides, turn[:2], strict=True)
+    )
+    return (columns, rows) if turn[2] else (rows, columns)
+
+
+def _turn_back(images: np.ndarray, turn: Transform) -> np.ndarray:
+    rows, columns, transpose = turn
+    images = images.swapaxes(1, 2) if transpose else images
+    return images[:, :: -1 if rows else 1, :: -1 if columns else 1]
+
+
+def _chunks(count: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def _check_sides(sides: Sequence[int], factor: int, path: Path | None) -> None:
+    from srmri_tf.models.model import MIN_SIDE
+
+    if min(sides) * factor < MIN_SIDE:
+        raise BadInputError(
+            f"has slices of {sides[0]} x {sides[1]} voxels, but a network needs at least "
+            f"{-(-MIN_SIDE // factor)} a side",
+            path=path,
+            remedy="Give whole slices, or another --plane",
+        )

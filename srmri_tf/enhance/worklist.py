@@ -1,0 +1,257 @@
+"""Which scans `enhance` is to sharpen and where each result goes, decided without a voxel."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.errors import BadInputError, ConfigError, raise_together
+from data_prep.scans import names, nifti, sources
+from data_prep.scans.nifti_header import MAX_BYTES
+from data_prep.scans.orientation import AnatomicalPlane, PlaneChoice, find_slicing
+from srmri_tf.enhance import derivatives
+from srmri_tf.enhance.derivatives import Target
+from srmri_tf.enhance.volume import Settings
+from srmri_tf.recipes.config import CONFIGS
+
+DERIVATIVES = Path("derivatives") / derivatives.TOOL
+"""Where the results of a folder go if no other place is given."""
+
+MOST_VOXELS = 32767
+"""Along an axis: NIfTI-1 counts them in 16 bits."""
+
+_CONTRAST = re.compile(r"(?<![A-Za-z0-9])(T1|T2|PD|FLAIR)w?(?![A-Za-z0-9])", re.IGNORECASE)
+_NO_SCANS = ("_mask", "_defacemask", "_dseg", "_probseg")  # what is drawn on scans, in BIDS
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan and where its result goes.
+
+    Args:
+        scan: The file.
+        folder: Where the result goes.
+        root: The folder of all results that it lies in, None if it goes beside its scan.
+        name: What it is to be called; empty to derive it from the scan's name.
+        dataset: The BIDS data set that the scan was found in, None outside of one.
+        plane: The plane it is cut along; ``auto`` until its header has been read.
+    """
+
+    scan: Path
+    folder: Path
+    root: Path | None = None
+    name: str = ""
+    dataset: Path | None = None
+    plane: PlaneChoice = "auto"
+
+    @property
+    def contrast(self) -> str:
+        """``T1``, ``T2``, ... as the scan's name has it; empty if it does not say."""
+        if modality := names.read_name(self.scan).modality:
+            return modality
+        found = _CONTRAST.findall(nifti.stem(self.scan))
+        return names.normal_modality(found[-1]) if found else ""
+
+    @property
+    def default_model(self) -> str:
+        """The shipped GAN-CPCE of the scan's contrast; that of T2 if there is no other."""
+        return "cpce-t1-x2" if self.contrast.startswith("T1") else "cpce-t2-x2"
+
+    def target(self, kind: str, uncertainty: bool) -> Target:
+        """The files that a network of that kind will make."""
+        image = self.name or derivatives.result_name(self.scan, kind)
+        spread = (
+            derivatives.result_name(Path(self.name), "uncertainty")
+            if self.name
+            else derivatives.result_name(self.scan, f"{kind}Uncertainty")
+        )
+        return Target(self.folder / image, self.folder / spread if uncertainty else None)
+
+
+@dataclass(frozen=True)
+class Worklist:
+    """What is to be done.
+
+    Args:
+        jobs: The scans; all headers are sound and no two results have one name.
+        warnings: What a person should know first.
+        faults: Of scans that cannot be sharpened, one each.
+    """
+
+    jobs: tuple[Job, ...]
+    warnings: tuple[str, ...] = ()
+    faults: tuple[BadInputError, ...] = ()
+
+    @property
+    def roots(self) -> list[Path]:
+        """The folders of results, but for those that go beside their scans."""
+        return sorted({job.root for job in self.jobs if job.root is not None})
+
+
+def make_worklist(
+    given: Sequence[Path],
+    out: Path | None = None,
+    settings: Settings | None = None,
+    *,
+    modality: str = "",
+) -> Worklist:
+    """Find scans, check their headers and decide where their results go.
+
+    Args:
+        given: NIfTI files, folders, BIDS data sets and patterns.
+        out: A folder, or for a single scan a ``.nii`` or ``.nii.gz`` file. None: beside a scan
+            that was named itself, and in ``derivatives/srmri-tf`` of a folder.
+        settings: What will be made of them.
+        modality: Keep only scans of this modality.
+
+    Raises:
+        BadInputError: There is no scan, or none with a suitable header; all such scans are named.
+        ConfigError: Two results would have one name or go into one file, or two BIDS data sets
+            would become one.
+    """
+    warnings: list[str] = []
+    found: dict[Path, Job] = {}
+    named: set[Path] = set()
+    single = out is not None and nifti.is_nifti(out) and not out.is_dir()
+    if out is not None and not single and out.exists() and not out.is_dir():
+        raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
+    folder = out.parent if out is not None and single else out
+    for source in map(Path, given):
+        whole = source.is_dir()
+        for job in _in_folder(source, folder) if whole else _named(source, folder):
+            found.setdefault(place(job.scan), job)
+            if not whole:
+                named.add(place(job.scan))
+    chosen = _of_modality(_without_results(found, named, warnings), modality)
+    if out is not None and single:
+        if len(chosen) > 1:
+            raise ConfigError(
+                f"is one file, but there are {len(chosen)} scans",
+                path=out,
+                remedy="Give a folder for -o",
+            )
+        chosen = [dataclasses.replace(chosen[0], root=None, name=out.name)]
+    _refuse_clashes(chosen)
+    sound, faults = _checked(chosen, settings or Settings())
+    if not sound:
+        raise_together(faults)
+    return Worklist(tuple(sound), tuple(warnings), tuple(faults))
+
+
+def place(path: Path) -> Path:
+    """Where a file is, however it is called; one that is a link is not what it points to."""
+    return path.parent.resolve() / path.name
+
+
+def _named(source: Path, out: Path | None) -> Iterator[Job]:
+    """A file, or those that a pattern matches."""
+    for scan in sources.files(source):
+        yield Job(scan, out or scan.parent, out)
+
+
+def _without_results(
+    found: Mapping[Path, Job], named: Collection[Path], warnings: list[str]
+) -> list[Job]:
+    """The jobs without results of this program, but for named ones that are of no other job."""
+    ours = {path for path, job in found.items() if derivatives.is_result(job.scan)}
+    made = {
+        place(image)
+        for job in found.values()
+        for kind in CONFIGS
+        for image in job.target(kind, uncertainty=True).images
+    }
+    kept = ours & (set(named) - made)
+    for path in sorted(ours):
+        also = ", not a scan" if path in kept else ", so it is left out"
+        warnings.append(f"{path}: is itself a result of srmri-tf{also}")
+    return [job for path, job in found.items() if path not in ours - kept]
+
+
+def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
+    """The scans of a folder, and the same folders below ``out``."""
+    root = out or source / DERIVATIVES
+    here, there = source.resolve(), root.resolve()
+    inside = there != here and there.is_relative_to(here)
+    dataset = source if sources.is_bids(source) else None
+    scans = [
+        scan
+        for scan in sources.files(source)
+        if nifti.is_nifti(scan)
+        and not (inside and scan.resolve().is_relative_to(there))
+        and not nifti.stem(scan).endswith(_NO_SCANS)
+    ]
+    if not scans:
+        raise BadInputError(
+            "holds no NIfTI scan to sharpen", path=source, remedy="Give .nii or .nii.gz files"
+        )
+    for scan in scans:
+        yield Job(scan, root / scan.parent.relative_to(source), root, dataset=dataset)
+
+
+def _of_modality(jobs: list[Job], modality: str) -> list[Job]:
+    wanted = names.normal_modality(modality)
+    chosen = [job for job in jobs if not wanted or job.contrast == wanted]
+    if not chosen and jobs:
+        seen = ", ".join(sorted({job.contrast or "unnamed" for job in jobs}))
+        raise BadInputError(
+            f"no scan of modality {modality}: the {len(jobs)} found are of {seen}",
+            remedy="Check --modality",
+        )
+    if not chosen:
+        raise BadInputError(
+            "no scan is left to sharpen: all that were found are results of srmri-tf",
+            remedy="Name a file itself to sharpen it again",
+        )
+    return chosen
+
+
+def _refuse_clashes(jobs: Sequence[Job]) -> None:
+    taken: dict[str, Job] = {}
+    for job in jobs:
+        image = job.target("any", uncertainty=False).image.absolute()
+        # Some file systems do not tell cases apart, and x.nii has the sidecar of x.nii.gz.
+        other = taken.setdefault(str(Target(image).sidecar).lower(), job)
+        if other is not job:
+            raise ConfigError(
+                f"the results of {other.scan} and {job.scan} would have one name in {job.folder}",
+                remedy="Give them one by one with an -o each, or the folder that holds both",
+            )
+    datasets = {(job.root, job.dataset) for job in jobs if job.dataset is not None}
+    for root in {root for root, _ in datasets}:
+        several = sorted(str(dataset) for its, dataset in datasets if its == root)
+        if len(several) > 1:
+            raise ConfigError(
+                f"would hold results of several BIDS data sets: {', '.join(several)}",
+                path=root,
+                remedy="Give each an -o of its own, or no -o",
+            )
+
+
+def _checked(jobs: Sequence[Job], settings: Settings) -> tuple[list[Job], list[BadInputError]]:
+    """Jobs whose headers are sound, with the plane that these decide, and the others' faults."""
+    sound, faults = [], []
+    for job in jobs:
+        try:
+            sound.append(dataclasses.replace(job, plane=_plane(job.scan, settings)))
+        except BadInputError as error:
+            faults.append(error)
+    return sound, faults
+
+
+def _plane(scan: Path, settings: Settings) -> AnatomicalPlane:
+    """How a scan is to be cut, decided here once; refuses results too large for a file."""
+    geometry = nifti.read_geometry(scan)
+    shape = geometry.shape
+    found = find_slicing(geometry.affine, settings.plane, slice_axis=geometry.slice_axis, path=scan)
+    size = 4 * math.prod(shape) * settings.factor**2
+    longest = settings.factor * max(shape[axis] for axis in found.in_plane)
+    if size > MAX_BYTES or longest > MOST_VOXELS:
+        raise BadInputError(
+            f"would become a volume of {size} bytes with sides of up to {longest} voxels, got "
+            f"shape {shape}; the limits are {MAX_BYTES} and {MOST_VOXELS}",
+            path=scan,
+            remedy="Crop it, or give --same-grid if it is interpolated already",
+        )
+    return found.plane

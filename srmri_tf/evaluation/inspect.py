@@ -1,0 +1,123 @@
+"""What to see before training: how good the input already is, and what it looks like."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data_prep.files import atomic_file
+from data_prep.shards.files import WholeSlice, whole_slices
+from data_prep.shards.schema import SPLITS, Manifest, Shard
+from srmri_tf.data.dataset import refuse_small
+
+LEAST_SIDE = 11  # of a slice that can be measured: SSIM's window
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+class Baseline(NamedTuple):
+    """The low-resolution input's own quality in one split: means over subjects."""
+
+    split: str
+    subjects: int
+    slices: int
+    means: dict[str, float]
+
+
+def baselines(
+    folder: Path,
+    manifest: Manifest,
+    metrics: dict[str, Metric],
+    is_background: Callable[[np.ndarray], bool],
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[Baseline]:
+    """The quality of the low-resolution input in every split that has shards.
+
+    Args:
+        folder: The shard folder.
+        manifest: Its manifest.
+        metrics: Name -> function of (image, truth).
+        is_background: Says which slices show nothing and are left out.
+        progress: Called with (finished, total, shard) after each shard.
+
+    Returns:
+        For each split the mean over subjects of each subject's mean over slices.
+
+    Raises:
+        BadInputError: A shard's slices are too small to be measured.
+    """
+    refuse_small(folder, manifest.shards)
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    for done, shard in enumerate(manifest.shards, start=1):
+        rows = found.setdefault(shard.split, {}).setdefault(shard.subject, [])
+        for pair in whole_slices(folder, shard):
+            if not is_background(pair.hr):
+                rows.append([metric(pair.lr, pair.hr) for metric in metrics.values()])
+        if progress:
+            progress(done, len(manifest.shards), shard.file)
+    return [_baseline(split, found[split], list(metrics)) for split in SPLITS if split in found]
+
+
+def contact_sheet(folder: Path, manifest: Manifest, path: Path, most: int = 6) -> None:
+    """Draw LR, HR and their difference for the middle slices of some scans of every split.
+
+    Args:
+        folder: The shard folder.
+        manifest: Its manifest.
+        path: The PNG to write.
+        most: How many scans to show.
+
+    Raises:
+        EnvironmentFault: The picture cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    chosen = _spread(manifest.shards, most)
+    figure = Figure(figsize=(9, 3.2 * len(chosen)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(chosen), 3, squeeze=False)
+    for row, shard in zip(axes, chosen, strict=True):
+        pair = _middle(folder, shard)
+        aspect = shard.spacing[0] / shard.spacing[1]
+        for axis, image, title, limit in (
+            (row[0], pair.lr, "low resolution", float(pair.hr.max())),
+            (row[1], pair.hr, "high resolution", float(pair.hr.max())),
+            (row[2], np.abs(pair.lr - pair.hr), "|difference| x 5", float(pair.hr.max()) / 5),
+        ):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=limit or 1, aspect=aspect)
+            axis.set_title(title, fontsize=9)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        name = " ".join(part for part in (shard.subject, shard.session) if part)
+        row[0].set_ylabel(f"{shard.split}: {name}\nslice {pair.number}", fontsize=8)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png", metadata={"Software": None})
+
+
+def _baseline(split: str, subjects: dict[str, list[list[float]]], names: list[str]) -> Baseline:
+    measured = [rows for rows in subjects.values() if rows]
+    means = np.mean([np.mean(rows, axis=0) for rows in measured], axis=0) if measured else []
+    return Baseline(
+        split,
+        len(measured),
+        sum(len(rows) for rows in measured),
+        {name: float(value) for name, value in zip(names, means, strict=False)},
+    )
+
+
+def _spread(all_shards: Sequence[Shard], most: int) -> list[Shard]:
+    """Some shards of every split, taking turns."""
+    queues = [
+        [shard for shard in all_shards if shard.split == split and shard.records]
+        for split in ("train", "val", "test")
+    ]
+    turns = [shard for turn in range(most) for queue in queues for shard in queue[turn : turn + 1]]
+    chosen = {shard.file for shard in turns[:most]}
+    return [shard for queue in queues for shard in queue if shard.file in chosen]
+
+
+def _middle(folder: Path, shard: Shard) -> WholeSlice:
+    """The middle one of the slices that have records."""
+    pairs = list(whole_slices(folder, shard))
+    return pairs[len(pairs) // 2]

@@ -1,0 +1,212 @@
+"""`evaluate`: every method on every test slice, beside the low-resolution input.
+
+Writes ``metrics.json``, ``slices.tsv``, ``volumes.tsv``, ``table.md``, ``table.tex``,
+``figure.png`` and what a report needs: ``images.npz`` and ``runs/``. docs/evaluation.md says what
+is in each.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.errors import ConfigError, EnvironmentFault
+from data_prep.files import atomic_folder
+from data_prep.kspace import Degradation, consistent, consistent_with_scan
+from srmri_tf.data.dataset import Shards, SlicePair, refuse_small
+from srmri_tf.evaluation import gallery, leakage, tables
+from srmri_tf.evaluation.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
+from srmri_tf.evaluation.figure import comparison
+from srmri_tf.evaluation.options import CONSISTENT, Options
+from srmri_tf.evaluation.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
+from srmri_tf.evaluation.scores import FeatureDistance, Scorer, SliceRow
+from srmri_tf.evaluation.summary import document_of, refuse_others, write_document
+from srmri_tf.models.run import Run
+from srmri_tf.networks.precision import has_gpu
+from srmri_tf.networks.registry import Sharpen, sharpener
+from srmri_tf.networks.vgg19.features import LEAST_SIDE, build_features
+from srmri_tf.networks.vgg19.weights import resolve
+
+BATCH = 4
+NO_DISTANCE = "VGG distance not measured; --perceptual does, slowly where there is no GPU."
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found and where it is."""
+
+    folder: Path
+    document: Mapping[str, Any]
+
+    @property
+    def figure(self) -> Path:
+        """The comparison picture."""
+        return self.folder / "figure.png"
+
+    @property
+    def table(self) -> str:
+        """The main table with its notes, as Markdown."""
+        return tables.markdown(tables.main_table(self.document))
+
+
+def evaluate(
+    runs: Sequence[Path],
+    shards_folder: Path,
+    out: Path,
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure runs on the test subjects of a shard folder.
+
+    Slices are read, sharpened and scored a few at a time; what stays in memory is some hundred
+    bytes a slice and method, and the slices to look at.
+
+    Args:
+        runs: RUN folders.
+        shards_folder: What `srmri-tf prepare` wrote.
+        out: Where the results go; an earlier evaluation there is replaced as a whole.
+        options: What else to measure; the defaults are quick.
+        progress: Told the slices done, the slices there are, and the subject.
+
+    Raises:
+        ConfigError: Two runs of one name, or ``out`` holds something else.
+        BadInputError: No test slices, a run trained on a test subject or on another degradation.
+        CorruptArtefactError: Shards or weights are damaged.
+        EnvironmentFault: The disk is full, or VGG weights that were asked for cannot be had.
+    """
+    options = options or Options()
+    refuse_others(Path(out), comparison=False)
+    opened = _opened(runs, options.consistency)
+    generators = {run.name: run.generator() for run in opened}
+    shards = Shards.open(shards_folder, fold=options.fold)
+    refuse_small(shards.folder, shards.manifest.of("test"))
+    marks = {run.name: leakage.check(run, shards, options.force) for run in opened}
+    marks |= {name + CONSISTENT: why for name, why in marks.items() if options.consistency}
+    seen = gallery.survey(shards)
+    distance, notes = _distance(options)
+    if distance:
+        refuse_small(shards.folder, shards.manifest.of("test"), LEAST_SIDE, "VGG-19")
+    methods = _methods(generators, shards, options)
+    scorer = Scorer(shards.manifest.parameters.degradation, distance)
+    looks = gallery.Gallery(gallery.choose(options.slices, seen), list(generators))
+    slices = list(_measure(methods, shards, scorer, looks, seen, progress))
+    document = document_of(
+        slices, scorer.volumes(), marks, shards, fold=options.fold, licence=options.licence
+    )
+    document["notes"] = notes
+    with atomic_folder(Path(out)) as folder:
+        exhibits = looks.exhibits()
+        document["slices"] = gallery.save(exhibits, folder)
+        comparison(looks.brightest(), folder / "figure.png", marked=[m for m in marks if marks[m]])
+        for run in opened:
+            _copy_run(run, folder / "runs" / run.name)
+        left_out = () if distance else ("vgg",)
+        write_rows(folder / SLICES_NAME, slices, left_out)
+        write_rows(folder / VOLUMES_NAME, scorer.volumes(), left_out)
+        write_document(folder, document)
+    return Evaluation(Path(out), document)
+
+
+def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
+    opened = [Run(Path(folder)) for folder in runs]
+    names = [LOW_RESOLUTION, *(run.name for run in opened), BICUBIC, gallery.TRUTH]
+    names += [run.name + CONSISTENT for run in opened if consistency]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"two methods have one name: {', '.join(names)}", remedy="Rename a run's folder"
+        )
+    return opened
+
+
+def _distance(options: Options) -> tuple[FeatureDistance | None, list[str]]:
+    """The VGG distance, or a note that says why there is none."""
+    asked = options.perceptual
+    if not asked and (asked is False or not has_gpu()):
+        return None, [NO_DISTANCE]
+    try:
+        weights = resolve(options.vgg_weights)
+    except EnvironmentFault as error:
+        if asked:
+            raise
+        return None, [f"VGG distance not measured: {error.fault}."]
+    return FeatureDistance(build_features(weights)), [f"VGG distance: {weights.description}."]
+
+
+def _methods(generators: Mapping[str, Any], shards: Shards, options: Options) -> dict[str, Sharpen]:
+    degradation = shards.manifest.parameters.degradation
+    methods: dict[str, Sharpen] = {LOW_RESOLUTION: lambda slices: slices}
+    for name, network in generators.items():
+        methods[name] = sharpen = _Remembering(sharpener(network, BATCH))
+        if options.consistency:
+            methods[name + CONSISTENT] = _put_back(sharpen, degradation)
+    if options.bicubic:
+        methods[BICUBIC] = lambda slices: np.stack([bicubic(lr, degradation) for lr in slices])
+    return methods
+
+
+class _Remembering:
+    """A method that knows its last answer, for those that go on from it."""
+
+    def __init__(self, sharpen: Sharpen) -> None:
+        self._sharpen = sharpen
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+
+    def __call__(self, slices: np.ndarray) -> np.ndarray:
+        if self._last is None or self._last[0] is not slices:
+            self._last = slices, self._sharpen(slices)
+        return self._last[1]
+
+
+def _put_back(sharpen: Sharpen, degradation: Degradation) -> Sharpen:
+    if degradation.lr == "coarse":
+        return lambda slices: consistent_with_scan(
+            sharpen(slices), np.stack([small_image(lr, degradation) for lr in slices]), degradation
+        )
+    return lambda slices: consistent(sharpen(slices), slices, degradation)
+
+
+def _measure(
+    methods: Mapping[str, Sharpen],
+    shards: Shards,
+    scorer: Scorer,
+    looks: gallery.Gallery,
+    seen: gallery.Survey,
+    progress: Progress | None,
+) -> Iterator[SliceRow]:
+    total, done = len(seen.tissue) + seen.n_air, 0
+    for batch in _batches(shards.slices("test")):
+        lr = np.stack([pair.lr for pair in batch])
+        outputs = {name: sharpen(lr) for name, sharpen in methods.items()}
+        for i, pair in enumerate(batch):
+            images = {name: output[i] for name, output in outputs.items()}
+            rows = scorer.slice(pair, images, seen.maxima[pair.subject, pair.session])
+            if not rows[0].air:
+                looks.consider(pair, images, rows)
+            yield from rows
+            done += 1
+            if progress:
+                progress(done, total, pair.subject)
+
+
+def _batches(pairs: Iterable[SlicePair]) -> Iterator[list[SlicePair]]:
+    """A few slices of one size at a time."""
+    batch: list[SlicePair] = []
+    for pair in pairs:
+        if batch and (len(batch) == BATCH or pair.lr.shape != batch[0].lr.shape):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
+
+
+def _copy_run(run: Run, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for file in (run.config_file, run.facts_file, run.log_file):
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)

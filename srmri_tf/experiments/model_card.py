@@ -1,0 +1,287 @@
+"""Makes a model card: every figure in it is read from a run, its shards and a measurement."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.files import write_text
+from data_prep.shards.files import verify, whole_slices
+from data_prep.shards.schema import Manifest, Parameters, Shard, SplitRule, manifest_sha256
+from srmri_tf.evaluation.baselines import LOW_RESOLUTION
+from srmri_tf.evaluation.options import CONSISTENT
+from srmri_tf.evaluation.scorefiles import read_slices
+from srmri_tf.evaluation.statistics import compare, summarise
+from srmri_tf.evaluation.summary import METRICS_NAME, by_subject, read_evaluation
+from srmri_tf.experiments.crossval import SUMMARY_NAME, read_finished
+from srmri_tf.models.card import (
+    Data,
+    Interval,
+    Measured,
+    ModelCard,
+    Ranges,
+    Score,
+    head_statistics,
+    to_toml,
+)
+from srmri_tf.models.run import Run
+from srmri_tf.models.stored import check_degradation, read
+from srmri_tf.recipes import differences
+from srmri_tf.recipes.config import RunConfig
+
+_OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
+"""Settings that may differ between a run and those that were cross-validated in its stead."""
+
+Values = dict[str, dict[str, dict[str, list[float]]]]  # method, measure, subject: slices
+
+
+@dataclass(frozen=True)
+class About:
+    """What no file says.
+
+    Args:
+        title: What the model is, in a line.
+        contrast: Of the scans, such as T2.
+        data: Name of the data set.
+        licence: Its terms.
+        attribution: Whom to name, and where the data are.
+    """
+
+    title: str
+    contrast: str
+    data: str
+    licence: str
+    attribution: str
+
+
+def make_card(
+    run_folder: Path, shards: Path, about: About, out: Path, measured: Path | None = None
+) -> ModelCard:
+    """Write the card of a run's network.
+
+    Args:
+        run_folder: The RUN folder.
+        shards: What it was trained on.
+        about: What no file says.
+        out: ``NAME.toml``; NAME is what the model will be called.
+        measured: An evaluation of this very run, or a finished cross-validation of its recipe.
+
+    Raises:
+        ConfigError: The shards are not those of the run, or the measurement is of another recipe
+            or leaks.
+        BadInputError: A folder is not what it should be, or a cross-validation is unfinished.
+        CorruptArtefactError: A file is damaged.
+        EnvironmentFault: The card cannot be written.
+    """
+    run = Run(Path(run_folder))
+    stored = read(run.folder)
+    check_degradation(stored, run.folder)
+    manifest = _training_shards(run, Path(shards))
+    trained = sorted(run.facts()["subjects"]["train"])
+    chosen = [s for s in manifest.of("train") if s.subject in trained]
+    name = Path(out).stem
+    config = run.config().model_copy(update={"fold": None, "vgg_weights": "auto"})
+    card = ModelCard(
+        name=name,
+        kind=config.model,
+        contrast=about.contrast,
+        title=about.title,
+        sha256=stored.sha256,
+        degradation=stored.degradation,
+        data=Data(
+            title=about.data,
+            licence=about.licence,
+            attribution=about.attribution,
+            labels=tuple(trained),
+            scans=len({(s.source, s.source_sha256) for s in chosen}),
+            slices=sum(s.slices for s in chosen),
+            manifest_sha256=run.facts()["data_sha256"],
+        ),
+        measured=_measured(run, Path(measured), about, name) if measured else None,
+        ranges=_ranges(Path(shards), chosen),
+        recipe=config.model_dump(exclude_none=True),
+        commands=tuple(_commands(config, run.config().fold, manifest, name)),
+    )
+    write_text(Path(out), to_toml(card))
+    return card
+
+
+def _training_shards(run: Run, shards: Path) -> Manifest:
+    manifest = verify(shards)
+    if manifest_sha256(shards) != run.facts()["data_sha256"]:
+        raise ConfigError(
+            f"are not the shards that {run.folder} was trained on",
+            path=shards,
+            remedy=f"Give those in {run.facts()['data']}, or prepare the same scans the same way",
+        )
+    return manifest
+
+
+def _ranges(folder: Path, shards: Sequence[Shard]) -> Ranges:
+    statistics: dict[str, list[float]] = {}
+    for shard in shards:
+        if not shard.records:
+            continue
+        volume = np.stack([single.lr for single in whole_slices(folder, shard)])
+        # Of the low resolution: that is what the network is given, here and in use.
+        for name, value in head_statistics(volume).items():
+            statistics.setdefault(name, []).append(value)
+    in_plane = [mm for shard in shards for mm in shard.spacing[:2]]
+    return Ranges(
+        in_plane_mm=_span(in_plane),
+        slice_mm=_span([shard.spacing[2] for shard in shards]),
+        intensity={name: _span(values) for name, values in statistics.items()},
+    )
+
+
+def _span(values: Sequence[float]) -> Interval:
+    low, high = (float(f"{bound:.4g}") for bound in (min(values), max(values)))
+    return low, high
+
+
+def _commands(config: RunConfig, fold: int | None, manifest: Manifest, name: str) -> Iterator[str]:
+    options = [*_parameter_options(manifest.parameters), *_split_options(manifest.split_rule)]
+    yield shlex.join(["srmri-tf", "prepare", "SCANS", "-o", "shards", *options])
+    yield f"srmri-tf models {name} --recipe > {name}.toml"
+    folded = "" if fold is None else f" --fold {fold}"
+    yield f"srmri-tf fit {config.model} shards -o run --recipe {name}.toml{folded}"
+
+
+def _parameter_options(parameters: Parameters) -> Iterator[str]:
+    said = {**parameters.model_dump(exclude={"degradation"}), **parameters.degradation.model_dump()}
+    usual = Parameters()
+    default = {**usual.model_dump(exclude={"degradation"}), **usual.degradation.model_dump()}
+    for key, value in said.items():
+        if value != default[key]:
+            yield from (f"--{key.replace('_', '-')}", str(value))
+
+
+def _split_options(rule: SplitRule) -> Iterator[str]:
+    if rule.file:
+        yield from ("--split", rule.file)
+        return
+    default = SplitRule().model_dump()
+    fractions = {"val_fraction", "test_fraction"} if rule.folds else set()  # folds leave none
+    for key, value in rule.model_dump(exclude={"by", "file", *fractions}).items():
+        if value != default[key]:
+            yield from (f"--{key.replace('_', '-')}", str(value))
+    if rule.by == "slice":
+        yield "--slice-wise"
+
+
+def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
+    folded = (folder / SUMMARY_NAME).is_file()
+    if folded:
+        evaluations, method = _folds(run, folder), run.config().model
+        again = "Remove it and run `srmri-tf crossval` again"
+        documents = [read_evaluation(evaluation, again) for evaluation in evaluations]
+        command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
+        command += _validation(run, evaluations[0])
+    elif (folder / METRICS_NAME).is_file():
+        evaluations, method = [folder], _name_in(run, folder)
+        documents = [read_evaluation(folder, "Run `srmri-tf evaluate` again")]
+        command = "srmri-tf evaluate run shards -o evaluation"
+    else:
+        raise BadInputError(
+            "is neither an evaluation nor a cross-validation",
+            path=folder,
+            remedy="Make one with `srmri-tf evaluate` or `srmri-tf crossval`",
+        )
+    for document in documents:
+        _refuse_leaks(document, method, folder)
+    values = _values(evaluations)
+    scores = {
+        f"{key}{suffix}": _score(values, method + row, key)
+        for row, suffix in (("", ""), (CONSISTENT, "_consistent"))
+        for key in ("psnr", "ssim")
+        if method + row in values
+    }
+    subjects = sorted({who for document in documents for who in document["test_subjects"]})
+    consistency = " --consistency" if method + CONSISTENT in values else ""
+    return Measured(
+        protocol="crossval" if folded else "evaluation",
+        command=command + consistency,
+        data=f"{about.data}: {', '.join(subjects)}",
+        subjects=len(values[method]["psnr"]),
+        slices=sum(len(slices) for slices in values[method]["psnr"].values()),
+        **scores,
+    )
+
+
+def _folds(run: Run, folder: Path) -> list[Path]:
+    """The folds' evaluations, once all are there and of this run's recipe."""
+    _, evaluations = read_finished(folder)
+    for evaluation in evaluations:
+        theirs = Run(evaluation.parent / run.config().model)
+        changed = [
+            line
+            for line in differences(theirs.config(), run.config())
+            if line.split(":")[0] not in _OF_THE_PLACE
+        ]
+        if changed:
+            listing = "\n".join(f"  {line}" for line in changed)
+            raise ConfigError(
+                f"was made with another recipe than {run.folder}:\n{listing}\n",
+                path=theirs.folder,
+                remedy="Cross-validate the recipe that the run was trained with",
+            )
+    return evaluations
+
+
+def _validation(run: Run, evaluation: Path) -> str:
+    """Says how the folds were validated, if the run, which may have no folds, says otherwise."""
+    theirs = Run(evaluation.parent / run.config().model).config().validation.fold
+    return "" if theirs == run.config().validation.fold else f" --set validation.fold={theirs}"
+
+
+def _name_in(run: Run, evaluation: Path) -> str:
+    """What an evaluation calls this run: the one with the same settings, facts and log."""
+    for folder in sorted((evaluation / "runs").glob("*")):
+        theirs = Run(folder)
+        pairs = [
+            (run.config_file, theirs.config_file),
+            (run.facts_file, theirs.facts_file),
+            (run.log_file, theirs.log_file),
+        ]
+        if all(_content(a) == _content(b) for a, b in pairs):
+            return folder.name
+    raise ConfigError(
+        f"did not measure {run.folder} as it is now",
+        path=evaluation,
+        remedy="Evaluate the finished run again",
+    )
+
+
+def _refuse_leaks(document: Mapping[str, Any], method: str, folder: Path) -> None:
+    marks = document["methods"][method]["marks"]
+    if marks:
+        raise ConfigError(
+            f"has figures of {method} that are too good: it {'; '.join(marks)}",
+            path=folder,
+            remedy="Measure it on subjects that it was not trained on",
+        )
+
+
+def _values(evaluations: Sequence[Path]) -> Values:
+    """The slices' values of all evaluations together; air-only slices are left out."""
+    rows = [row for evaluation in evaluations for row in read_slices(evaluation)]
+    return by_subject(rows, ("psnr", "ssim"))
+
+
+def _score(values: Values, method: str, key: str) -> Score:
+    output, low = values[method][key], values[LOW_RESOLUTION][key]
+    gain = compare(output, low)
+    return Score(
+        input=summarise(low).mean,
+        output=summarise(output).mean,
+        gain=gain.mean,
+        ci95=gain.ci95,
+    )
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

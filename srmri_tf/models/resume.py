@@ -1,0 +1,71 @@
+"""Going on with a run: whether it is asked for what it was started with, and whether it is done.
+
+All of it is known without TensorFlow, which takes seconds to import.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from data_prep.files import file_sha256
+from data_prep.shards.schema import manifest_sha256, read_manifest
+from srmri_tf.models import checkpoint
+from srmri_tf.models.run import Run
+from srmri_tf.networks.vgg19.file import keras_file
+from srmri_tf.recipes import differences
+from srmri_tf.recipes.config import RunConfig
+
+FINISHED = "this run is finished; nothing to do"
+
+
+def changes(run: Run, config: RunConfig, data_sha256: str, vgg_sha256: str) -> list[str]:
+    """What is asked for now and differs from what a run was started with, a line each.
+
+    Args:
+        run: One that has settings.
+        config: The settings asked for.
+        data_sha256: Of the shards' manifest.
+        vgg_sha256: Of the VGG-19 weights; empty if none are used.
+    """
+    before, now = run.facts(), {"data_sha256": data_sha256, "vgg_sha256": vgg_sha256}
+    return differences(run.config(), config) + [
+        f"{key}: {before.get(key)} -> {value}"
+        for key, value in now.items()
+        if before.get(key) != value
+    ]
+
+
+def is_finished(run: Run, config: RunConfig, shards: Path) -> bool:
+    """Whether a run has done all its epochs, with these settings, shards and VGG-19 weights.
+
+    Args:
+        run: It need not be there.
+        config: The settings asked for.
+        shards: The shard folder asked for; read no further than its manifest.
+
+    Raises:
+        SrmriError: A file of the run, the shards or the weights is not what it should be.
+    """
+    if not (run.config_file.is_file() and run.checkpoint_file.is_file()):
+        return False
+    if len(checkpoint.load_meta(run.checkpoint_file).get("history", ())) < config.schedule.total:
+        return False
+    read_manifest(shards)
+    vgg = _vgg_sha256(config.vgg_weights, run.facts()) if config.vgg_layer() else ""
+    if changes(run, run.resolved(config), manifest_sha256(shards), vgg):
+        return False
+    checkpoint.check(run.checkpoint_file)
+    return True
+
+
+def _vgg_sha256(choice: str, facts: Mapping[str, Any]) -> str:
+    """Of the VGG-19 weights that a choice means now."""
+    recorded = facts.get("vgg_sha256")
+    path = keras_file() if choice in ("auto", "imagenet") else Path(choice)
+    if path.is_file() and file_sha256(path) == recorded:
+        return recorded  # checked when the run was started
+    from srmri_tf.networks.vgg19 import weights
+
+    if choice == "auto" and recorded == weights.NST_SHA256 and weights.is_cached():
+        return recorded
+    return weights.resolve(choice).sha256

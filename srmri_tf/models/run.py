@@ -1,0 +1,156 @@
+"""A RUN folder: what `fit` leaves behind and what evaluate, export and enhance open.
+
+=================== ==========================================================
+``config.toml``     the resolved settings, itself a valid recipe
+``run.json``        versions, data, VGG weights and devices
+``log.csv``         one row per epoch
+``checkpoint.npz``  everything needed to go on: weights, optimisers, history
+``best.npz``        the generator of the best epoch
+=================== ==========================================================
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_prep.errors import BadInputError, CorruptArtefactError
+from srmri_tf.models import checkpoint
+from srmri_tf.recipes import RUN_CONFIG, load_recipe
+from srmri_tf.recipes.config import RunConfig
+
+if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is known without
+    import keras
+
+AGAIN = "Train the run again in another folder"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Names inside a RUN folder."""
+
+    folder: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved settings."""
+        return self.folder / RUN_CONFIG
+
+    @property
+    def facts_file(self) -> Path:
+        """Versions, data and weights the run used."""
+        return self.folder / "run.json"
+
+    @property
+    def log_file(self) -> Path:
+        """One row per epoch."""
+        return self.folder / "log.csv"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The state after the last finished epoch, or the step at which it was stopped."""
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def best_file(self) -> Path:
+        """The generator of the best epoch."""
+        return self.folder / "best.npz"
+
+    @property
+    def name(self) -> str:
+        """What tables call this run."""
+        return self.folder.resolve().name
+
+    def config(self) -> RunConfig:
+        """The settings the run was started with.
+
+        Raises:
+            BadInputError: The folder is not a run.
+        """
+        if not self.config_file.is_file():
+            raise BadInputError(
+                "is not a training run: it has no config.toml",
+                path=self.folder,
+                remedy="Train one with `srmri-tf fit`",
+            )
+        return load_recipe(str(self.config_file))
+
+    def resolved(self, config: RunConfig) -> RunConfig:
+        """Settings with what ``precision = "auto"`` meant where the run was started.
+
+        Where a run is done nothing is left to compute, so it need not mean the same here.
+        """
+        if config.precision != "auto":
+            return config
+        return config.model_copy(update={"precision": self.config().precision})
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json says.
+
+        Raises:
+            CorruptArtefactError: It is missing or not a JSON object.
+        """
+        try:
+            facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
+            if not isinstance(facts, dict):
+                raise ValueError("it holds no object")
+        except (OSError, ValueError) as error:
+            raise CorruptArtefactError(
+                f"cannot be read ({error})", path=self.facts_file, remedy=AGAIN
+            ) from None
+        return facts
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The best epoch's generator: float32 arrays by ``LAYER/VARIABLE``.
+
+        Raises:
+            BadInputError: No epoch has finished yet.
+            CorruptArtefactError: The file is damaged.
+        """
+        if not self.best_file.is_file():
+            raise BadInputError(
+                "has no finished epoch yet",
+                path=self.folder,
+                remedy="Let `srmri-tf fit` finish at least one adversarial epoch",
+            )
+        arrays, _ = checkpoint.load(self.best_file)
+        if "000" not in arrays:
+            return arrays
+        names = _numbered_names(self.config().model, len(arrays))
+        return dict(zip(names, arrays.values(), strict=False))
+
+    def generator(self) -> "keras.Model":
+        """The best epoch's generator, in float32.
+
+        Raises:
+            BadInputError: No epoch has finished yet.
+            CorruptArtefactError: The weights are damaged or of another network.
+        """
+        from srmri_tf.networks.gan import variables_by_layer
+        from srmri_tf.networks.registry import MODELS
+
+        config, arrays = self.config(), self.weights()
+        generator = MODELS[config.model].build_generator(config, "float32")
+        checkpoint.assign(self.best_file, variables_by_layer(generator), arrays)
+        return generator
+
+
+def _numbered_names(architecture: str, count: int) -> list[str]:
+    """``LAYER/VARIABLE`` of the arrays of a best.npz from before version 0.2, which were numbered.
+
+    Args:
+        architecture: ``cpce`` or ``circle``.
+        count: Number of arrays: GAN-CIRCLE's C2 may have a bias.
+    """
+    if architecture == "cpce":
+        layers = [f"conv{i}" for i in (1, 2, 3, 4)]
+        layers += [f"{name}{i}" for name in ("deconv", "squeeze") for i in (5, 6, 7)]
+        return [f"{layer}/kernel" for layer in (*layers, "deconv8")]
+    layers = [*(f"feat{i}" for i in range(1, 13)), "A1", "B1", "B2", "C1"]
+    names = [f"{layer}/{variable}" for layer in layers for variable in ("kernel", "bias")]
+    names += ["C2/kernel", "C2/bias", "out/kernel"]
+    if count < len(names):
+        names.remove("C2/bias")
+    return names

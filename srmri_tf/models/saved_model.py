@@ -1,0 +1,182 @@
+"""A network as TensorFlow functions that need no Python: what a SavedModel is made of."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from srmri_tf.models.stored import Stored
+from srmri_tf.networks.gan import variables_by_layer
+
+_SLICES = tf.TensorSpec([None, None, None, 1], tf.float32)
+_NUMBER = tf.TensorSpec([], tf.float32)
+_SINGLE = tf.TensorSpec([None, None, 1], tf.float32)
+
+
+class Graphs(tf.Module):
+    """A network's signatures and the variables that they share.
+
+    Args:
+        stored: The network.
+    """
+
+    def __init__(self, stored: Stored) -> None:
+        super().__init__(name="srmri_tf")
+        network = stored.stock()
+        # Not the network itself: a SavedModel would keep Keras's objects, too.
+        self._apply = lambda lr: network(lr, training=False)
+        self._halves = stored.options.get("first_stride") == 2
+        self._magnitude = stored.degradation.is_magnitude
+        # The names under which `srmri_tf.models.stored` finds them again.
+        self.weights = {
+            name.replace("/", "_"): variable.value
+            for name, variable in variables_by_layer(network).items()
+        }
+
+    def signatures(self) -> dict[str, Callable[..., Any]]:
+        """Concrete functions by the names that a SavedModel gives them.
+
+        ======================= ===================== =========================================
+        name                    input                 output
+        ======================= ===================== =========================================
+        ``serving_default``,    ``lr``, (B, H, W, 1)  ``sr``, the same shape; a volume's maximum
+        ``sr``                                        is 1
+        ``enhance``             ``image``, the same,  ``enhanced``, (B, 2H, 2W, 1), in the same
+                                raw intensities       intensities; the largest of ``image`` is
+                                                      what becomes 1
+        ``enhance_with_scale``  ``image``, ``scale``  the same, where ``scale`` becomes 1, so that
+                                                      a volume may come in parts
+        ``enhance_consistent``  ``image``, ``scale``  the same with the measured centre of k-space
+                                                      put back, as `srmri-tf enhance` does
+        ======================= ===================== =========================================
+
+        ``image`` has at least 5 rows and 5 columns.
+        """
+        lr, image = _named(_SLICES, "lr"), _named(_SLICES, "image")
+        scale = _named(_NUMBER, "scale")
+        sr = _traced(lambda lr: {"sr": self.sharpened(lr)}, lr)
+        return {
+            "serving_default": sr,
+            "sr": sr,
+            "enhance": _traced(lambda image: {"enhanced": self.enhanced(image)}, image),
+            "enhance_with_scale": _traced(
+                lambda image, scale: {"enhanced": self.enhanced(image, scale)}, image, scale
+            ),
+            "enhance_consistent": _traced(
+                lambda image, scale: {"enhanced": self.enhanced(image, scale, consistent=True)},
+                image,
+                scale,
+            ),
+        }
+
+    def sharpened(self, lr: tf.Tensor) -> tf.Tensor:
+        """The network on (B, H, W, 1) slices of any size."""
+        if not self._halves:
+            return self._apply(lr)
+        # Strides of 2 need even sides: an odd one is mirrored by a pixel and cropped again.
+        sides = tf.shape(lr)[1:3]
+        after = tf.concat([[0], sides % 2, [0]], axis=0)
+        even = tf.pad(lr, tf.stack([tf.zeros_like(after), after], axis=1), "SYMMETRIC")
+        return self._apply(even)[:, : sides[0], : sides[1]]
+
+    def enhanced(
+        self, image: tf.Tensor, scale: tf.Tensor | None = None, *, consistent: bool = False
+    ) -> tf.Tensor:
+        """Zero-fill raw slices to twice the matrix and sharpen them, one in memory at a time.
+
+        Args:
+            image: (B, H, W, 1) in any intensities.
+            scale: The intensity that becomes 1, such as the volume's maximum; the largest of
+                ``image`` if it is None.
+            consistent: Put the measured centre of k-space back.
+
+        Returns:
+            (B, 2H, 2W, 1) in the same intensities; pixel (0, 0) stays where it was.
+        """
+        scale = tf.reduce_max(image) if scale is None else scale
+        scale = tf.where(scale > 0, scale, tf.ones_like(scale))  # an empty image stays as it is
+
+        def one(single: tf.Tensor) -> tf.Tensor:
+            scan = single[tf.newaxis, ..., 0] / scale
+            fine = tf.abs(upsampled(scan)) if self._magnitude else upsampled(scan)
+            sharp = self.sharpened(fine[..., tf.newaxis])[..., 0]
+            sharp = put_back(sharp, scan, magnitude=self._magnitude) if consistent else sharp
+            return sharp[0, ..., tf.newaxis] * scale
+
+        return tf.map_fn(one, image, parallel_iterations=1, fn_output_signature=_SINGLE)
+
+
+def upsampled(images: tf.Tensor) -> tf.Tensor:
+    """Zero-fill k-space to twice the matrix; sample (0, 0) and all intensities stay.
+
+    The highest frequency of an even side is its own mirror image, so that one half of it goes to
+    either end: a real image stays real, and its own samples are found again between the new ones.
+
+    Args:
+        images: (B, H, W) real.
+
+    Returns:
+        (B, 2H, 2W) float32; truncated k-space rings, also below zero.
+    """
+    spectrum = tf.signal.fft2d(tf.cast(images, tf.complex64))
+    for axis in (1, 2):
+        spectrum = _filled(spectrum, axis)
+    return 4 * tf.math.real(tf.signal.ifft2d(spectrum))
+
+
+def downsampled(images: tf.Tensor) -> tf.Tensor:
+    """What a scanner would measure of images at half the matrix: the inverse of `upsampled`.
+
+    Args:
+        images: (B, 2H, 2W) real.
+
+    Returns:
+        (B, H, W) float32, not a magnitude.
+    """
+    spectrum = tf.signal.fft2d(tf.cast(images, tf.complex64))
+    for axis in (1, 2):
+        spectrum = _cut(spectrum, axis)
+    return tf.math.real(tf.signal.ifft2d(spectrum)) / 4
+
+
+def put_back(images: tf.Tensor, scan: tf.Tensor, *, magnitude: bool) -> tf.Tensor:
+    """Give images the samples of k-space that a scan was made of.
+
+    Args:
+        images: (B, 2H, 2W) real.
+        scan: (B, H, W) real, in the same scale.
+        magnitude: The scan has lost its signs: take them from the images.
+    """
+    low = downsampled(images)
+    signed = tf.where(low < 0, -tf.abs(scan), tf.abs(scan)) if magnitude else scan
+    return images + upsampled(signed - low)
+
+
+def _filled(spectrum: tf.Tensor, axis: int) -> tf.Tensor:
+    """Twice as many frequencies along an axis, in the FFT's order, the new ones zero."""
+    shape = tf.shape(spectrum)
+    count = shape[axis]
+    even = 1 - count % 2
+    positive, nyquist, negative = tf.split(
+        spectrum, [(count + 1) // 2, even, count - (count + 1) // 2 - even], axis
+    )
+    zeros = tf.zeros(tf.tensor_scatter_nd_update(shape, [[axis]], [count - even]), spectrum.dtype)
+    return tf.concat([positive, 0.5 * nyquist, zeros, 0.5 * nyquist, negative], axis)
+
+
+def _cut(spectrum: tf.Tensor, axis: int) -> tf.Tensor:
+    """Half as many frequencies along an axis; both signs of an even half's highest are one."""
+    count = tf.shape(spectrum)[axis] // 2
+    even = 1 - count % 2
+    above, below = (count + 1) // 2, (count - 1) // 2
+    parts = [above, even, 2 * (count - even) - above - below, even, below]
+    positive, nyquist, _, mirrored, negative = tf.split(spectrum, parts, axis)
+    return tf.concat([positive, nyquist + mirrored, negative], axis)
+
+
+def _traced(function: Callable[..., Any], *specs: tf.TensorSpec) -> Callable[..., Any]:
+    return tf.function(function).get_concrete_function(*specs)
+
+
+def _named(spec: tf.TensorSpec, name: str) -> tf.TensorSpec:
+    return tf.TensorSpec(spec.shape, spec.dtype, name=name)

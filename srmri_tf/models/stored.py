@@ -1,0 +1,349 @@
+"""What is kept of a trained network, and reading it from every format there is.
+
+A file is only ever read as data: its description and its arrays. The network itself is built here,
+so opening a MODEL runs no graph, no configuration and no pickle that came with it, and arrays that
+are not those the description was written for are refused.
+
+A shipped model, a weights file and a RUN are read without TensorFlow, which takes seconds to
+import; a SavedModel and a ``.keras`` file with it.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.kspace import Degradation
+from srmri_tf.models import card as cards
+from srmri_tf.models import checkpoint
+from srmri_tf.models.card import Metadata, ModelCard, digest
+from srmri_tf.models.run import Run
+from srmri_tf.recipes.config import CONFIGS, RunConfig
+
+if TYPE_CHECKING:
+    import keras
+
+MEMBER = "srmri-tf.json"
+"""Where a ``.keras`` file, and a SavedModel's ``assets.extra``, keep the description."""
+
+OWN_REACH = (64, 16)
+"""What is assumed of generators of the user's own: see `reach`."""
+
+LARGEST = 1 << 28
+"""Bytes that a model file may unpack to; the largest network there is takes 2.5 MB."""
+
+_WEIGHTS, _VALUE = "weights/", "/.ATTRIBUTES/VARIABLE_VALUE"
+_AGAIN = "Export the model again, or restore the file from a copy"
+# What zipfile, h5py and Keras raise on archives that are broken or of another kind.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is kept of a network: all that is needed to build it.
+
+    Args:
+        name: What it is called.
+        kind: ``cpce`` or ``circle``.
+        options: Those of its generator that decide what the weights mean.
+        degradation: How its low-resolution images were made.
+        weights: Float32 arrays by ``LAYER/VARIABLE``.
+        card: Its model card, if it has one.
+    """
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    degradation: Degradation
+    weights: Mapping[str, np.ndarray]
+    card: ModelCard | None = None
+
+    @property
+    def sha256(self) -> str:
+        """`srmri_tf.models.card.digest` of it."""
+        return digest(self.kind, self.options, self.weights)
+
+    def metadata(self) -> Metadata:
+        """The description that goes into every exported format."""
+        halo, multiple = reach(self.kind, self.options)
+        return Metadata(
+            software=f"srmri-tf {version('srmri-tf')}",
+            name=self.name,
+            kind=self.kind,
+            options=dict(self.options),
+            degradation=self.degradation,
+            halo=halo,
+            multiple=multiple,
+            sha256=self.sha256,
+            card=self.card,
+        )
+
+    def generator(self, precision: str = "float32") -> "keras.Model":
+        """Our network with these weights, computing in a precision.
+
+        Raises:
+            CorruptArtefactError: The weights are of another network.
+        """
+        from srmri_tf.networks.precision import POLICIES, resolve_precision
+        from srmri_tf.networks.registry import MODELS
+
+        policy = POLICIES[resolve_precision(precision)]
+        return self._filled(
+            MODELS[self.kind].build_generator(_config(self.kind, self.options), policy)
+        )
+
+    def stock(self) -> "keras.Model":
+        """The same network of Keras's own layers, in float32; even sides where the stride is 2.
+
+        Raises:
+            CorruptArtefactError: The weights are of another network.
+        """
+        from srmri_tf.networks.registry import plain_model
+
+        return plain_model(self.generator())
+
+    def _filled(self, network: "keras.Model") -> "keras.Model":
+        from srmri_tf.networks.gan import variables_by_layer
+
+        checkpoint.assign(Path(self.name), variables_by_layer(network), self.weights)
+        return network
+
+
+def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
+    """How far a network looks, and where its tiles may begin.
+
+    GAN-CPCE: eight 3x3 layers. GAN-CIRCLE at full size: sixteen 3x3 layers in a row (12 blocks, B2,
+    C1, C2 and the output's); with a first stride of 2, output o depends on the inputs from o - 29
+    to o + 30.
+
+    Returns:
+        The halo in pixels, and the number that tiles' offsets must be multiples of.
+    """
+    if "function" in options:
+        return OWN_REACH
+    if kind == "cpce":
+        return 8, 1
+    return (30, 2) if options["first_stride"] == 2 else (16, 1)
+
+
+def meaning(config: RunConfig) -> dict[str, Any]:
+    """The generator's settings that matter once it is trained."""
+    options = config.model_dump()["generator"]
+    return {k: value for k, value in options.items() if k != "dropout" and value is not None}
+
+
+def read(model: str | Path) -> Stored:
+    """Open a MODEL, wherever it is kept; the name of a shipped one comes before a path.
+
+    Raises:
+        BadInputError: There is no such model, it has no finished epoch, or it does not say what
+            degradation it was trained on.
+        CorruptArtefactError: It is damaged, or its weights are not those it says.
+    """
+    path = Path(model)
+    if str(model) in cards.shipped_names():
+        return _shipped(str(model))
+    if (path / "config.toml").is_file():
+        return _of_run(Run(path))
+    if (path / "saved_model.pb").is_file():
+        return _saved_model(path)
+    if path.is_file() and path.suffix in (".npz", ".keras"):
+        return _npz(path) if path.suffix == ".npz" else _keras(path)
+    known = ", ".join(cards.shipped_names()) or "none in this installation"
+    raise BadInputError(
+        "is not a training run, an exported model or a shipped model's name",
+        path=path,
+        remedy="Give a RUN folder, a SavedModel folder, a .keras or .npz file that `srmri-tf "
+        f"export` wrote, or the name of a shipped model: {known}",
+    )
+
+
+def check_degradation(stored: Stored, model: str | Path) -> None:
+    """Refuse a network that does not restore half of each axis of k-space.
+
+    Raises:
+        BadInputError: It was trained on another degradation.
+    """
+    kept = stored.degradation
+    if not kept.halves:
+        raise BadInputError(
+            f"was trained on slices that kept {kept.keep:g} of k-space by {kept.keep_by}, but "
+            "twice the matrix needs one that kept half of each axis: 0.25 by area",
+            path=model,
+            remedy="Train on shards prepared with `--keep 0.25 --keep-by area`, the defaults",
+        )
+
+
+def needs_tensorflow(model: str | Path) -> bool:
+    """Whether `read` of a MODEL imports TensorFlow: that of its own formats does."""
+    path = Path(model)
+    if str(model) in cards.shipped_names() or (path / "config.toml").is_file():
+        return False
+    return path.suffix == ".keras" or (path / "saved_model.pb").is_file()
+
+
+def _shipped(name: str) -> Stored:
+    stored = replace(_npz(cards.weights_file(name)), name=name)
+    card = cards.read_card(cards.card_file(name))
+    if card.sha256 != stored.sha256:
+        raise CorruptArtefactError(
+            "is the card of other weights than those beside it",
+            path=cards.card_file(name),
+            remedy="Install the package again",
+        )
+    return replace(stored, card=card)
+
+
+def _of_run(run: Run) -> Stored:
+    config, weights = run.config(), run.weights()
+    try:
+        degradation = Degradation.model_validate(run.facts()["parameters"]["degradation"])
+    except (KeyError, TypeError, ValidationError):
+        raise BadInputError(
+            "does not say which degradation its network was trained on",
+            path=run.facts_file,
+            remedy="Train it on shards that `srmri-tf prepare` made",
+        ) from None
+    return Stored(run.name, config.model, meaning(config), degradation, weights)
+
+
+def _npz(path: Path) -> Stored:
+    with _damage(path):
+        _check_size(path)
+    try:
+        arrays, meta = checkpoint.load(path)
+    except CorruptArtefactError as error:
+        raise CorruptArtefactError(error.fault, path=path, remedy=_AGAIN) from None
+    return _checked(path, _described(path, meta.get("model")), arrays)
+
+
+def _keras(path: Path) -> Stored:
+    from srmri_tf.networks.gan import variables_by_layer
+    from srmri_tf.networks.registry import MODELS, plain_model
+
+    with _damage(path):
+        _check_size(path)
+        with zipfile.ZipFile(path) as archive:
+            text = archive.read(MEMBER) if MEMBER in archive.namelist() else None
+    metadata = _described(path, text)
+    with _damage(path):
+        network = plain_model(
+            MODELS[metadata.kind].build_generator(
+                _config(metadata.kind, metadata.options), "float32"
+            )
+        )
+        network.load_weights(path)
+        arrays = {name: v.numpy() for name, v in variables_by_layer(network).items()}
+    return _checked(path, metadata, arrays)
+
+
+def _saved_model(folder: Path) -> Stored:
+    import tensorflow as tf
+
+    file = folder / "assets.extra" / MEMBER
+    metadata = _described(folder, file.read_bytes() if file.is_file() else None)
+    with _damage(folder, tf.errors.OpError):
+        reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        arrays = {
+            "/".join(
+                key.removeprefix(_WEIGHTS).removesuffix(_VALUE).rsplit("_", 1)
+            ): reader.get_tensor(key)
+            for key in reader.get_variable_to_shape_map()
+            if key.startswith(_WEIGHTS)
+        }
+    return _checked(folder, metadata, arrays)
+
+
+def checkpoint_key(name: str) -> str:
+    """Where a SavedModel's variables file keeps the array of that name."""
+    return f"{_WEIGHTS}{name.replace('/', '_')}{_VALUE}"
+
+
+def _described(path: Path, said: Any) -> Metadata:
+    """The description in a file, once it is known to be one of ours."""
+    if not said:
+        raise BadInputError(
+            "is not a model that `srmri-tf export` wrote: it has no description of its network",
+            path=path,
+            remedy="Give the RUN folder, or export it again",
+        )
+    try:
+        if isinstance(said, bytes):
+            metadata = Metadata.model_validate_json(said)
+        else:
+            metadata = Metadata.model_validate(said)
+        options = meaning(_config(metadata.kind, metadata.options))
+    except ValidationError as error:
+        raise CorruptArtefactError(
+            f"describes its network in a way that cannot be read ({cards.faults(error)})",
+            path=path,
+            remedy=_AGAIN,
+        ) from None
+    if "function" in options:
+        raise BadInputError(
+            f"has a generator of the user's own, {options['function']}, and no code is run because "
+            "a file names it",
+            path=path,
+            remedy="Give the RUN folder that it was exported from",
+        )
+    if options != metadata.options:
+        raise CorruptArtefactError(
+            f"describes its network by {sorted(metadata.options)}, not {sorted(options)}",
+            path=path,
+            remedy=_AGAIN,
+        )
+    return metadata
+
+
+def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -> Stored:
+    if digest(metadata.kind, metadata.options, arrays) != metadata.sha256:
+        raise CorruptArtefactError(
+            "holds other weights than those it was exported with", path=path, remedy=_AGAIN
+        )
+    return Stored(
+        metadata.name, metadata.kind, metadata.options, metadata.degradation, arrays, metadata.card
+    )
+
+
+def _config(kind: str, options: Mapping[str, Any]) -> RunConfig:
+    """The recipe of a network for inference, which drops nothing."""
+    dropout = {"dropout": 0.0} if kind == "circle" else {}
+    return CONFIGS[kind].model_validate({"model": kind, "generator": {**options, **dropout}})
+
+
+def _check_size(path: Path) -> None:
+    """Refuse an archive that would unpack to more than any network takes, before it does."""
+    with zipfile.ZipFile(path) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"it unpacks to {size} bytes")
+
+
+@contextmanager
+def _damage(path: Path, *more: type[Exception]) -> Iterator[None]:
+    kinds: tuple[type[Exception], ...] = (*_DAMAGE, *more)
+    try:
+        yield
+    except kinds as error:
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+        raise CorruptArtefactError(
+            f"cannot be read as a model ({reason})", path=path, remedy=_AGAIN
+        ) from None

@@ -1,0 +1,238 @@
+"""`report`: an evaluation as one HTML file that opens from disk and asks nobody for anything.
+
+Everything comes from the EVAL folder: no run, no shards, no device.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.files import write_text
+from data_prep.kspace import Degradation
+from srmri_tf.evaluation import gallery, tables
+from srmri_tf.evaluation.baselines import LOW_RESOLUTION
+from srmri_tf.evaluation.gallery import Exhibit
+from srmri_tf.evaluation.scorefiles import read_slices
+from srmri_tf.evaluation.statistics import subject_means
+from srmri_tf.evaluation.summary import METRICS_NAME, by_subject, read_evaluation
+from srmri_tf.report import charts, pictures
+from srmri_tf.report.charts import Chart
+
+LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
+DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "high_frequency", "vgg")
+#: Shades of grey, tried in turn until the pictures take no more than so many characters.
+SHADES = (256, 96, 40, 20)
+_AGAIN = "Run `srmri-tf evaluate` again"
+MOST_CHARACTERS = 9_500_000
+Roi = tuple[int, int, int]
+
+
+def report(
+    evaluation: Path, out: Path | None = None, slices: str = "", roi: Roi | None = None
+) -> Path:
+    """Write the report of an evaluation.
+
+    Args:
+        evaluation: What `srmri-tf evaluate` wrote.
+        out: The HTML file; ``report.html`` inside the evaluation by default.
+        slices: Which of the kept slices to show: labels with commas between, or a number; empty
+            shows all.
+        roi: First row, first column and side of the magnified box; by default each slice's busiest.
+
+    Returns:
+        The file.
+
+    Raises:
+        BadInputError: The folder is not an evaluation.
+        CorruptArtefactError: A file of it is damaged.
+        ConfigError: No such slice, or the box lies outside one.
+        EnvironmentFault: The file cannot be written.
+    """
+    folder = Path(evaluation)
+    document = _read(folder)
+    exhibits = _wanted(gallery.load(folder, document["slices"]), slices)
+    for exhibit in exhibits:
+        names = sorted(exhibit.images, key=lambda name: tables.order(document, name))
+        exhibit.images = {name: exhibit.images[name] for name in names}
+    degradation = Degradation.model_validate(document["parameters"]["degradation"])
+    brightest = pictures.most_error(exhibits)
+    text = _render(
+        document=document,
+        tables=tables.tables(document),
+        panels=_panels(exhibits, degradation, brightest, roi),
+        most_error=brightest,
+        palette=pictures.palette(),
+        labels=LABELS,
+        leaks={name for name, method in document["methods"].items() if method["marks"]},
+        curves=_curves(folder, document),
+        distributions=_distributions(folder, document),
+        extremes=_extremes(exhibits, document),
+        runs=_runs(folder, document),
+        scans=document["data"]["test_scans"],
+    )
+    path = Path(out) if out else folder / "report.html"
+    write_text(path, text)
+    return path
+
+
+def _panels(
+    exhibits: Sequence[Exhibit], degradation: Degradation, brightest: float, roi: Roi | None
+) -> list[pictures.Panel]:
+    """The slices' pictures, in fewer shades of grey where the file would grow too large."""
+    panels: list[pictures.Panel] = []
+    for levels in SHADES:
+        panels = [pictures.panel(e, degradation, brightest, roi, levels) for e in exhibits]
+        if sum(panel.size for panel in panels) <= MOST_CHARACTERS:
+            break
+    return panels
+
+
+def _render(**context: Any) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("srmri_tf.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template("report.html.j2").render(context)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS_NAME
+    if not path.is_file():
+        raise BadInputError(
+            f"is not an evaluation: it has no {METRICS_NAME}",
+            path=folder,
+            remedy="Make one with `srmri-tf evaluate RUN SHARDS -o EVAL`",
+        )
+    document = read_evaluation(folder, _AGAIN, "methods", "measures", "parameters", "data")
+    if "slices" not in document:
+        raise BadInputError(
+            "is a comparison: it has no pictures",
+            path=folder,
+            remedy="Its tables are beside it, as Markdown and LaTeX; report an evaluation",
+        )
+    if missing := {"test_scans", "licence"} - document["data"].keys():
+        raise CorruptArtefactError(f"lacks {', '.join(sorted(missing))}", path=path, remedy=_AGAIN)
+    return document
+
+
+def _wanted(exhibits: list[Exhibit], slices: str) -> list[Exhibit]:
+    if not slices:
+        return exhibits
+    if slices.isdecimal():
+        return exhibits[: int(slices)]
+    by_place = {exhibit.place: exhibit for exhibit in exhibits}
+    try:
+        return [by_place[place] for place in gallery.find(slices, list(by_place))]
+    except ConfigError as error:
+        raise ConfigError(
+            error.fault,
+            remedy=f"{error.remedy}, or keep it with `srmri-tf evaluate --slices`",
+        ) from None
+
+
+def _curves(folder: Path, document: Mapping[str, Any]) -> list[tuple[str, list[Chart]]]:
+    """Validation quality by epoch, with the low-resolution line, for every run that has a log."""
+    found = []
+    for name in _run_names(document):
+        log = _log(folder / "runs" / name / "log.csv")
+        drawn = [
+            charts.lines(
+                f"{label} of {name} on the validation slices by epoch",
+                log.get("epoch", []),
+                label,
+                {"low resolution": log.get(f"lr_{key}", []), name: log.get(key, [])},
+            )
+            for key, label in (("psnr", "PSNR (dB)"), ("ssim", "SSIM"))
+        ]
+        found.append((name, [chart for chart in drawn if chart]))
+    return [(name, drawn) for name, drawn in found if drawn]
+
+
+def _log(path: Path) -> dict[str, list[float]]:
+    """The columns of a run's log.csv, NaN where there is no number; none if it has no log.
+
+    Raises:
+        CorruptArtefactError: It cannot be read.
+    """
+    columns: dict[str, list[float]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                for key, cell in row.items():
+                    columns.setdefault(key, []).append(_number(cell))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=_AGAIN) from None
+    return columns
+
+
+def _distributions(folder: Path, document: Mapping[str, Any]) -> list[Chart]:
+    """Box plots of every measure, air-only slices left out."""
+    keys = [key for key in DISTRIBUTIONS if key in document["measures"]]
+    drawn = []
+    values = by_subject(read_slices(folder), keys)
+    for key in keys:
+        label = document["measures"][key]["label"]
+        slices = {name: list(chain(*mine[key].values())) for name, mine in values.items()}
+        subjects = {name: subject_means(mine[key]).tolist() for name, mine in values.items()}
+        drawn.append(charts.boxes(f"{label} by method", label, slices, subjects))
+    return [chart for chart in drawn if chart]
+
+
+def _extremes(exhibits: Sequence[Exhibit], document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each run's smallest and largest PSNR gains among the slices shown."""
+    found = []
+    for name in _run_names(document):
+        for which in ("smallest", "largest"):
+            for exhibit in exhibits:
+                if f"{which} gain of {name}" in exhibit.reasons:
+                    mine, lr = exhibit.scores[name], exhibit.scores[LOW_RESOLUTION]
+                    found.append(
+                        {
+                            "run": name,
+                            "which": which,
+                            "label": exhibit.label,
+                            "psnr": _gain(mine["psnr"], lr["psnr"], 2),
+                            "ssim": _gain(mine["ssim"], lr["ssim"], 4),
+                        }
+                    )
+    return found
+
+
+def _gain(mine: float | None, lr: float | None, digits: int) -> str:
+    gain = None if mine is None or lr is None else mine - lr
+    return tables.number(gain, digits, sign=True)
+
+
+def _runs(folder: Path, document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The settings and facts of every run, as text."""
+    found = []
+    for name in _run_names(document):
+        if not (folder / "runs" / name).is_dir():  # a run's answer, changed afterwards
+            continue
+        texts = {"name": name}
+        for file in ("config.toml", "run.json"):
+            path = folder / "runs" / name / file
+            texts[file] = path.read_text(encoding="utf-8") if path.is_file() else ""
+        found.append(texts)
+    return found
+
+
+def _run_names(document: Mapping[str, Any]) -> list[str]:
+    return [name for name, method in document["methods"].items() if method["kind"] == "run"]
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or "nan")
+    except ValueError:
+        return float("nan")

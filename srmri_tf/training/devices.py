@@ -1,0 +1,95 @@
+"""Where a model is trained: the local devices, or many machines; and how they share a batch."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from data_prep.errors import ConfigError, EnvironmentFault
+
+
+def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:
+    """The strategy that fits the surroundings; call before TensorFlow runs anything.
+
+    Several machines, if ``TF_CONFIG`` or Slurm's variables name more than one worker; else every
+    local GPU; else the CPU.
+
+    Args:
+        devices: Use only the first so many local devices; None takes all.
+
+    Raises:
+        ConfigError: ``devices`` is given, but there are several workers; or a broken TF_CONFIG.
+        EnvironmentFault: There are fewer devices than asked for.
+    """
+    resolver = _cluster()
+    if resolver is not None:
+        if devices is not None:
+            raise ConfigError(
+                "--devices is for one machine; here there are several workers",
+                remedy="Leave it out: every worker uses all of its own",
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if devices is not None and devices > len(found):
+        raise EnvironmentFault(
+            f"{devices} devices were asked for, but there are {len(found)}",
+            remedy="Give a smaller --devices, or none to take all",
+        )
+    return tf.distribute.MirroredStrategy([device.name for device in found[:devices]])
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_type in (None, "chief"):
+        return True
+    # Worker 0 stands in where the cluster has no chief.
+    return resolver.task_id == 0 and "chief" not in resolver.cluster_spec().jobs
+
+
+def share(
+    strategy: tf.distribute.Strategy, data: tf.data.Dataset, batch: int
+) -> tf.distribute.DistributedDataset:
+    """Deal every batch to the replicas in equal, consecutive parts.
+
+    Args:
+        strategy: Whose replicas.
+        data: Elements of ``batch`` samples, the same on every worker.
+        batch: A multiple of the number of replicas.
+    """
+    replicas = strategy.num_replicas_in_sync
+    part = batch // replicas
+
+    def of_this_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        local = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * local * part
+
+        def parts(*images: tf.Tensor) -> tf.data.Dataset:
+            mine = (image[first : first + local * part] for image in images)
+            shapes = [(local, part, *image.shape[1:]) for image in images]
+            dealt = (tf.reshape(i, shape) for i, shape in zip(mine, shapes, strict=True))
+            return tf.data.Dataset.from_tensor_slices(tuple(dealt))
+
+        dealt = data if replicas == 1 else data.flat_map(parts)
+        return dealt.prefetch(tf.data.AUTOTUNE)
+
+    return strategy.distribute_datasets_from_function(of_this_worker)
+
+
+def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """The resolver of a cluster of more than one worker, or None."""
+    text = os.environ.get("TF_CONFIG")
+    if text:
+        try:
+            cluster = json.loads(text).get("cluster", {})
+        except (ValueError, AttributeError) as error:
+            raise ConfigError(
+                f"the variable TF_CONFIG is not valid JSON ({error})",
+                remedy="Correct it, or unset it to train on this machine alone",
+            ) from None
+        if sum(len(cluster.get(job, [])) for job in ("chief", "worker")) > 1:
+            return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        return None
+    if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
+        return tf.distribute.cluster_resolver.SlurmClusterResolver()
+    return None

@@ -1,0 +1,216 @@
+"""The training loop: phases, epochs, steps, and what makes them stop. The same for every model."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from data_prep.errors import CorruptArtefactError, EnvironmentFault
+from srmri_tf.data.dataset import Shards
+from srmri_tf.recipes.config import Phase, RunConfig
+from srmri_tf.training import watch
+from srmri_tf.training.devices import share
+from srmri_tf.training.journal import Journal
+from srmri_tf.training.validation import Validator
+
+Step = Callable[[Any, tf.Tensor], dict[str, float]]
+
+
+class Engine:
+    """Trains a model from where its journal is to the end of its schedule.
+
+    Args:
+        strategy: The devices; the model was built in its scope.
+        shards: The data.
+        journal: Where the run is, and where its results go.
+        validator: Measures the generator after every epoch.
+        board: Gets every epoch's row too, if given.
+        console: Where progress goes.
+    """
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        shards: Shards,
+        journal: Journal,
+        validator: Validator,
+        board: watch.TensorBoard | None,
+        console: Console,
+    ) -> None:
+        self.strategy = strategy
+        self.shards = shards
+        self.journal = journal
+        self.config = journal.config
+        self.model = journal.model
+        self.validator = validator
+        self.board = board
+        self.console = console
+
+    def train(self) -> None:
+        """Run every epoch that is left.
+
+        Raises:
+            CorruptArtefactError: A shard has gone away or changed.
+            DivergedError: A loss term is not finite, or the generator is dead.
+            EnvironmentFault: The device has too little memory.
+            KeyboardInterrupt: After Ctrl-C or SIGTERM, with everything saved.
+        """
+        with stop_requests() as stop, library_errors(self.shards.folder):
+            for phase, epochs in phases(self.config, self.journal.progress.epoch):
+                pairs = self.config.batch_size * self.config.batches_per_step(phase)
+                data, steps = self.shards.pairs(
+                    pairs,
+                    self.config.seed,
+                    epochs,
+                    max_steps=self.config.schedule.steps_per_epoch,
+                    replicas=self.strategy.num_replicas_in_sync,
+                    flips=self.config.flips,
+                    paired_share=self.config.paired_share(),
+                    known_only=phase == "content",
+                )
+                batches = iter(share(self.strategy, data.skip(self.journal.progress.steps), pairs))
+                step = make_step(self.strategy, self.model, phase)
+                for epoch in epochs:
+                    self._epoch(epoch, steps, pairs, step, batches, stop)
+
+    def _epoch(
+        self,
+        epoch: int,
+        steps: int,
+        pairs: int,
+        step: Step,
+        batches: Iterator,
+        stop: threading.Event,
+    ) -> None:
+        schedule, progress = self.config.schedule, self.journal.progress
+        rate = schedule.rate(epoch)
+        for optimizer in self.model.optimizers():
+            optimizer.learning_rate.assign(rate)
+        self.journal.start_clock()
+        label = f"epoch {epoch + 1}/{schedule.total}"
+        left = schedule.total - epoch - 1
+        with watch.Bar(self.console, label, steps, progress.steps, pairs, left) as bar:
+            while progress.steps < steps:
+                terms = step(next(batches), tf.constant(float(stop.is_set())))
+                stopping = terms.pop("stop")
+                watch.guard(terms, progress.steps + 1)
+                self.journal.add(terms)
+                bar.advance(progress.steps, terms)
+                if stopping:
+                    self._stop()
+        self._close_epoch()
+
+    def _stop(self) -> None:
+        self.journal.save()
+        progress = self.journal.progress
+        self.console.print(
+            f"stopped and saved after step {progress.steps} of epoch {progress.epoch + 1}; "
+            "the same command goes on from there",
+            soft_wrap=True,
+        )
+        raise KeyboardInterrupt
+
+    def _close_epoch(self) -> None:
+        if not self.journal.writes:
+            self.journal.skip_epoch()
+            return
+        quality = self.validator.measure(self.model.generator.get_weights())
+        row = self.journal.close_epoch(quality, self.validator.low_resolution, self.validator.split)
+        line = watch.epoch_line(row, self.config.schedule.total)
+        self.console.print(line, highlight=False, soft_wrap=True)
+        if self.board:
+            self.board.write(row, self.validator.pictures())
+
+
+@contextlib.contextmanager
+def library_errors(shards: Path) -> Iterator[None]:
+    """Turn TensorFlow's errors that are nobody's fault here into ours."""
+    try:
+        yield
+    except (tf.errors.NotFoundError, tf.errors.DataLossError) as error:
+        raise CorruptArtefactError(
+            f"can no longer be read ({_first_line(error)})",
+            path=shards,
+            remedy="Prepare the scans again the same way, then run the same command again",
+        ) from error
+    except tf.errors.ResourceExhaustedError as error:
+        raise EnvironmentFault(
+            f"the device's memory is used up ({_first_line(error)})",
+            remedy="Train with a smaller --batch-size in another folder, or on another device",
+        ) from error
+
+
+def _first_line(error: tf.errors.OpError) -> str:
+    return error.message.strip().partition("\n")[0]
+
+
+def make_step(strategy: tf.distribute.Strategy, model: keras.Model, phase: Phase) -> Step:
+    """Compile one step of a phase over all replicas.
+
+    Args:
+        strategy: Whose replicas.
+        model: Has ``train_step`` and ``phase``.
+        phase: Set on the model while the step is traced: each phase is a graph of its own.
+
+    Returns:
+        A function of a distributed batch and a flag, to the means of the terms over replicas and
+        ``stop``, which is above zero on every worker as soon as it was on one.
+    """
+
+    def replica_step(batch: Any, stop: tf.Tensor) -> tf.Tensor:
+        model.phase = phase
+        logs = {**model.train_step(batch), "stop": stop}
+        names.extend(name for name in logs if name not in names)
+        # One vector, so that one reduction serves all terms.
+        return tf.stack([tf.cast(logs[name], tf.float32) for name in names])
+
+    names: list[str] = []
+
+    @tf.function
+    def vector_step(batch: Any, stop: tf.Tensor) -> tf.Tensor:
+        return strategy.reduce("MEAN", strategy.run(replica_step, (batch, stop)), axis=None)
+
+    def step(batch: Any, stop: tf.Tensor) -> dict[str, float]:
+        values = vector_step(batch, stop).numpy().tolist()
+        return dict(zip(names, values, strict=True))
+
+    return step
+
+
+def phases(config: RunConfig, first: int) -> Iterator[tuple[Phase, range]]:
+    """The phases still to come from the 0-based epoch ``first``, each with its epochs."""
+    schedule = config.schedule
+    start = first
+    while start < schedule.total:
+        stop = start
+        while stop < schedule.total and schedule.phase(stop) == schedule.phase(start):
+            stop += 1
+        yield schedule.phase(start), range(start, stop)
+        start = stop
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C stops at once."""
+    stop = threading.Event()
+
+    def request(number: int, frame: Any) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # signals are the main thread's
+        return
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,210 @@
+"""`fit`: strategy, model, schedule, resume. The engine is the same for every model.
+
+A run is a folder (`srmri_tf.models.run`). Starting it again goes on where its checkpoint is, with
+the weights an undisturbed run would have had.
+"""
+
+import contextlib
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+
+from data_prep.errors import ConfigError, DivergedError
+from data_prep.files import lock, refuse_foreign, write_text
+from data_prep.progress import downloading
+from data_prep.shards.schema import manifest_sha256
+from srmri_tf.data.dataset import Shards
+from srmri_tf.models.resume import FINISHED, changes, is_finished
+from srmri_tf.models.run import Run
+from srmri_tf.networks.precision import POLICIES, resolve_precision
+from srmri_tf.networks.registry import MODELS
+from srmri_tf.networks.vgg19.features import build_features
+from srmri_tf.networks.vgg19.weights import VggWeights, resolve
+from srmri_tf.recipes import to_toml
+from srmri_tf.recipes.config import RunConfig
+from srmri_tf.training import watch
+from srmri_tf.training.devices import is_chief, make_strategy
+from srmri_tf.training.engine import Engine, phases
+from srmri_tf.training.journal import Journal
+from srmri_tf.training.validation import Validator
+
+REDRAWS = 20
+
+
+def fit(
+    config: RunConfig,
+    shards_folder: Path,
+    run_folder: Path,
+    *,
+    devices: int | None = None,
+    tensorboard: bool = False,
+    console: Console | None = None,
+) -> Run:
+    """Train a model, or go on training it; a run that is finished is left alone.
+
+    Args:
+        config: The settings; of an existing run they must be the same.
+        shards_folder: What `srmri-tf prepare` wrote.
+        run_folder: Where the run is, or will be.
+        devices: Use only the first so many GPUs (or CPU devices); None takes all.
+        tensorboard: Also write TensorBoard events into RUN/tensorboard.
+        console: Where progress goes; stderr by default.
+
+    Raises:
+        ConfigError: Settings that do not fit the run, the data or the devices.
+        BadInputError: The shards are not there or not usable.
+        CorruptArtefactError: Shards, VGG weights or checkpoint are damaged.
+        EnvironmentFault: No disk, device or network.
+        DivergedError: A loss term is not finite, or the generator is dead.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the checkpoint has every step done so far.
+    """
+    run = Run(Path(run_folder))
+    if is_finished(run, config, Path(shards_folder)):
+        (console or Console(stderr=True)).print(f"{run.folder}: {FINISHED}", highlight=False)
+        return run
+    strategy = make_strategy(devices)  # first: a cluster must be joined before anything runs
+    console = console or Console(stderr=True, quiet=not is_chief(strategy))
+    config = config.model_copy(update={"precision": resolve_precision(config.precision)})
+    refuse_foreign(run.folder, "a training run", run.config_file.name, run.facts_file.name)
+    shards = Shards.open(shards_folder, config.fold, config.validation.fold)
+    _check_data(config, shards, strategy.num_replicas_in_sync)
+    vgg = _vgg(config)
+    with lock(run.folder) if is_chief(strategy) else contextlib.nullcontext():
+        facts = _facts(shards, vgg, strategy)
+        _check_same(run, config, facts)
+        model = _build(config, shards, vgg, strategy)
+        journal = Journal(run, config, model, writes=is_chief(strategy))
+        if not journal.restore():
+            _revive(model, config, shards, console)
+        twin = MODELS[config.model].build_generator(config, "float32")
+        validator = Validator(shards, twin, config.validation.max_slices)
+        if is_chief(strategy):
+            _write_facts(run, config, facts)
+        board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
+        _announce(console, shards, vgg, validator, journal)
+        Engine(strategy, shards, journal, validator, board, console).train()
+    return run
+
+
+def _vgg(config: RunConfig) -> VggWeights | None:
+    if config.vgg_layer() is None:
+        return None
+    with downloading() as report:
+        return resolve(config.vgg_weights, report=report)
+
+
+def _build(
+    config: RunConfig, shards: Shards, vgg: VggWeights | None, strategy: tf.distribute.Strategy
+) -> keras.Model:
+    keras.utils.set_random_seed(config.seed)
+    policy = POLICIES[config.precision]
+    first = shards.training()[0]
+    with strategy.scope():
+        layer, features = config.vgg_layer(), None
+        if vgg and layer:
+            features = build_features(vgg, layer=layer, dtype_policy=policy)
+        return MODELS[config.model].build(config, (first.height, first.width), features, policy)
+
+
+def _revive(model: Any, config: RunConfig, shards: Shards, console: Console) -> None:
+    """Draw new weights until the output is not all zero: a bias-free ReLU net can start dead."""
+    data, _ = shards.pairs(min(config.batch_size, shards.records()), config.seed, range(1))
+    lr = next(iter(data))[0]
+    for redraw in range(REDRAWS):
+        if float(tf.reduce_max(model.generator(lr))) > 0:
+            return
+        console.print(f"the generator's initial weights are dead; drawing again ({redraw + 1})")
+        keras.utils.set_random_seed(config.seed + 7919 * (redraw + 1))
+        fresh = MODELS[config.model].build_generator(config, "float32")
+        model.generator.set_weights(fresh.get_weights())
+    raise DivergedError(
+        f"the generator's output is zero everywhere after {REDRAWS} draws of its weights",
+        remedy="Try another --seed, or generator.shortcut = true",
+    )
+
+
+def _check_data(config: RunConfig, shards: Shards, replicas: int) -> None:
+    if config.batch_size % replicas:
+        raise ConfigError(
+            f"a batch of {config.batch_size} pairs cannot be shared by {replicas} devices",
+            remedy=f"Choose a --batch-size that is a multiple of {replicas}",
+        )
+    for phase, _ in phases(config, 0):
+        batch = config.batch_size * config.batches_per_step(phase)
+        share = config.paired_share()
+        shards.pairs(batch, 0, range(1), replicas=replicas, paired_share=share)
+    first = shards.training()[0]
+    if min(first.height, first.width) < config.min_patch():
+        raise ConfigError(
+            f"has patches of {first.height}x{first.width}; this model takes at least "
+            f"{config.min_patch()}x{config.min_patch()}",
+            path=shards.folder,
+            remedy="Prepare with a larger --patch-size",
+        )
+
+
+def _check_same(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
+    """Refuse to go on with a run under other settings or data."""
+    if not run.config_file.is_file():
+        return
+    if changed := changes(run, config, facts["data_sha256"], facts["vgg_sha256"]):
+        listing = "\n".join(f"  {line}" for line in changed)
+        raise ConfigError(
+            f"was started with other settings:\n{listing}\n",
+            path=run.folder,
+            remedy="Go on with the same ones, or choose another folder for -o",
+        )
+
+
+def _write_facts(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
+    if not run.config_file.is_file():
+        write_text(run.facts_file, json.dumps(facts, indent=2) + "\n")
+        write_text(run.config_file, to_toml(config))
+
+
+def _facts(
+    shards: Shards, vgg: VggWeights | None, strategy: tf.distribute.Strategy
+) -> dict[str, Any]:
+    manifest = shards.manifest
+    return {
+        "software": {
+            "srmri_tf": version("srmri-tf"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        },
+        "replicas": strategy.num_replicas_in_sync,
+        "data": str(shards.folder),
+        "data_sha256": manifest_sha256(shards.folder),
+        "parameters": manifest.parameters.model_dump(),
+        "subjects": {split: manifest.subjects(split) for split in ("train", "val", "test")},
+        "vgg": vgg.description if vgg else "not used",
+        "vgg_sha256": vgg.sha256 if vgg else "",
+    }
+
+
+def _announce(
+    console: Console,
+    shards: Shards,
+    vgg: VggWeights | None,
+    validator: Validator,
+    journal: Journal,
+) -> None:
+    has_val = validator.split == "val"
+    config, progress = journal.config, journal.progress
+    lines = [
+        f"{len(shards.manifest.subjects('train'))} training subjects, {shards.records()} pairs; "
+        f"{len(validator.pairs)} slices of {'validation' if has_val else 'TRAINING'} subjects are "
+        f"measured after each epoch{'' if has_val else ': there are no validation subjects'}",
+        f"{journal.model.distribute_strategy.num_replicas_in_sync} device(s), {config.precision}",
+        f"VGG-19: {vgg.description}" if vgg else "no perceptual term",
+    ]
+    if progress.epoch or progress.steps:
+        lines.append(f"going on after {progress.epoch} epochs and {progress.steps} steps")
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)

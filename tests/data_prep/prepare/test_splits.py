@@ -1,0 +1,155 @@
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.prepare.splits import Place, assign, lookup, read_tsv, seeded_order, write_tsv
+from data_prep.shards.schema import SplitRule
+
+TEN = [f"s{number}" for number in range(10)]
+
+
+def dealt(subjects, **rule) -> dict[str, int]:
+    places = assign(subjects, SplitRule(**rule)).values()
+    return {name: sum(place.split == name for place in places) for name in ("train", "val", "test")}
+
+
+def test_the_order_is_that_of_the_published_hash():
+    digests = {s: hashlib.sha256(f"7:{s}".encode()).hexdigest() for s in TEN}
+    assert seeded_order(TEN, 7) == sorted(TEN, key=digests.get)
+    places = assign(TEN, SplitRule(seed=7, test_fraction=0.2, val_fraction=0.1))
+    assert {s for s, place in places.items() if place.split == "test"} == set(
+        seeded_order(TEN, 7)[:2]
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "val", "test", "expected"),
+    [
+        (10, 0.1, 0.1, (8, 1, 1)),
+        (10, 0.0, 0.0, (10, 0, 0)),
+        (10, 0.0, 1.0, (0, 0, 10)),
+        (10, 0.5, 0.5, (0, 5, 5)),
+        (3, 0.1, 0.1, (1, 1, 1)),  # asked for some, so one each
+        (3, 0.5, 0.5, (0, 1, 2)),
+        (3, 0.0, 0.34, (2, 0, 1)),
+        (2, 0.1, 0.1, (1, 0, 1)),  # somebody stays for training
+        (1, 0.1, 0.1, (1, 0, 0)),
+        (1, 0.0, 1.0, (0, 0, 1)),
+        (0, 0.1, 0.1, (0, 0, 0)),
+        (577, 0.1, 0.1, (461, 58, 58)),
+    ],
+)
+def test_fractions(count, val, test, expected):
+    result = dealt([f"s{n}" for n in range(count)], val_fraction=val, test_fraction=test)
+    assert (result["train"], result["val"], result["test"]) == expected
+
+
+def test_counts():
+    assert dealt(TEN, val_count=3, test_count=2) == {"train": 5, "val": 3, "test": 2}
+    assert dealt(TEN, train_count=4, val_count=3, test_count=2) == {
+        "train": 4,
+        "val": 3,
+        "test": 2,
+    }
+    with pytest.raises(ConfigError, match="more than the 10"):
+        assign(TEN, SplitRule(val_count=9, test_count=9))
+    with pytest.raises(ConfigError, match="more than the 10"):
+        assign(TEN, SplitRule(train_count=9, val_count=1, test_count=1))
+
+
+def test_folds_are_of_equal_size_and_cover_everybody():
+    places = assign(TEN, SplitRule(folds=3))
+    assert {place.split for place in places.values()} == {"train"}
+    sizes = [sum(place.fold == fold for place in places.values()) for fold in range(3)]
+    assert sizes == [4, 3, 3]
+    with pytest.raises(ConfigError, match="11 folds need as many subjects, got 10"):
+        assign(TEN, SplitRule(folds=11))
+
+
+@given(st.sets(st.text(min_size=1, max_size=5), max_size=30), st.integers(0, 5))
+def test_nobody_is_lost_and_the_order_of_the_files_does_not_matter(subjects, seed):
+    rule = SplitRule(seed=seed, val_fraction=0.2, test_fraction=0.3)
+    places = assign(sorted(subjects), rule)
+    assert set(places) == subjects
+    assert assign(sorted(subjects, reverse=True) * 2, rule) == places
+
+
+@pytest.mark.parametrize(
+    "rule", [{"val_fraction": 0.6, "test_fraction": 0.6}, {"folds": 1}, {"by": "slice", "folds": 3}]
+)
+def test_impossible_rules_are_refused(rule):
+    with pytest.raises(ValueError, match=r"more than 1 together|at least 2|slice-wise"):
+        SplitRule(**rule)
+
+
+def test_a_table_survives(tmp_path):
+    places = {"b": Place("test"), "a": Place("train"), "c": Place("val")}
+    path = tmp_path / "split.tsv"
+    path.write_text(write_tsv(places))
+    assert path.read_text() == "subject\tsplit\na\ttrain\nb\ttest\nc\tval\n"
+    assert read_tsv(path) == places
+    folds = {"a": Place("train", 0), "b": Place("train", 1), "c": Place("test")}
+    path.write_text(write_tsv(folds))
+    assert read_tsv(path) == folds
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "needs the tab-separated columns"),
+        ("subject\tsplit\n", "has no lines"),
+        ("subject,split\na,train\n", "needs the tab-separated columns"),
+        ("subject\tsplit\na\tdev\n", "the split 'dev' in line 2"),
+        ("subject\tsplit\n\ttrain\n", "no subject in line 2"),
+        ("subject\tsplit\na\ttrain\na\ttest\n", "subject a in two splits"),
+        ("subject\tsplit\tfold\na\ttrain\tone\n", "the fold 'one'"),
+        ("subject\tsplit\na\n", "the split '' in line 2"),
+    ],
+)
+def test_a_bad_table_is_refused(tmp_path, text, fault):
+    path = tmp_path / "split.tsv"
+    path.write_text(text)
+    with pytest.raises(BadInputError, match=fault) as caught:
+        read_tsv(path)
+    assert caught.value.path == path
+
+
+def test_an_unreadable_table_is_refused(tmp_path):
+    with pytest.raises(BadInputError, match="cannot be read"):
+        read_tsv(tmp_path / "none.tsv")
+    (tmp_path / "binary.tsv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInputError, match="cannot be read"):
+        read_tsv(tmp_path / "binary.tsv")
+
+
+def test_whoever_has_a_fold_is_stored_for_training(tmp_path):
+    path = tmp_path / "split.tsv"
+    path.write_text("subject\tsplit\tfold\na\ttrain\t0\nb\tval\t1\nc\ttest\t\n")
+    assert read_tsv(path) == {
+        "a": Place("train", 0),
+        "b": Place("train", 1),
+        "c": Place("test"),
+    }
+
+
+@pytest.mark.parametrize("folds", [[0, None], [0, 2], [1, 2], [0, 0], [1, None]])
+def test_folds_with_gaps_are_refused(tmp_path, folds):
+    table = {f"s{i}": Place("train", fold) for i, fold in enumerate(folds)}
+    with pytest.raises(BadInputError, match=r"gives the subjects found the folds .* from 0"):
+        lookup(table, table, tmp_path)
+
+
+@pytest.mark.parametrize("folds", [[], [None], [0, 1], [1, 0, 1], [2, 1, 0], [0, None, 1]])
+def test_folds_without_gaps_are_taken(tmp_path, folds):
+    table = {f"s{i}": Place("train", fold) for i, fold in enumerate(folds)}
+    assert lookup(table, table, tmp_path) == table
+
+
+def test_a_subject_that_the_table_lacks_is_named(tmp_path):
+    table = {"a": Place("train")}
+    assert lookup(["a"], table, tmp_path) == table
+    with pytest.raises(BadInputError, match="no line for 1 of the 2 subjects found: b"):
+        lookup(["a", "b"], table, tmp_path)

@@ -1,0 +1,163 @@
+import hashlib
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, ConfigError
+from data_prep.scans.sources import find, read, slice_layout
+from srmri_tf.cli import main
+from tests.data_prep.phantoms import affine, phantom, save
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def found(*sources, **options) -> list[str]:
+    return [scan.path.name for scan in find(sources, **options)]
+
+
+def test_folders_files_and_patterns(tmp_path):
+    touch(tmp_path, "b.nii.gz", "deep/er/a.nii", "notes.txt", ".hidden.nii", "d.nii.txt")
+    touch(tmp_path / "x", "one.nii", "two.nii.gz", "three.txt")
+    assert found(tmp_path / "x") == ["one.nii", "two.nii.gz"]
+    assert found(tmp_path / "x" / "*.gz") == ["two.nii.gz"]
+    assert found(tmp_path / "**" / "a.nii") == ["a.nii"]
+    assert found(tmp_path / "x" / "one.nii", tmp_path / "x") == ["one.nii", "two.nii.gz"]
+
+
+def test_a_file_counts_once_whatever_path_leads_to_it(tmp_path, monkeypatch):
+    touch(tmp_path / "d", "a.nii.gz")
+    (tmp_path / "e").symlink_to(tmp_path / "d")
+    monkeypatch.chdir(tmp_path)
+    around = Path("d", "..", "d", "a.nii.gz")
+    (scan,) = find([tmp_path / "d" / "a.nii.gz", Path("e", "a.nii.gz"), Path("d"), around])
+    assert scan.path == around
+
+
+def test_a_link_is_called_by_its_own_name(tmp_path):
+    touch(tmp_path, ".git/annex/objects/MD5E-s9--0f.nii.gz", "z/0001.nii.gz")
+    (tmp_path / "sub-01_T2w.nii.gz").symlink_to(".git/annex/objects/MD5E-s9--0f.nii.gz")
+    (tmp_path / "sub-02_T2w.nii.gz").symlink_to("z/0001.nii.gz")
+    assert found(tmp_path) == ["sub-01_T2w.nii.gz", "sub-02_T2w.nii.gz"]
+
+
+def test_names_that_are_not_utf8_are_refused(tmp_path, capsys):
+    for name in (b"sc\xffan_T2.nii.gz", b"\xe9 \xc3\xa9/a_T2.nii"):
+        touch(tmp_path, os.fsdecode(name))
+    with pytest.raises(SystemExit) as left:
+        main(["prepare", str(tmp_path), "-o", str(tmp_path / "out")])
+    assert left.value.code == 3
+    error = capsys.readouterr().err
+    assert r"sc\xffan_T2.nii.gz: has a name that is not UTF-8. Rename it." in error
+    assert r"\xe9 é/a_T2.nii: has a name that is not UTF-8. Rename it." in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_scans_that_are_not_wanted_do_not_matter(tmp_path):
+    touch(tmp_path, os.fsdecode(b"sc\xffan.nii.gz"), "sub-01_T2w.nii.gz")
+    assert found(tmp_path, modality="T2") == ["sub-01_T2w.nii.gz"]
+
+
+def test_ixi_by_site_and_modality(tmp_path):
+    touch(
+        tmp_path,
+        "IXI012-HH-1211-T2.nii.gz",
+        "IXI002-Guys-0828-T2.nii.gz",
+        "IXI002-Guys-0828-T1.nii.gz",
+        "IXI050-Guys-0711-T2.nii.gz",
+    )
+    assert found(tmp_path, modality="T2", site="Guys") == [
+        "IXI002-Guys-0828-T2.nii.gz",
+        "IXI050-Guys-0711-T2.nii.gz",
+    ]
+    assert found(tmp_path, modality="t2w", site="hh") == ["IXI012-HH-1211-T2.nii.gz"]
+    with pytest.raises(ConfigError, match=r"several modalities: T1, T2.*--modality"):
+        found(tmp_path)
+    with pytest.raises(BadInputError, match="no scan of modality PD: the 4 found are of T1, T2"):
+        found(tmp_path, modality="PD")
+    with pytest.raises(BadInputError, match="no scan of site IOP: the 3 found are of Guys, HH"):
+        found(tmp_path, modality="T2", site="IOP")
+
+
+def test_bids(tmp_path):
+    touch(
+        tmp_path,
+        "dataset_description.json",
+        "sub-01/ses-1/anat/sub-01_ses-1_T2w.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-2_T2w.nii.gz",
+        "sub-02/anat/sub-02_T2w.nii.gz",
+        "sub-02/anat/sub-02_T1w.nii.gz",
+        "sub-02/func/sub-02_task-rest_bold.nii.gz",
+        "derivatives/x/sub-02/anat/sub-02_T2w.nii.gz",
+        "sourcedata/sub-03/anat/sub-03_T2w.nii.gz",
+    )
+    scans = find([tmp_path], modality="T2w")
+    assert [(scan.subject, scan.session) for scan in scans] == [
+        ("sub-01", "ses-1"),
+        ("sub-01", "ses-2"),
+        ("sub-02", ""),
+    ]
+    assert len(find([tmp_path], modality="T1")) == 1
+
+
+def test_a_bids_folder_without_its_description_is_known_too(tmp_path):
+    touch(tmp_path, "sub-01/anat/sub-01_T2w.nii.gz", "derivatives/mask.nii.gz")
+    assert found(tmp_path) == ["sub-01_T2w.nii.gz"]
+
+
+def test_several_fastmri_files_of_one_patient_are_sessions(tmp_path):
+    for name in ("sub-01_run1.h5", "sub-01_run2.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file.attrs["patient_id"] = "anna"
+    scans = [(scan.subject, scan.session) for scan in find([tmp_path])]
+    assert scans == [("anna", "sub-01_run1"), ("anna", "sub-01_run2")]
+
+
+def test_masks_are_not_among_the_scans_of_a_modality(tmp_path):
+    touch(tmp_path, "sub-01_T2w_mask.nii.gz", "IXI012-HH-1211-T2_dseg.nii.gz")
+    touch(tmp_path, "sub-01_T2w_brain.nii.gz", "IXI012-HH-1211-T2_brain.nii.gz")
+    assert found(tmp_path, modality="T2") == [
+        "IXI012-HH-1211-T2_brain.nii.gz",
+        "sub-01_T2w_brain.nii.gz",
+    ]
+    assert found(tmp_path, site="HH") == ["IXI012-HH-1211-T2_brain.nii.gz"]
+
+
+def test_sources_without_scans(tmp_path):
+    with pytest.raises(BadInputError, match="does not exist"):
+        find([tmp_path / "none"])
+    with pytest.raises(BadInputError, match="matches no file"):
+        find([tmp_path / "*.nii"])
+    with pytest.raises(BadInputError, match="holds no scan"):
+        find([tmp_path])
+    touch(tmp_path, "dataset_description.json")
+    with pytest.raises(BadInputError, match="holds no anatomical BIDS scan"):
+        find([tmp_path])
+
+
+def test_a_volume_carries_what_is_known(tmp_path):
+    turned = np.diag([-1.0, -1.0, 3.0, 1.0])
+    path = save(tmp_path / "sub-1_ses-2_T2w.nii.gz", matrix=turned)
+    (scan,) = find([path])
+    assert (scan.modality, scan.subject, scan.session) == ("T2", "sub-1", "ses-2")
+    volume = read(path, "axial", "kspace")
+    np.testing.assert_array_equal(volume.images, phantom().transpose(2, 1, 0))
+    assert volume.spacing == (1, 1, 3)
+    assert volume.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert volume.kspace is None
+
+
+def test_the_header_alone_tells_the_shape_of_the_slices(tmp_path):
+    path = save(tmp_path / "a.nii.gz", matrix=affine((1, 1, 3)))
+    assert slice_layout(path, "auto", "kspace") == ("axial", (12, 20, 24))
+    assert slice_layout(path, "sagittal", "kspace") == ("sagittal", (24, 12, 20))
+    turned = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
+    other = save(tmp_path / "b.nii", matrix=turned)
+    assert slice_layout(other, "auto", "kspace") == ("sagittal", (12, 20, 24))  # j is superior

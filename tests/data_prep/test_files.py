@@ -1,0 +1,187 @@
+"""Files and folders are whole or absent, whatever happens while they are written."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data_prep import files
+from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
+from tests.data_prep.phantoms import OF_A_DEAD_PROCESS
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_whole(tmp_path):
+    with files.atomic_file(tmp_path / "deep" / "a.txt") as temporary:
+        temporary.write_text("whole")
+        assert not (tmp_path / "deep" / "a.txt").exists()
+    assert names(tmp_path / "deep") == ["a.txt"]
+    assert (tmp_path / "deep" / "a.txt").read_text() == "whole"
+    assert (tmp_path / "deep" / "a.txt").stat().st_mode & 0o600 == 0o600
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+
+    def fail():
+        with files.atomic_file(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder, not a file"):
+        files.write_text(tmp_path, "text")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EACCES, "permission denied"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_disk_errors_are_one_kind(tmp_path, number, words):
+    path = tmp_path / "a.txt"
+    with pytest.raises(EnvironmentFault, match=words) as caught, files.atomic_file(path):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.path == path
+    assert names(tmp_path) == []
+
+
+def test_a_folder_replaces_the_old_one_as_a_whole(tmp_path):
+    path = tmp_path / "out"
+    for text in ("first", "second"):
+        with files.atomic_folder(path) as folder:
+            (folder / text).write_text(text)
+    assert names(path) == ["second"]
+
+    def fail():
+        with files.atomic_folder(path) as folder:
+            (folder / "third").write_text("")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert names(path) == ["second"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_second_process_is_refused_and_a_kill_frees_the_folder(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from data_prep.files import lock\n"
+        f"with lock(Path({str(tmp_path)!r})): print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(BadInputError, match="in use"), files.lock(tmp_path):
+        pass
+    process.kill()
+    process.wait()
+    with files.lock(tmp_path):
+        pass
+
+
+def test_whoever_holds_a_folder_clears_what_kills_left(tmp_path):
+    (tmp_path / f"{OF_A_DEAD_PROCESS}abc-checkpoint.npz").write_text("half")
+    (tmp_path / f"{OF_A_DEAD_PROCESS}model-xyz").mkdir()
+    (tmp_path / f"{OF_A_DEAD_PROCESS}model-xyz" / "saved_model.pb").write_text("half")
+    (tmp_path / "checkpoint.npz").write_text("whole")
+    with files.lock(tmp_path):
+        assert names(tmp_path) == [files.LOCK, "checkpoint.npz"]
+
+
+def test_what_another_machine_left_is_cleared_after_a_day(tmp_path):
+    for name, hours in (("old", 25), ("new", 23)):
+        path = tmp_path / f".srmri-tf-tmp-another-host-1-{name}"
+        path.write_text("half")
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    files.clear(tmp_path)
+    assert names(tmp_path) == [".srmri-tf-tmp-another-host-1-new"]
+
+
+def test_what_living_processes_write_and_what_others_left_stays(tmp_path):
+    (tmp_path / ".tmp-mine").mkdir()
+    with (
+        files.atomic_file(tmp_path / "a.txt") as file,
+        files.atomic_folder(tmp_path / "model") as folder,
+    ):
+        file.write_text("half")
+        (folder / "weights").write_text("half")
+        with files.lock(tmp_path):
+            assert file.read_text() == "half"
+            assert (folder / "weights").read_text() == "half"
+    assert names(tmp_path) == [files.LOCK, ".tmp-mine", "a.txt", "model"]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "out"
+    path.mkdir()
+    (path / "old").write_text("")
+    rename = Path.rename
+
+    def fail(self, target):
+        if self.name.startswith(".srmri-tf-tmp-"):
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(EnvironmentFault), files.atomic_folder(path) as folder:
+        (folder / "new").write_text("")
+    assert (names(tmp_path), names(path)) == (["out"], ["old"])
+
+
+def test_a_folder_is_replaced_only_if_nothing_else_is_lost(tmp_path, monkeypatch):
+    holds = {"metrics.json", "runs"}
+
+    def check(path):
+        files.refuse_to_replace(path, "an evaluation", holds)
+
+    out = tmp_path / "out"
+    check(out)
+    out.mkdir()
+    (out / "metrics.json").write_text("")
+    (out / files.LOCK).write_text("")
+    check(out)
+    (out / ".git").mkdir()
+    with pytest.raises(ConfigError, match=r"not of an evaluation, such as \.git"):
+        check(out)
+    with pytest.raises(ConfigError, match="is a file"):
+        check(out / "metrics.json")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for here in (Path(), tmp_path / "empty", Path("/")):
+        with pytest.raises(ConfigError, match="cannot be replaced as a whole"):
+            check(here)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(EnvironmentFault, match="permission denied"):
+        check(out.parent / "new" / "deep")
+
+
+def test_only_empty_and_own_folders_are_written_into(tmp_path):
+    files.refuse_foreign(tmp_path / "absent", "ours", "mark")
+    files.refuse_foreign(tmp_path, "ours", "mark")
+    (tmp_path / files.LOCK).write_text("")
+    files.refuse_foreign(tmp_path, "ours", "mark")
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(ConfigError, match="not ours"):
+        files.refuse_foreign(tmp_path, "ours", "mark")
+    with pytest.raises(ConfigError, match="is a file"):
+        files.refuse_foreign(tmp_path / "thesis.tex", "ours", "mark")
+    (tmp_path / "mark").write_text("")
+    files.refuse_foreign(tmp_path, "ours", "mark")

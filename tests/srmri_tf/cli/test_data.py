@@ -1,0 +1,230 @@
+"""prepare, verify and inspect as a person runs them."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from srmri_tf.cli import main
+from tests.data_prep.phantoms import phantom, save
+
+
+@pytest.fixture
+def scans(tmp_path):
+    for number in range(4):
+        save(tmp_path / "scans" / f"s{number}.nii.gz", phantom((32, 30, 8), number))
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; its exit code, stdout and stderr."""
+
+    def call(*arguments):
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def shards(scans, tmp_path, run):
+    assert run("prepare", scans, "-o", tmp_path / "shards", "--patch-size", "16")[0] == 0
+    return tmp_path / "shards"
+
+
+def table(text) -> dict[str, list[str]]:
+    rows = [line.split() for line in text.splitlines()]
+    return {row[0]: row[1:] for row in rows if row and row[0] in ("train", "val", "test")}
+
+
+def test_prepare_ends_with_a_summary(scans, tmp_path, run):
+    out = tmp_path / "shards"
+    code, stdout, stderr = run("prepare", scans, "-o", out, "--patch-size", "16")
+    assert (code, stderr) == (0, "")
+    rows = table(stdout)
+    assert rows["train"][:4] == ["2", "2", "16", "64"]
+    assert rows["val"][:4] == ["1", "1", "8", "0"]
+    assert rows["test"][:4] == ["1", "1", "8", "0"]
+    assert f"Shards: {out}" in stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--test-fraction", "1.0"], ("0", "0", "4")),
+        (["--val-fraction", "1"], ("0", "4", "0")),
+        (["--val-fraction", "0", "--test-fraction", "0"], ("4", "0", "0")),
+        (["--val-fraction", "0.5", "--test-fraction", "0.5"], ("0", "2", "2")),
+        (["--test-count", "2"], ("1", "1", "2")),
+        (["--test-count", "2", "--val-count", "0", "--train-count", "1"], ("1", "0", "2")),
+        (["--folds", "2"], ("4", "0", "0")),
+    ],
+)
+def test_splits(scans, tmp_path, run, options, expected):
+    code, stdout, stderr = run(
+        "prepare", scans, "-o", tmp_path / "out", "--patch-size", "16", *options
+    )
+    assert (code, stderr) == (0, "")
+    rows = table(stdout)
+    assert tuple(rows[split][0] for split in ("train", "val", "test")) == expected
+
+
+def test_a_slice_wise_split_is_marked(scans, tmp_path, run):
+    out = tmp_path / "out"
+    options = ["--slice-wise", "--train-count", "20", "--test-count", "5", "--val-count", "0"]
+    code, stdout, stderr = run("prepare", scans, "-o", out, "--patch-size", "16", *options)
+    assert code == 0
+    assert table(stdout)["train"][2] == "20"
+    assert table(stdout)["test"][2] == "5"
+    assert "slices of one subject are in training and in test" in stderr
+    assert "slices of one subject" in run("inspect", out)[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "faults"),
+    [
+        (["--val-fraction", "0.6", "--test-fraction", "0.6"], ["more than 1 together"]),
+        (["--val-fraction", "-1"], ["--val-fraction: ", "prepare --help"]),
+        (["--keep", "0", "--patch-size", "3"], ["--keep: ", "--patch-size: "]),
+        (["--keep", "2"], ["less than or equal to 1, got 2.0"]),
+        (["--plane", "oblique"], ["--plane: ", "'sagittal'"]),
+        (["--keep-by", "volume", "--lr", "phase"], ["--keep-by: ", "--lr: "]),
+        (["--lr", "coarse", "--keep", "0.1"], ["half of each axis"]),
+        (["--folds", "2", "--test-fraction", "0.1"], ["contradict", "--folds", "--test-fraction"]),
+        (["--folds", "2", "--slice-wise"], ["contradict"]),
+        (["--split", "x.tsv", "--folds", "2"], ["--split, --folds"]),
+        (["--folds", "9"], ["9 folds need as many subjects, got 4"]),
+        (["--folds", "1"], ["at least 2"]),
+        (["--test-count", "9"], ["more than the 4 there are"]),
+        (["--subject-pattern", "("], ["--subject-pattern is not a regular expression"]),
+        (["--workers", "0"], ["--workers"]),
+        (["--nonsense"], ["--nonsense"]),
+    ],
+)
+def test_wrong_usage_is_code_2_and_writes_nothing(scans, tmp_path, run, options, faults):
+    out = tmp_path / "out"
+    code, stdout, stderr = run("prepare", scans, "-o", out, *options)
+    assert (code, stdout) == (2, "")
+    for fault in faults:
+        assert fault in stderr
+    assert "Traceback" not in stderr
+    assert not out.exists()
+
+
+def test_bad_input_is_code_3_and_writes_nothing(tmp_path, run):
+    nan = save(tmp_path / "nan.nii.gz", np.full((20, 20, 5), np.nan, np.float32))
+    for source in (tmp_path / "none.nii.gz", nan, tmp_path / "*.mgz"):
+        code, _, stderr = run("prepare", source, "-o", tmp_path / "out")
+        assert code == 3
+        assert str(source) in stderr
+        assert stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [nan]
+
+
+def test_a_missing_table_is_code_3(scans, tmp_path, run):
+    code, _, stderr = run("prepare", scans, "-o", tmp_path / "o", "--split", tmp_path / "no.tsv")
+    assert code == 3
+    assert "no.tsv" in stderr
+
+
+def test_an_occupied_folder_is_code_2(scans, tmp_path, run):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
+    code, _, stderr = run("prepare", scans, "-o", tmp_path / "out")
+    assert code == 2
+    assert "something that is not a folder of shards, such as thesis.tex" in stderr
+
+
+def test_other_parameters_are_code_2_with_the_difference(scans, shards, run):
+    code, _, stderr = run("prepare", scans, "-o", shards, "--keep", "0.5", "--patch-size", "16")
+    assert code == 2
+    assert "keep: 0.25 there, 0.5 asked for" in stderr
+
+
+def test_verify(shards, run):
+    code, stdout, stderr = run("verify", shards)
+    assert (code, stderr) == (0, "")
+    assert "4 shards are as they were written" in stdout
+
+
+def test_verify_of_a_changed_shard_is_code_4_and_names_it(shards, run):
+    path = min(shards.glob("*.tfrecord"))
+    content = bytearray(path.read_bytes())
+    content[500] ^= 1
+    path.write_bytes(content)
+    for command in ("verify", "inspect"):
+        code, stdout, stderr = run(command, shards)
+        assert (code, stdout) == (4, "")
+        assert path.name in stderr
+
+
+def test_verify_of_no_shards_is_code_3(tmp_path, run):
+    for folder in (tmp_path, tmp_path / "none"):
+        code, _, stderr = run("verify", folder)
+        assert code == 3
+        assert "is not a folder of shards" in stderr
+
+
+def test_inspect_shows_the_input_and_draws_it(shards, tmp_path, run):
+    code, stdout, stderr = run("inspect", shards)
+    assert (code, stderr) == (0, "")
+    before, after = stdout.split("Low-resolution input")
+    assert set(table(before)) == {"train", "val", "test"}
+    for subjects, slices, psnr, ssim in table(after).values():
+        assert int(subjects) in (1, 2)
+        assert int(slices) > 0
+        assert 20 < float(psnr) < 60
+        assert 0.5 < float(ssim) < 1
+    assert "0.25 of k-space by area, magnitude; axial slices; patches of 16" in stdout
+    picture = tmp_path / "shards-contact-sheet.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"Contact sheet: {picture}" in stdout
+
+
+def test_inspect_of_slices_too_small_to_measure_is_code_3_and_names_one(tmp_path, run):
+    for number in range(2):
+        save(tmp_path / "scans" / f"s{number}.nii.gz", phantom((10, 10, 8), number))
+    options = ("--patch-size", "9", "--val-fraction", "0", "--test-fraction", "0.5")
+    assert run("prepare", tmp_path / "scans", "-o", tmp_path / "shards", *options)[0] == 0
+    code, stdout, stderr = run("inspect", tmp_path / "shards")
+    assert (code, stdout) == (3, "")
+    assert "s0" in stderr
+    assert "10 x 10, but SSIM needs at least 11 pixels a side" in stderr
+
+
+def test_dask_without_a_scheduler_is_code_5(scans, tmp_path, run, monkeypatch):
+    monkeypatch.setattr("data_prep.prepare.cluster.CONNECT_SECONDS", 0.2)
+    code, _, stderr = run("prepare", scans, "-o", tmp_path / "out", "--dask", "tcp://127.0.0.1:9")
+    assert code == 5
+    assert "no Dask scheduler answers" in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_prepare_never_imports_tensorflow(scans, tmp_path):
+    code = (
+        "import sys; from srmri_tf.cli import main\n"
+        "main(['prepare', *sys.argv[1:], '--patch-size', '16'])\n"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, str(scans), "-o", str(tmp_path / "out")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_bad_input_is_refused_within_two_seconds(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    path.write_text("text")
+    code = "from srmri_tf.cli import main; main()"
+    command = [sys.executable, "-c", code, "prepare", str(path), "-o", str(tmp_path / "o")]
+    started = time.perf_counter()
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert time.perf_counter() - started < 2
+    assert result.returncode == 3

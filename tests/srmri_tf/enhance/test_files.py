@@ -1,0 +1,350 @@
+"""Files in, files out: headers, every orientation, every malformed file, interruptions."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, ConfigError
+from srmri_tf.enhance import files
+from srmri_tf.enhance.files import Request, enhance
+from srmri_tf.enhance.volume import Settings
+from srmri_tf.enhance.worklist import make_worklist
+from srmri_tf.models import model as models
+from tests.data_prep.malformed import CASES
+from tests.data_prep.phantoms import OF_A_DEAD_PROCESS, affine, edit, phantom, save
+from tests.srmri_tf.cli.test_cli import run, run_alone
+from tests.srmri_tf.enhance.test_api import CARD
+from tests.srmri_tf.enhance.test_volume import fake, fine, identity, stored_as
+from tests.srmri_tf.evaluation.test_measuring import make_run
+
+# The 24 right-handed axis orders and flips, and the 24 left-handed ones.
+ORIENTATIONS = [
+    list(zip(axes, flips, strict=True))
+    for axes in permutations(range(3))
+    for flips in product((1, -1), repeat=3)
+]
+FINE = ("constant", "all_zero")  # nothing to train on, but nothing to refuse either
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A RUN whose network is the identity."""
+    return make_run(tmp_path_factory.mktemp("enhance") / "net")
+
+
+@pytest.fixture
+def network(monkeypatch):
+    """One that changes nothing, ringing included, whatever MODEL is asked for."""
+    return use(fake(identity, lr="real"), monkeypatch)
+
+
+def use(network, monkeypatch):
+    """Take it for whatever MODEL is asked for: what is read of a file has the same fields."""
+    monkeypatch.setattr(files, "read", lambda model: network)
+    monkeypatch.setattr(models, "network_of", lambda stored, precision: stored)
+    return network
+
+
+def sharpen(given, out=None, settings=None, warn=None, **request):
+    settings = settings or Settings()
+    worklist = make_worklist(given, out, settings)
+    return list(enhance(worklist, Request(settings, **request), warn=warn))
+
+
+def oblique(spacing=(0.9, 0.9, 3.1)) -> np.ndarray:
+    matrix = affine(spacing)
+    matrix[:3, :3] = nib.eulerangles.euler2mat(0.1, -0.05, 0.2) @ matrix[:3, :3]
+    return matrix
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_results_overlay_on_scans_of_every_orientation(network, tmp_path, orientation):
+    voxels, matrix = stored_as(orientation, phantom((12, 10, 7)), oblique())
+    image = nib.Nifti1Image(voxels, None)
+    image.set_sform(matrix, code=1)
+    image.set_qform(matrix, code=2)
+    nib.save(image, tmp_path / "scan.nii.gz")
+    (result,) = sharpen([tmp_path / "scan.nii.gz"])
+    scan, back = nib.load(tmp_path / "scan.nii.gz"), nib.load(result.target.image)
+    across = scan.shape.index(7)
+    step = np.where(np.arange(3) == across, 1, 2)
+    assert back.shape == tuple(scan.shape * step)
+    assert (back.header["sform_code"], back.header["qform_code"]) == (1, 2)
+    for form in ("get_sform", "get_qform"):
+        before, after = getattr(scan, form)(), getattr(back, form)()
+        for landmark in [(0, 0, 0), (3, 2, 1), (5, 6, 6)]:
+            np.testing.assert_allclose(
+                nib.affines.apply_affine(after, landmark * step),
+                nib.affines.apply_affine(before, landmark),
+                atol=1e-5,
+            )
+    # So do the voxels: with a network that changes nothing this is zero-filling.
+    found, stack = (np.moveaxis(i.get_fdata(), across, 0) for i in (back, scan))
+    np.testing.assert_allclose(found, fine(stack), atol=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("same_grid", [False, True])
+def test_headers_are_kept(network, tmp_path, suffix, dtype, same_grid):
+    voxels = (phantom((12, 10, 7)) / 4).astype(dtype)
+    image = nib.Nifti1Image(voxels, affine((1, 1, 3)), dtype=dtype)
+    image.set_sform(affine((1, 1, 3)), code=4)
+    image.set_qform(affine((1, 1, 3)), code=1)
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_dim_info(0, 1, 2)
+    image.header["descrip"] = b"scanner says hello"
+    image.header["slice_end"] = 6
+    nib.save(image, tmp_path / f"scan{suffix}")
+    (result,) = sharpen([tmp_path / f"scan{suffix}"], settings=Settings(same_grid=same_grid))
+    back = nib.load(result.target.image)
+    assert result.target.image.name == f"scan_desc-cpce{suffix}"
+    assert back.get_data_dtype() == dtype
+    kept = ("sform_code", "qform_code", "xyzt_units", "descrip", "dim_info", "slice_end")
+    for field in (*kept, "scl_slope", "scl_inter", "qoffset_x", "quatern_b"):
+        np.testing.assert_array_equal(back.header[field], image.header[field], err_msg=field)
+    size = 1 if same_grid else 0.5
+    np.testing.assert_array_equal(back.header.get_zooms(), (size, size, 3))
+    grid = back.get_fdata()[:: 1 if same_grid else 2, :: 1 if same_grid else 2]
+    np.testing.assert_allclose(grid, voxels, atol=1e-3)  # the scan's own voxels are among them
+
+
+def test_bright_voxels_widen_the_type_instead_of_being_clipped(tmp_path, monkeypatch):
+    use(fake(lambda x: 1.5 * x), monkeypatch)
+    path = save(tmp_path / "scan.nii", (phantom((12, 10, 7)) * 0.255).astype(np.uint8))
+    (result,) = sharpen([path], settings=Settings(consistency=False))
+    back = nib.load(result.target.image)
+    assert back.get_data_dtype() == np.uint16
+    assert back.get_fdata().max() > 1.4 * 255
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in FINE])
+def test_a_malformed_scan_is_one_message_and_nothing_is_written(
+    name, folder, network, tmp_path, capsys
+):
+    (tmp_path / "in").mkdir()
+    make, fault = CASES[name]
+    path = make(tmp_path / "in")
+    before = sorted(tmp_path.rglob("*"))
+    started = time.perf_counter()
+    assert run("enhance", path, "-o", tmp_path / "out", "--model", folder) == 3
+    assert time.perf_counter() - started < 2
+    captured = capsys.readouterr()
+    assert str(path) in captured.err
+    assert fault in captured.err
+    assert captured.err.splitlines()[0] == f"opening {path}, model {folder} ..."
+    assert captured.err.count("\n") == 2
+    assert captured.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["bomb", "bomb_behind_an_innocent_header", "absurd_shape"])
+def test_absurd_sizes_are_refused_before_memory_is_taken(name, network, tmp_path):
+    path = CASES[name][0](tmp_path)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInputError):
+            sharpen([path], tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", FINE)
+def test_a_constant_scan_stays_finite(name, network, tmp_path):
+    path = CASES[name][0](tmp_path)
+    (result,) = sharpen([path], settings=Settings(uncertainty=True))
+    for image in result.target.images:
+        assert np.isfinite(nib.load(image).get_fdata()).all()
+
+
+def test_a_damaged_scan_does_not_keep_the_others_from_being_sharpened(network, tmp_path):
+    scans = tmp_path / "in"
+    for name in ("a", "c"):
+        save(scans / f"{name}.nii.gz")
+    CASES["nan_voxel"][0](scans)  # only its voxels show it
+    with pytest.raises(BadInputError, match=r"scan\.nii\.gz: has 1 voxels that are NaN"):
+        sharpen([scans], tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "a_desc-cpce.json",
+        "a_desc-cpce.nii.gz",
+        "c_desc-cpce.json",
+        "c_desc-cpce.nii.gz",
+    ]
+
+
+def test_the_same_call_goes_on_where_it_was_interrupted(network, tmp_path, monkeypatch):
+    scans = tmp_path / "in"
+    for n in range(3):
+        save(scans / f"s{n}.nii.gz", phantom(seed=n))
+    worklist = make_worklist([scans], tmp_path / "out")
+    work = enhance(worklist)
+    first = next(work)
+    work.close()  # as an interrupt would
+    (tmp_path / "out" / f"{OF_A_DEAD_PROCESS}killed-s1.nii.gz").write_bytes(b"half")
+    stamp = first.target.image.stat().st_mtime_ns
+    assert [result.fresh for result in enhance(worklist)] == [False, True, True]
+    assert first.target.image.stat().st_mtime_ns == stamp
+    assert not list((tmp_path / "out").glob(".*"))
+    assert [result.fresh for result in enhance(worklist)] == [False] * 3
+    assert [r.fresh for r in enhance(worklist, Request(overwrite=True))] == [True] * 3
+
+
+def test_another_scan_model_or_setting_is_refused_before_anything_is_written(
+    network, tmp_path, monkeypatch
+):
+    scans = [save(tmp_path / f"s{n}.nii.gz", phantom(seed=n)) for n in range(2)]
+    sharpen(scans[1:], tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(ConfigError, match="Consistency: True there, False asked for"):
+        sharpen(scans, tmp_path / "out", Settings(consistency=False))
+    other = dataclasses.replace(network, sha256="f" * 64)
+    use(other, monkeypatch)
+    with pytest.raises(ConfigError, match="ModelSha256"):
+        sharpen(scans, tmp_path / "out")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_scan_is_never_replaced_by_its_own_result(network, tmp_path):
+    scan = save(tmp_path / "in" / "scan.nii.gz")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    around = tmp_path / "in" / ".." / "in" / scan.name
+    for out in (scan, around, tmp_path / "link" / scan.name):
+        for overwrite in (False, True):
+            with pytest.raises(ConfigError, match="would be replaced by a result"):
+                sharpen([scan], out, overwrite=overwrite)
+
+
+def test_a_foreign_file_is_not_replaced_unless_it_is_said(network, tmp_path):
+    scan = save(tmp_path / "scan.nii.gz")
+    (tmp_path / "out.nii.gz").write_text("precious")
+    with pytest.raises(ConfigError, match="was not made by this program"):
+        sharpen([scan], tmp_path / "out.nii.gz")
+    assert (tmp_path / "out.nii.gz").read_text() == "precious"
+    sharpen([scan], tmp_path / "out.nii.gz", overwrite=True)
+    assert nib.load(tmp_path / "out.nii.gz").shape == (48, 40, 12)
+
+
+def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
+    save(tmp_path / "sub-1" / "anat" / "sub-1_T2w.nii.gz")
+    (result,) = sharpen([tmp_path], settings=Settings(uncertainty=True))
+    out = tmp_path / "derivatives" / "srmri-tf"
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == [
+        "dataset_description.json",
+        "sub-1/anat/sub-1_desc-cpceUncertainty_T2w.nii.gz",
+        "sub-1/anat/sub-1_desc-cpce_T2w.json",
+        "sub-1/anat/sub-1_desc-cpce_T2w.nii.gz",
+    ]
+    (out / "dataset_description.json").unlink()  # as a kill just before it would
+    assert [again.fresh for again in sharpen([tmp_path], settings=Settings(uncertainty=True))] == [
+        False
+    ]
+    assert (out / "dataset_description.json").exists()
+    said = json.loads(result.target.sidecar.read_text())
+    assert said["Sources"] == ["bids:raw:sub-1/anat/sub-1_T2w.nii.gz"]
+    assert said["ModelSha256"] == network.sha256
+    assert said["Parameters"]["Uncertainty"] is True
+    assert said["SlicePlane"] == "axial"
+
+
+def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypatch):
+    known = dataclasses.replace(network, card=CARD)
+    use(known, monkeypatch)
+    scan = save(tmp_path / "head_T1w.nii", spacing=(5, 5, 3))
+    said = []
+    (result,) = sharpen([scan], warn=said.append)
+    assert said[0].startswith(f"{scan}: its name says T1, but model fake was trained on T2")
+    assert any("in-plane spacing 2.5 mm, but 0.5 to 0.6 in training" in text for text in said)
+    noted = json.loads(result.target.sidecar.read_text())["Warnings"]
+    assert [f"{scan}: {text}" for text in noted] == said
+
+
+def test_a_scan_without_orientation_is_warned_of(network, tmp_path):
+    scan = edit(save(tmp_path / "scan.nii"), sform_code=0, qform_code=0)
+    said = []
+    sharpen([scan], warn=said.append)
+    assert [text for text in said if "does not say how the patient lay" in text]
+
+
+def test_a_result_as_input_is_warned_of(network, tmp_path):
+    (result,) = sharpen([save(tmp_path / "scan.nii")])
+    said = []
+    (again,) = sharpen([result.target.image], warn=said.append)
+    assert said == [f"{result.target.image}: is itself a result of srmri-tf, not a scan"]
+    assert again.target.image.name == "scan_desc-cpceCpce.nii"
+
+
+def test_a_model_of_another_degradation_is_refused(tmp_path):
+    parameters = {"degradation": {"keep": 0.25, "keep_by": "axis", "lr": "magnitude"}}
+    model = make_run(tmp_path / "net", parameters=parameters)
+    scan = save(tmp_path / "scan.nii")
+    with pytest.raises(BadInputError, match=r"kept 0\.25 of k-space by axis"):
+        sharpen([scan], tmp_path / "out", model=str(model))
+    (model / "run.json").write_text("{}")
+    with pytest.raises(BadInputError, match="does not say which degradation"):
+        sharpen([scan], tmp_path / "out", model=str(model))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command(folder, tmp_path, capsys):
+    scan = save(tmp_path / "scan.nii.gz")
+    out = tmp_path / "out"
+    arguments = ("enhance", scan, "-o", out, "--model", folder)
+    assert run(*arguments) == 0
+    assert capsys.readouterr().out == f"{out / 'scan_desc-cpce.nii.gz'}\n"
+    assert run(*arguments) == 0
+    assert "(finished already)" in capsys.readouterr().out
+    assert run(*arguments, "--same-grid", "--uncertainty") == 2
+    assert "SameGrid: False there, True asked for" in capsys.readouterr().err
+    assert run(*arguments, "--same-grid", "--uncertainty", "--overwrite") == 0
+    spread = nib.load(out / "scan_desc-cpceUncertainty.nii.gz")
+    assert spread.shape == (24, 20, 12)
+
+
+@pytest.mark.parametrize("kept_in", ["run", "package"])
+def test_what_is_finished_is_known_without_tensorflow(kept_in, folder, tmp_path):
+    for n in range(2):
+        save(tmp_path / "in" / f"s{n}.nii.gz", phantom(seed=n))
+    arguments = ["enhance", tmp_path / "in", "-o", tmp_path / "out"]
+    arguments += ["--model", folder] if kept_in == "run" else []
+    assert run(*arguments) == 0
+    printed, _, imported, seconds = run_alone(*arguments)
+    assert printed.count("(finished already)") == 2
+    assert "tensorflow" not in imported
+    assert "keras" not in imported
+    assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_a_rerun_ends_with_the_same_bytes(folder, tmp_path):
+    scans = tmp_path / "in"
+    for n in range(4):
+        save(scans / f"s{n}.nii.gz", phantom((64, 60, 12), n))
+
+    def start(out):
+        command = [sys.executable, "-c", "from srmri_tf.cli import main; main()"]
+        arguments = ["enhance", str(scans), "-o", str(out), "--model", str(folder)]
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        return subprocess.Popen([*command, *arguments], env=environment)
+
+    def contents(out):
+        return {path.name: path.read_bytes() for path in out.iterdir()}
+
+    assert start(tmp_path / "whole").wait(300) == 0
+    for count in (1, 2, 3, 4, 5, 6):  # files that are there when the kill comes
+        process = start(tmp_path / "killed")
+        while process.poll() is None and len(list((tmp_path / "killed").glob("*"))) < count:
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+    assert start(tmp_path / "killed").wait(300) == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")

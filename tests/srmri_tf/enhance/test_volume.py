@@ -1,0 +1,359 @@
+"""Volumes against definitions that share no code with ours: NumPy's FFT, nibabel's affines."""
+
+import dataclasses
+import time
+from itertools import permutations, product
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.kspace import Degradation
+from srmri_tf.enhance import tiles
+from srmri_tf.enhance import volume as volumes
+from srmri_tf.enhance.volume import Settings, enhance_volume
+from srmri_tf.models.model import Network, load_network
+from srmri_tf.models.stored import reach
+from srmri_tf.networks.registry import MODELS, sharpener
+from srmri_tf.recipes.config import CONFIGS
+from tests.data_prep.phantoms import affine, phantom
+from tests.srmri_tf.evaluation.test_measuring import make_run
+
+HERE = Path("scan.nii")
+ORIENTATIONS = [
+    list(zip(axes, flips, strict=True))
+    for axes in permutations(range(3))
+    for flips in product((1, -1), repeat=3)
+]
+SAME = Settings(same_grid=True)
+PLAIN = Settings(consistency=False)
+
+
+def fake(sharpen, halo=0, multiple=1, lr="magnitude") -> Network:
+    """A network that is any function of slices."""
+    degradation = Degradation(lr=lr)
+    return Network("fake", "cpce", {}, degradation, halo, multiple, "0" * 64, None, sharpen, None)
+
+
+def identity(images):
+    return images.copy()
+
+
+def fine(images: np.ndarray) -> np.ndarray:
+    """Zero-filled by NumPy: odd sides pad, even ones split their last line in two."""
+    for axis in (-2, -1):
+        n = images.shape[axis]
+        spectrum = np.moveaxis(np.fft.fft(images, axis=axis), axis, 0)
+        wide = np.zeros((2 * n, *spectrum.shape[1:]), complex)
+        wide[: (n + 1) // 2] = spectrum[: (n + 1) // 2]
+        wide[2 * n - (n - 1) // 2 :] = spectrum[n - (n - 1) // 2 :]
+        if n % 2 == 0:
+            wide[n // 2] = wide[-(n // 2)] = spectrum[n // 2] / 2
+        images = np.moveaxis(2 * np.fft.ifft(wide, axis=0), 0, axis).real
+    return images
+
+
+def stored_as(orientation, voxels, matrix):
+    """A RAS+ volume stored along other axes, and the affine that goes with it."""
+    turn = np.array(orientation, float)
+    back = nib.orientations.inv_ornt_aff(turn, voxels.shape)
+    return nib.apply_orientation(voxels, turn), matrix @ back
+
+
+def upright(voxels, matrix, plane):
+    """The slices of a volume by nibabel's reorientation: from the front or top, right first."""
+    image = nib.as_closest_canonical(nib.Nifti1Image(voxels, matrix))
+    axes = (0, 2, 1) if plane == "sagittal" else (2, 1, 0)
+    return image.get_fdata(dtype=np.float32).transpose(axes)[:, ::-1, ::-1]
+
+
+def test_a_matrix_is_doubled_by_zero_filling_and_its_scale_is_kept():
+    scan = phantom((12, 11, 3))
+    result = enhance_volume(fake(identity), scan, affine(), PLAIN)
+    expected = np.abs(fine(scan.transpose(2, 0, 1).astype(float))).transpose(1, 2, 0)
+    assert result.voxels.dtype == np.float32
+    assert result.uncertainty is None
+    np.testing.assert_allclose(result.voxels, expected, atol=1e-5 * scan.max())
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("plane", ["auto", "sagittal"])
+def test_every_orientation_stays_in_place_and_is_seen_upright(orientation, plane):
+    # All 48 axis orders and flips, the 24 rotations among them.
+    scan, matrix = stored_as(orientation, phantom((12, 10, 9)), affine((1, 1, 3)))
+    seen = []
+
+    def sharpen(images):
+        seen.append(images)
+        ramp = np.add.outer(np.arange(images.shape[1]), 100 * np.arange(images.shape[2]))
+        return images + ramp.astype(np.float32)
+
+    settings = Settings(plane=plane, consistency=False)
+    result = enhance_volume(fake(sharpen), scan, matrix, settings)
+    across = int(np.flatnonzero(np.array(result.voxels.shape) == scan.shape)[0])
+    zero_filled = np.moveaxis(fine(np.moveaxis(scan, across, 0).astype(float)), 0, across)
+    assert result.voxels.shape == zero_filled.shape
+    # Landmarks: each voxel of the scan is where it was, on a grid twice as fine.
+    for index in [(0, 0, 0), (3, 2, 1), (5, 7, 8)]:
+        there = np.array(index) * np.where(np.arange(3) == across, 1, 2)
+        np.testing.assert_allclose(
+            nib.affines.apply_affine(result.affine, there),
+            nib.affines.apply_affine(matrix, index),
+            atol=1e-10,
+        )
+    # What the network saw, and where its answer went.
+    images = upright(np.abs(zero_filled) / scan.max(), result.affine, plane)
+    found = np.concatenate(seen)
+    orders = [found, found[::-1]]  # slices come in the order of the file
+    assert min(np.abs(o - images).max() for o in orders) < 1e-5
+    ramp = np.add.outer(np.arange(images.shape[1]), 100 * np.arange(images.shape[2]))
+    shown = upright(result.voxels / scan.max(), result.affine, plane)
+    np.testing.assert_allclose(shown - images, np.broadcast_to(ramp, shown.shape), atol=1e-3)
+
+
+def test_same_grid_keeps_the_grid():
+    scan = phantom((12, 11, 3))
+    result = enhance_volume(fake(lambda x: 2 * x), scan, affine(), SAME)
+    np.testing.assert_allclose(result.voxels, 2 * scan, rtol=1e-6)
+    np.testing.assert_array_equal(result.affine, affine())
+
+
+def test_bright_voxels_are_not_clipped():
+    scan = phantom((12, 11, 3))
+    result = enhance_volume(fake(lambda x: x + 0.5), scan, affine(), SAME)
+    assert result.voxels.max() == pytest.approx(1.5 * scan.max(), rel=1e-6)
+
+
+def measured_part(image, side):
+    """The samples of a centred spectrum that a scan of ``side`` measured with their mirror."""
+    spectrum = np.fft.fftshift(np.fft.fft2(image))
+    reach = (side - 1) // 2
+    rows, columns = (slice(n // 2 - reach, n // 2 + reach + 1) for n in image.shape)
+    return spectrum[rows, columns] / image.size
+
+
+@pytest.mark.parametrize("side", [12, 13])
+def test_a_network_cannot_change_what_was_measured(side):
+    scan = phantom((side, side, 3))
+    noise = np.random.default_rng(0).random((1, 2 * side, 2 * side)).astype(np.float32)
+    network = fake(lambda x: x + noise)
+    by_default = enhance_volume(network, scan, affine()).voxels
+    off = enhance_volume(network, scan, affine(), PLAIN).voxels
+    for k in range(3):
+        mine = measured_part(scan[:, :, k], side)
+        np.testing.assert_allclose(measured_part(by_default[:, :, k], side), mine, atol=1e-3)
+        assert np.abs(measured_part(off[:, :, k], side) - mine).max() > 100
+
+
+def test_on_the_same_grid_consistency_is_a_choice():
+    scan = phantom((16, 16, 3))
+    network = fake(lambda x: x + 0.5)
+    chosen = enhance_volume(network, scan, affine(), Settings(same_grid=True, consistency=True))
+    np.testing.assert_allclose(chosen.voxels, scan, atol=1e-3)  # DC is measured
+    left = enhance_volume(network, scan, affine(), SAME)
+    np.testing.assert_allclose(left.voxels, scan + 500, rtol=1e-5)
+
+
+def test_a_network_of_real_parts_sees_the_ringing_below_zero():
+    scan = np.zeros((12, 12, 3), np.float32)
+    scan[6, 6] = 100
+    lows = {}
+    for kind in ("real", "magnitude"):
+        network = fake(lambda x, kind=kind: lows.setdefault(kind, x.min()) + 0 * x, lr=kind)
+        enhance_volume(network, scan, affine(), PLAIN)
+    assert lows["real"] < -0.01
+    assert lows["magnitude"] >= 0
+
+
+def test_uncertainty_is_the_spread_over_flips_and_transposes():
+    scan = phantom((12, 12, 3))
+    pattern = np.random.default_rng(0).random((12, 12)).astype(np.float32)
+    settings = Settings(same_grid=True, uncertainty=True)
+    result = enhance_volume(fake(lambda x: x + pattern), scan, affine(), settings)
+    group = [np.rot90(p, k) for p in (pattern, pattern.T) for k in range(4)]
+    # The pattern is added to the image as shown; stored it lies transposed and against both axes.
+    spread = np.std(group, axis=0).T[::-1, ::-1] * scan.max()
+    np.testing.assert_allclose(
+        result.uncertainty, np.repeat(spread[..., None], 3, axis=2), rtol=1e-4
+    )
+    plain = enhance_volume(fake(lambda x: x + pattern), scan, affine(), SAME)
+    np.testing.assert_array_equal(result.voxels, plain.voxels)
+
+
+def test_a_network_that_treats_all_turns_alike_is_certain_whatever_the_shape():
+    scan = phantom((13, 10, 3))
+    result = enhance_volume(fake(np.sqrt), scan, affine(), Settings(uncertainty=True))
+    assert result.uncertainty.shape == (26, 20, 3)
+    assert result.uncertainty.max() < 1e-3 * scan.max()
+
+
+@pytest.fixture(scope="module")
+def cpce(tmp_path_factory):
+    return load_network(make_run(tmp_path_factory.mktemp("cpce") / "run", gain=1.0))
+
+
+@pytest.fixture(
+    scope="module", params=[("cpce", {}), ("circle", {}), ("circle", {"first_stride": 1})]
+)
+def network(request, cpce):
+    """Every kind of generator, with random weights."""
+    kind, options = request.param
+    config = CONFIGS[kind].model_validate({"model": kind, "generator": options})
+    generator = MODELS[kind].build_generator(config, "float32")
+    halo, multiple = reach(kind, config.generator.model_dump())
+    return dataclasses.replace(
+        cpce, kind=kind, halo=halo, multiple=multiple, sharpen=sharpener(generator)
+    )
+
+
+@pytest.mark.parametrize("shape", [(150, 97), (97, 150), (128, 64)])
+def test_tiles_have_no_seams(network, shape):
+    images = np.random.default_rng(1).random((2, *shape)).astype(np.float32)
+    whole = network.sharpen(images)
+    for side in (48, 67):
+        difference = np.abs(tiles.tiled(network, images, side) - whole).max()
+        assert difference <= 1e-5 * np.abs(whole).max()
+
+
+def test_a_halo_too_small_would_show(cpce):
+    images = np.random.default_rng(1).random((1, 100, 40)).astype(np.float32)
+    short = dataclasses.replace(cpce, halo=4)
+    difference = np.abs(tiles.tiled(short, images, 50) - cpce.sharpen(images)).max()
+    assert difference > 1e-4 * np.abs(cpce.sharpen(images)).max()
+
+
+@pytest.mark.parametrize("shape", [(150, 97), (97, 150), (128, 64)])
+@pytest.mark.parametrize("box", [(slice(33, 80), slice(16, 64)), (slice(0, 5), slice(40, 64))])
+def test_a_box_is_as_in_the_whole_slice_and_the_rest_as_it_was(network, shape, box):
+    images = np.random.default_rng(1).random((2, *shape)).astype(np.float32)
+    whole = network.sharpen(images)
+    inside = (slice(None), *box)
+    for side in (1024, 31):
+        found = tiles.tiled(network, images, side, box)
+        difference = np.abs(found[inside] - whole[inside]).max()
+        assert difference <= 1e-6 * np.abs(whole).max()
+        found[inside] = images[inside]
+        np.testing.assert_array_equal(found, images)
+
+
+def head_in_air(shape=(70, 51, 4)):
+    """A head of random tissue away from the middle, and no signal elsewhere."""
+    scan = np.zeros(shape, np.float32)
+    scan[9:30, 20:44] = 500 + 500 * np.random.default_rng(2).random((21, 24, shape[2]))
+    return scan
+
+
+def test_background_keeps_the_zero_filled_values_and_the_head_is_the_networks():
+    scan = head_in_air()
+    sharp = enhance_volume(fake(lambda x: x + 1), scan, affine(), PLAIN).voxels
+    zero_filled = np.abs(fine(scan.transpose(2, 0, 1).astype(float))).transpose(1, 2, 0)
+    change = (sharp - zero_filled) / scan.max()
+    np.testing.assert_allclose(change[18:60, 40:88], 1, atol=1e-5)
+    np.testing.assert_allclose(change[90:], 0, atol=1e-5)
+    assert (np.abs(change) > 0.5).mean() < 0.6
+
+
+def test_slices_without_signal_skip_the_network():
+    scan = head_in_air()
+    scan[:, :, 1:3] = 0
+    seen = []
+    network = fake(lambda x: seen.append(len(x)) or x + 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(volumes, "PIXELS", 1)
+        sharp = enhance_volume(network, scan, affine(), PLAIN).voxels
+    assert seen == [1, 1]
+    assert sharp[:, :, 1:3].max() == 0
+
+
+def test_the_scan_is_measured_again_where_only_its_head_was_sharpened():
+    scan = head_in_air((70, 50, 3))
+    noise = np.random.default_rng(0).random((140, 140)).astype(np.float32)
+    network = fake(lambda x: x + noise[: x.shape[1], : x.shape[2]])
+    sharp = enhance_volume(network, scan, affine()).voxels
+    plain = enhance_volume(network, scan, affine(), PLAIN).voxels
+    mine, yours, other = (
+        np.fft.fft2(volume, axes=(0, 1))[:35, :25] / volume[..., 0].size
+        for volume in (scan, sharp, plain)
+    )
+    np.testing.assert_allclose(yours, mine, atol=1e-2)
+    assert np.abs(other - mine).max() > 10
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(uncertainty=True, consistency=False), Settings(same_grid=True, uncertainty=True)],
+)
+def test_the_box_turns_with_the_slice(settings):
+    # Twice the image is the same however it is turned: any spread would be of the boxes.
+    result = enhance_volume(fake(lambda x: 2 * x), head_in_air(), affine(), settings)
+    assert result.uncertainty.max() == 0
+    assert result.voxels.max() > 1900
+
+
+@pytest.mark.parametrize(("pixels", "together"), [(5000, 5), (2000, 2), (900, 1)])
+def test_large_slices_are_tiled_and_few_go_together(monkeypatch, pixels, together):
+    monkeypatch.setattr(volumes, "PIXELS", pixels)
+    monkeypatch.setattr(tiles, "TILE", 16)
+    seen, inside, most = [], [], []
+
+    def sharpen(images):
+        inside.append(len(images))
+        most.append(sum(inside))
+        time.sleep(0.01)  # long enough for another thread to come in
+        seen.append(images.shape)
+        inside.remove(len(images))
+        return images
+
+    scan = phantom((20, 12, 7))
+    result = enhance_volume(fake(sharpen), scan, affine(), PLAIN)
+    assert max(most) == together  # of 40 x 24 pixels each, or one
+    assert max(max(sides) for _, *sides in seen) <= 16
+    untiled = enhance_volume(fake(identity), scan, affine(), PLAIN)
+    np.testing.assert_allclose(result.voxels, untiled.voxels, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [0, 7, 1e-30, 1e30])
+@pytest.mark.parametrize("settings", [Settings(uncertainty=True), SAME])
+def test_a_constant_volume_stays_finite(cpce, value, settings):
+    result = enhance_volume(cpce, np.full((10, 12, 3), value, np.float32), affine(), settings)
+    assert np.isfinite(result.voxels).all()
+    assert result.uncertainty is None or np.isfinite(result.uncertainty).all()
+
+
+def test_progress_counts_slices(monkeypatch):
+    monkeypatch.setattr(volumes, "PIXELS", 2 * 24 * 22)
+    told = []
+    enhance_volume(
+        fake(identity), phantom((12, 11, 5)), affine(), progress=lambda *a: told.append(a)
+    )
+    assert told == [(done, 5) for done in (2, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("voxels", "fault"),
+    [
+        (phantom((3, 20, 5)), "at least 5 a side"),
+        (phantom((12, 12, 3)) - 900, "is not a magnitude image"),
+        (-1 - phantom((12, 12, 3)), "no positive voxel"),
+        (np.full((12, 12, 3), -5, np.float32), "is constant"),
+    ],
+)
+def test_what_is_no_volume_of_magnitudes_is_refused(voxels, fault):
+    with pytest.raises(BadInputError, match=fault) as caught:
+        enhance_volume(fake(identity), voxels, affine(), path=HERE)
+    assert caught.value.path == HERE
+
+
+def test_a_volume_too_bright_for_its_result_is_refused():
+    voxels = phantom() * np.float32(3.3e35)  # its maximum is 1000
+    assert np.isfinite(voxels).all()
+    with pytest.raises(BadInputError, match="the largest number of 32 bits") as caught:
+        enhance_volume(fake(lambda x: 2 * x), voxels, affine(), PLAIN, path=HERE)
+    assert caught.value.path == HERE
+
+
+def test_a_network_gone_mad_is_an_error():
+    with pytest.raises(CorruptArtefactError, match="fake gives values that are not finite"):
+        enhance_volume(fake(lambda x: x * np.nan), phantom((12, 12, 3)), affine())

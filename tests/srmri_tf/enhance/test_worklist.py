@@ -1,0 +1,207 @@
+"""What is to be sharpened and where it goes."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, ConfigError
+from srmri_tf.enhance.volume import Settings
+from srmri_tf.enhance.worklist import Job, make_worklist
+from tests.data_prep.malformed import CASES
+from tests.data_prep.phantoms import save
+
+
+def results(worklist, root):
+    return [job.target("cpce", False).image.relative_to(root).as_posix() for job in worklist.jobs]
+
+
+@pytest.fixture
+def bids(tmp_path):
+    root = tmp_path / "raw"
+    (root / "sub-1").mkdir(parents=True)
+    (root / "dataset_description.json").write_text("{}")
+    for name in (
+        "sub-1/anat/sub-1_T2w.nii.gz",
+        "sub-1/anat/sub-1_T1w.nii.gz",
+        "sub-1/anat/sub-1_desc-brain_mask.nii.gz",
+        "sub-2/ses-1/anat/sub-2_ses-1_T2w.nii.gz",
+        "sub-1/func/sub-1_task-rest_bold.nii.gz",
+        "derivatives/other/sub-1/anat/sub-1_desc-x_T2w.nii.gz",
+    ):
+        save(root / name)
+    return root
+
+
+def test_a_file_s_result_lies_beside_it_or_where_it_is_told(tmp_path):
+    scan = save(tmp_path / "in" / "scan.nii.gz")
+    beside = make_worklist([scan])
+    assert results(beside, tmp_path) == ["in/scan_desc-cpce.nii.gz"]
+    assert beside.roots == []
+    folder = make_worklist([scan, scan], tmp_path / "out")
+    assert results(folder, tmp_path) == ["out/scan_desc-cpce.nii.gz"]
+    assert folder.roots == [tmp_path / "out"]
+    named = make_worklist([scan], tmp_path / "new" / "sharp.nii")
+    assert results(named, tmp_path) == ["new/sharp.nii"]
+    spread = named.jobs[0].target("cpce", uncertainty=True).uncertainty
+    assert spread == tmp_path / "new" / "sharp_desc-uncertainty.nii"
+
+
+def test_a_folder_keeps_its_form(tmp_path):
+    root = tmp_path / "scans"
+    for name in ("b.nii.gz", "one/a.nii", "two/a.nii"):
+        save(root / name)
+    (root / "readme.txt").write_text("hello")
+    expected = ["b_desc-cpce.nii.gz", "one/a_desc-cpce.nii", "two/a_desc-cpce.nii"]
+    assert results(make_worklist([root], tmp_path / "out"), tmp_path / "out") == expected
+    inside = make_worklist([root])
+    own = root / "derivatives" / "srmri-tf"
+    assert inside.roots == [own]
+    assert results(inside, own) == expected
+    # What is there from an earlier call is no scan.
+    save(own / "b_desc-cpce.nii.gz")
+    assert results(make_worklist([root]), own) == expected
+
+
+@pytest.mark.parametrize("out", ["scans", "scans/../scans", "."])
+def test_results_may_go_into_the_scans_own_folder_or_above(tmp_path, out):
+    save(tmp_path / "scans" / "a.nii")
+    save(tmp_path / "scans" / "a_desc-cpce.nii")
+    worklist = make_worklist([tmp_path / "scans"], tmp_path / out)
+    assert [job.scan.name for job in worklist.jobs] == ["a.nii"]
+
+
+def test_a_pattern_that_finds_its_own_results_leaves_them_out(tmp_path):
+    for name in ("a", "a_desc-cpce", "a_desc-cpceUncertainty", "b_desc-circle"):
+        save(tmp_path / f"{name}.nii.gz")
+    found = make_worklist([tmp_path / "*.nii.gz"])
+    assert [job.scan.name for job in found.jobs] == ["a.nii.gz", "b_desc-circle.nii.gz"]
+    assert [text.rpartition("srmri-tf")[2] for text in found.warnings] == [
+        ", so it is left out",
+        ", so it is left out",
+        ", not a scan",
+    ]
+
+
+def test_two_bids_data_sets_do_not_become_one(bids, tmp_path):
+    other = shutil.copytree(bids, tmp_path / "other")
+    worklist = make_worklist([bids, other])
+    assert worklist.roots == sorted(d / "derivatives" / "srmri-tf" for d in (bids, other))
+    (other / "sub-1").rename(other / "sub-3")
+    (other / "sub-2").rename(other / "sub-4")
+    for scan in other.glob("sub-*/**/*.nii.gz"):
+        subject = scan.relative_to(other).parts[0]
+        scan.rename(scan.with_name(subject + scan.name[5:]))
+    with pytest.raises(ConfigError, match="several BIDS data sets"):
+        make_worklist([bids, other], tmp_path / "out")
+
+
+def test_a_bids_data_set_becomes_a_derivative_one(bids):
+    worklist = make_worklist([bids])
+    assert results(worklist, bids / "derivatives" / "srmri-tf") == [
+        "sub-1/anat/sub-1_desc-cpce_T1w.nii.gz",
+        "sub-1/anat/sub-1_desc-cpce_T2w.nii.gz",
+        "sub-2/ses-1/anat/sub-2_ses-1_desc-cpce_T2w.nii.gz",
+    ]
+    assert {job.dataset for job in worklist.jobs} == {bids}
+    assert len(make_worklist([bids], modality="t1w").jobs) == 1
+    with pytest.raises(BadInputError, match="no scan of modality FLAIR: the 3 found are of T1, T2"):
+        make_worklist([bids], modality="FLAIR")
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast", "model"),
+    [
+        ("scan.nii.gz", "", "cpce-t2-x2"),
+        ("sub-1_T1w.nii.gz", "T1", "cpce-t1-x2"),
+        ("IXI012-HH-1211-T2.nii.gz", "T2", "cpce-t2-x2"),
+        ("IXI012-HH-1211-T1.nii.gz", "T1", "cpce-t1-x2"),
+        ("ixi_t1_defaced_example1.nii.gz", "T1", "cpce-t1-x2"),
+        ("patient03_study1_T2W.nii.gz", "T2", "cpce-t2-x2"),
+        ("head FLAIR.nii.gz", "FLAIR", "cpce-t2-x2"),
+        ("not1.nii.gz", "", "cpce-t2-x2"),
+    ],
+)
+def test_the_name_says_the_contrast_and_that_the_model(name, contrast, model):
+    job = Job(Path(name), Path())
+    assert (job.contrast, job.default_model) == (contrast, model)
+
+
+@pytest.mark.parametrize(
+    "names", [("a/x.nii.gz", "b/x.nii.gz"), ("x.nii", "x.nii.gz"), ("a/x.nii", "b/X.nii")]
+)
+def test_two_inputs_with_one_output_name_are_refused(tmp_path, names):
+    scans = [save(tmp_path / name) for name in names]
+    with pytest.raises(ConfigError, match="would have one name") as caught:
+        make_worklist(scans, tmp_path / "out")
+    assert all(str(scan) in str(caught.value) for scan in scans)
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_scans_do_not_go_into_one_file(tmp_path):
+    scans = [save(tmp_path / name) for name in ("a.nii", "b.nii")]
+    with pytest.raises(ConfigError, match="is one file, but there are 2 scans"):
+        make_worklist(scans, tmp_path / "out.nii.gz")
+
+
+def test_a_file_is_no_folder_for_results(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="is a file, not a folder"):
+        make_worklist([save(tmp_path / "a.nii")], tmp_path / "notes.txt")
+
+
+def test_results_are_left_out_of_folders_and_named_ones_are_warned_of(tmp_path):
+    scan = save(tmp_path / "scan.nii.gz")
+    result = Path(shutil.copy(scan, tmp_path / "scan_desc-cpce.nii.gz"))
+    worklist = make_worklist([tmp_path], tmp_path / "out")
+    assert [job.scan for job in worklist.jobs] == [scan]
+    assert worklist.warnings == (f"{result}: is itself a result of srmri-tf, so it is left out",)
+    renamed = Path(shutil.copy(scan, tmp_path / "other.nii.gz"))
+    sidecar = {"GeneratedBy": [{"Name": "srmri-tf"}]}
+    (tmp_path / "other.json").write_text(json.dumps(sidecar))
+    named = make_worklist([result, renamed], tmp_path / "out")
+    assert len(named.jobs) == len(named.warnings) == 2
+    scan.unlink()
+    with pytest.raises(BadInputError, match="no scan is left"):
+        make_worklist([tmp_path], tmp_path / "out")
+
+
+def test_all_bad_headers_are_named_at_once(tmp_path):
+    for name in ("series", "rgb"):
+        (tmp_path / name).mkdir()
+        CASES[name][0](tmp_path / name)
+    good = save(tmp_path / "good.nii")
+    worklist = make_worklist([tmp_path], tmp_path / "out")
+    assert [job.scan for job in worklist.jobs] == [good]
+    assert len(worklist.faults) == 2
+    good.unlink()
+    with pytest.raises(BadInputError, match="2 scans cannot be used") as caught:
+        make_worklist([tmp_path], tmp_path / "out")
+    assert "is a series of volumes" in str(caught.value)
+    assert "holds colour voxels" in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024, 300), (16384, 6, 2)])
+def test_a_result_too_large_to_be_written_and_read_again_is_refused(tmp_path, shape):
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape(shape)
+    header.set_zooms((1, 1, 1))
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    path = tmp_path / "large.nii"
+    with path.open("wb") as file:
+        file.write(header.binaryblock + bytes(4))
+        file.truncate(352 + math.prod(shape))  # a sparse file
+    with pytest.raises(BadInputError, match=r"would become a volume of .*--same-grid"):
+        make_worklist([path])
+    assert len(make_worklist([path], settings=Settings(same_grid=True)).jobs) == 1
+
+
+def test_a_folder_without_scans_is_refused(tmp_path):
+    (tmp_path / "scan.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(BadInputError, match="holds no NIfTI scan"):
+        make_worklist([tmp_path])

@@ -1,0 +1,108 @@
+"""`evaluate --consistency`: what putting the measured samples back does to a run's figures."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.signal import resample
+from skimage.metrics import peak_signal_noise_ratio
+
+from data_prep.errors import ConfigError
+from srmri_tf.evaluation.measuring import evaluate
+from srmri_tf.evaluation.options import Options
+from srmri_tf.models.run import Run
+from srmri_tf.networks.registry import sharpener
+from srmri_tf.report.page import report
+from tests.srmri_tf.cli.test_cli import run
+from tests.srmri_tf.conftest import SIDE, image_pair, make_shards
+from tests.srmri_tf.evaluation.test_measuring import make_run
+
+
+@pytest.fixture(scope="module")
+def result(shards, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("consistency")
+    runs = [make_run(folder / "identity"), make_run(folder / "net", gain=1.0)]
+    return evaluate(runs, shards, folder / "out", Options(consistency=True))
+
+
+def mean_psnr(result, name):
+    return result.document["methods"][name]["measures"]["psnr"]["mean"]
+
+
+def put_back(sharp: np.ndarray, lr: np.ndarray) -> np.ndarray:
+    """Frequencies -7 ... 7 of 32 are measured, as a magnitude whose signs the image knows."""
+    inside = np.abs(np.fft.fftfreq(SIDE) * SIDE) < SIDE // 4
+    box = np.logical_and.outer(inside, inside)
+    low = np.fft.ifft2(np.where(box, np.fft.fft2(sharp), 0)).real
+    signed = np.where(low < 0, -lr, lr)
+    return np.fft.ifft2(np.where(box, np.fft.fft2(signed), np.fft.fft2(sharp))).real
+
+
+def test_a_row_more_for_every_run_measured_as_numpy_does(result):
+    assert list(result.document["methods"]) == [
+        "lr",
+        "identity",
+        "identity+dc",
+        "net",
+        "net+dc",
+        "bicubic",
+    ]
+    sharpen = sharpener(Run(result.folder.parent / "net").generator())
+    means = []
+    for subject in ("s4", "s5"):
+        pairs = [image_pair(subject, index) for index in range(4)]
+        sharp = sharpen(np.stack([lr for lr, _ in pairs]))
+        scores = [
+            peak_signal_noise_ratio(hr, put_back(s, lr), data_range=1)
+            for s, (lr, hr) in zip(sharp, pairs, strict=True)
+        ]
+        means.append(np.mean(scores))
+    assert mean_psnr(result, "net+dc") == pytest.approx(np.mean(means), abs=1e-4)
+    assert abs(mean_psnr(result, "net+dc") - mean_psnr(result, "net")) > 0.01
+
+
+def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
+    shards = make_shards(tmp_path / "shards", {"s1": "train", "s4": "test"})
+    coarse = {"degradation": {"keep": 0.25, "keep_by": "area", "lr": "coarse"}}
+    manifest = json.loads((shards / "manifest.json").read_text())
+    manifest["parameters"] |= coarse
+    (shards / "manifest.json").write_text(json.dumps(manifest))
+    network = make_run(tmp_path / "net", gain=1.0, train=["s1"], parameters=coarse)
+    result = evaluate([network], shards, tmp_path / "out", Options(consistency=True))
+    pairs = [image_pair("s4", index) for index in range(4)]
+    scores = []
+    sharpened = sharpener(Run(network).generator())(np.stack([lr for lr, _ in pairs]))
+    for sharp, (lr, hr) in zip(sharpened, pairs, strict=True):
+        low = resample(resample(sharp, SIDE // 2, axis=0), SIDE // 2, axis=1)
+        missing = np.where(low < 0, -1, 1) * lr[::2, ::2] - low
+        image = sharp + resample(resample(missing, SIDE, axis=0), SIDE, axis=1)
+        scores.append(peak_signal_noise_ratio(hr, image, data_range=1))
+    assert mean_psnr(result, "net+dc") == pytest.approx(np.mean(scores), abs=1e-4)
+
+
+def test_a_leak_is_marked_in_both_rows(shards, tmp_path):
+    cheat = make_run(tmp_path / "cheat", train=("s1", "s4"))
+    options = Options(consistency=True, force=True, bicubic=False)
+    document = evaluate([cheat], shards, tmp_path / "out", options).document
+    marks = [document["methods"][name]["marks"] for name in ("cheat", "cheat+dc")]
+    assert marks[0] == marks[1] != []
+
+
+def test_a_run_of_that_name_is_refused(shards, tmp_path):
+    runs = [make_run(tmp_path / "net"), make_run(tmp_path / "net+dc")]
+    with pytest.raises(ConfigError, match="one name"):
+        evaluate(runs, shards, tmp_path / "out", Options(consistency=True))
+
+
+def test_the_report_has_the_row_and_no_empty_settings(result):
+    page = report(result.folder).read_text()
+    assert "net+dc" in page
+    assert "<summary>Run net:" in page
+    assert "<summary>Run net+dc:" not in page
+
+
+def test_the_command(shards, tmp_path, capsys):
+    network = make_run(tmp_path / "net")
+    arguments = ("evaluate", network, shards, "-o", tmp_path / "eval")
+    assert run(*arguments, "--consistency") == 0
+    assert "| net+dc |" in capsys.readouterr().out

@@ -1,0 +1,50 @@
+"""Which slice and which box a figure shows."""
+
+import numpy as np
+
+from srmri_tf.evaluation.figure import box_of, busiest_box, comparison
+from srmri_tf.evaluation.gallery import Exhibit
+
+
+def test_the_box_is_where_the_middle_lost_the_most():
+    hr = np.ones((64, 64), np.float32)
+    lr = hr.copy()
+    lr[30:38, 20:28] = 0.5  # in the middle half
+    lr[0:8, 0:8] = 0.0  # worse, but at the rim
+    assert busiest_box(lr, hr, 8) == (30, 20)
+
+
+def test_a_black_slice_has_a_box_all_the_same():
+    row, col = busiest_box(np.zeros((40, 50)), np.zeros((40, 50)), 16)
+    assert 0 <= row <= 24
+    assert 0 <= col <= 34
+
+
+def test_the_box_is_no_larger_than_a_small_slice(tmp_path):
+    truth = np.zeros((13, 40), np.float32)
+    truth[2:-2, 5:-5] = 0.8
+    images = {"lr": truth * 0.9, "truth": truth}
+    exhibit = Exhibit("s", "", 3, images, {"lr": {"psnr": 30.0, "ssim": 0.9}})
+    row, col, side = box_of(exhibit)
+    assert (row, side) == (0, 13)
+    assert 0 <= col <= 40 - 13
+    comparison(exhibit, tmp_path / "small.png")
+    assert (tmp_path / "small.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_is_written_and_leaks_are_marked(tmp_path):
+    truth = np.zeros((40, 50), np.float32)
+    truth[4:-4, 5:-5] = 0.8
+    scores = {"psnr": 30.0, "ssim": 0.9}
+    exhibit = Exhibit(
+        "s",
+        "",
+        3,
+        {"lr": truth * 0.9, "net": truth, "truth": truth},
+        {"lr": scores, "net": scores},
+    )
+    comparison(exhibit, tmp_path / "honest.png")
+    comparison(exhibit, tmp_path / "marked.png", marked=["net"])
+    honest, marked = ((tmp_path / f"{n}.png").read_bytes() for n in ("honest", "marked"))
+    assert honest.startswith(b"\x89PNG")
+    assert honest != marked

@@ -1,0 +1,58 @@
+"""What lies in the package's own folder of models, whatever that is, and the page about it."""
+
+import shlex
+from pathlib import Path
+
+import click
+import numpy as np
+
+from srmri_tf.cli import cli
+from srmri_tf.cli.data import _prepare_config
+from srmri_tf.models import card as cards
+from srmri_tf.models.model import load_network
+from srmri_tf.recipes.config import CONFIGS
+
+DOCS = Path(__file__).parents[3] / "docs" / "models.md"
+
+
+def test_every_card_has_weights_and_every_weights_file_a_card():
+    found = [path.stem for path in cards.SHIPPED.iterdir() if path.suffix in (".npz", ".toml")]
+    assert sorted(found) == sorted(2 * cards.shipped_names())
+
+
+def test_every_model_opens_is_small_and_has_what_a_card_must_have():
+    for name in cards.shipped_names():
+        assert cards.weights_file(name).stat().st_size < 1_000_000
+        network = load_network(name)
+        card = network.card
+        assert card.name == name
+        assert f"-{card.contrast.lower()}-" in name
+        assert card.measured is not None
+        assert CONFIGS[card.kind].model_validate(card.recipe).model == network.kind
+        assert any("diagnostic" in limit for limit in card.limits)
+        lr = np.random.default_rng(0).random((1, 24, 24), np.float32)
+        assert np.isfinite(network.sharpen(lr)).all()
+
+
+def test_the_commands_of_every_card_are_understood():
+    for name in cards.shipped_names():
+        card = cards.shipped_card(name)
+        for line in (*card.commands, card.measured.command):
+            command, _, _ = line.partition(" > ")
+            program, *words = shlex.split(command)
+            assert program == "srmri-tf"
+            found = cli
+            while isinstance(found, click.Group):
+                found = found.commands[words.pop(0)]
+            context = found.make_context(found.name, words)
+            if found.name == "prepare":
+                made = _prepare_config(context.params)
+                assert made.parameters.degradation == card.degradation
+
+
+def test_the_page_says_what_the_cards_say():
+    """`python benchmarks/models_page.py` makes it so."""
+    shown = DOCS.read_text(encoding="utf-8")
+    for name in cards.shipped_names():
+        assert cards.markdown(cards.shipped_card(name)) in shown
+    assert cards.listing([cards.shipped_card(name) for name in cards.shipped_names()]) in shown

@@ -1,0 +1,179 @@
+"""Recipes, the schedule, and every way a setting can be wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from data_prep.errors import ConfigError
+from srmri_tf.recipes import (
+    differences,
+    load_recipe,
+    parse,
+    recipe_names,
+    to_toml,
+)
+from srmri_tf.recipes.config import CircleConfig, CpceConfig, Schedule
+
+
+def test_the_papers_learning_rates():
+    rate = Schedule().rate
+    assert [rate(0), rate(49), rate(50)] == [1e-4, 1e-4, 1e-4]
+    assert rate(51) == pytest.approx(9.8e-5)
+    assert rate(75) == pytest.approx(5e-5)
+    assert rate(99) == pytest.approx(2e-6)
+
+
+def test_phases_follow_each_other_and_each_decays_by_itself():
+    schedule = Schedule(epochs=4, warmup_epochs=4, critic_epochs=1, learning_rate=1.0)
+    phases = [schedule.phase(e) for e in range(9)]
+    assert phases == ["content"] * 4 + ["critic"] + ["adversarial"] * 4
+    rates = [schedule.rate(e) for e in range(9)]
+    assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 1.0, 1.0, 1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("paper-cpce", CpceConfig), ("paper-circle", CircleConfig)]
+)
+def test_the_paper_recipe_is_the_defaults(name, kind):
+    assert differences(load_recipe(name), kind()) == []
+
+
+def test_circle_defaults_are_the_papers():
+    config = CircleConfig()
+    weights = config.objective
+    assert (weights.cycle, weights.identity, weights.sparsity, weights.tau) == (1, 0.5, 0.001, 0.1)
+    assert (weights.supervised, weights.gradient_penalty) == (1, 10)
+    assert (config.batch_size, config.generator.dropout) == (64, 0.2)
+    assert (config.optimizer.beta_1, config.optimizer.beta_2) == (0.5, 0.9)
+    half = CircleConfig.model_validate({"optimizer": {"beta_1": 0.4}})
+    assert half.optimizer.beta_2 == 0.9
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({}, 1.0),
+        ({"mode": "unsupervised"}, 0.0),
+        ({"mode": "semi"}, 0.5),
+        ({"mode": "semi", "paired_fraction": 0.1}, 0.1),
+    ],
+)
+def test_modes_say_what_share_of_pairs_is_known(settings, share):
+    assert CircleConfig.model_validate(settings).paired_share() == share
+    assert CpceConfig().paired_share() == 1.0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"mode": "self"},
+        {"paired_fraction": 0.5},
+        {"mode": "semi", "paired_fraction": 0.0},
+        {"mode": "semi", "paired_fraction": 1.0},
+        {"mode": "unsupervised", "paired_fraction": 0.1},
+        {"generator.dropout": 1.0},
+        {"generator.first_stride": 3},
+        {"critic.form": "resnet"},
+        {"objective.tau": 1.1},
+        {"objective.perceptual": 0.1},
+    ],
+)
+def test_bad_circle_settings_are_refused(overrides):
+    with pytest.raises(ConfigError):
+        load_recipe("paper-circle", overrides)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_survives_its_own_toml(name, tmp_path):
+    config = load_recipe(name)
+    path = tmp_path / "again.toml"
+    path.write_text(to_toml(config))
+    assert load_recipe(str(path)) == config
+
+
+def test_every_fault_is_listed_with_its_path_and_the_nearest_key(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        parse(
+            {
+                "model": "cpce",
+                "batchsize": 3,
+                "objective": {"lambda_l1": 1, "n_critc": 2, "l1": -1},
+                "seed": "x",
+            },
+            tmp_path / "r.toml",
+        )
+    message = str(caught.value)
+    assert "r.toml" in message
+    assert "batchsize: unknown key; did you mean batch_size?" in message
+    assert "objective.n_critc: unknown key; did you mean n_critic?" in message
+    assert "objective.lambda_l1: unknown key" in message
+    assert "objective.l1: " in message
+    assert "seed: " in message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"schedule.epochs": -1},
+        {"schedule.epochs": 0},
+        {"schedule.learning_rate": 0},
+        {"schedule.learning_rate": float("inf")},
+        {"schedule.learning_rate": float("nan")},
+        {"batch_size": 0},
+        {"precision": "half"},
+        {"objective.penalty_norm": "column"},
+        {"schedule": 3},
+    ],
+)
+def test_bad_ranges_are_refused(overrides):
+    with pytest.raises(ConfigError):
+        load_recipe("demo" if overrides != {"schedule.epochs": 0} else "paper-cpce", overrides)
+
+
+def test_unknown_recipe_names_the_known_ones():
+    with pytest.raises(ConfigError, match="paper-cpce"):
+        load_recipe("papercpce")
+
+
+def test_broken_toml_names_the_file(tmp_path):
+    (tmp_path / "bad.toml").write_text("a = = 1")
+    with pytest.raises(ConfigError, match=r"bad\.toml.*not valid TOML"):
+        load_recipe(str(tmp_path / "bad.toml"))
+
+
+def test_an_override_inside_a_plain_value_is_refused():
+    with pytest.raises(ConfigError, match="seed"):
+        load_recipe("demo", {"seed.deep": 1})
+
+
+def test_differences_name_path_and_both_values():
+    new = load_recipe("paper-cpce", {"objective.l1": 2.0})
+    assert differences(CpceConfig(), new) == ["objective.l1: 0.0 there, 2.0 asked for"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "side"),
+    [
+        ({}, 16),
+        ({"vgg_layer": "block3_conv4"}, 9),
+        ({"perceptual": 0}, 9),
+    ],
+)
+def test_patches_must_outlast_valid_padding_and_vgg19s_poolings(objective, side):
+    assert CpceConfig(objective=objective).min_patch() == side
+
+
+def test_a_run_of_before_opens_but_a_recipe_with_settings_that_are_gone_does_not(tmp_path):
+    before = Path(__file__).parents[2] / "before" / "cpce" / "config.toml"
+    text = before.read_text()
+    assert "penalty_every = 1\n" in text
+    assert "shared_batch = false\n" in text
+    assert load_recipe(str(before)).objective.n_critic == 1
+    (tmp_path / "recipe.toml").write_text(text)
+    with pytest.raises(ConfigError, match=r"objective\.shared_batch: unknown key"):
+        load_recipe(str(tmp_path / "recipe.toml"))
+    # With another value it was another training.
+    (tmp_path / "config.toml").write_text(text.replace("penalty_every = 1", "penalty_every = 2"))
+    with pytest.raises(ConfigError, match=r"objective\.penalty_every: unknown key"):
+        load_recipe(str(tmp_path / "config.toml"))

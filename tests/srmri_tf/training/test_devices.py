@@ -1,0 +1,153 @@
+"""Sharing a batch between devices and between machines."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep.errors import ConfigError, EnvironmentFault
+from srmri_tf.models import checkpoint
+from srmri_tf.recipes import to_toml
+from srmri_tf.training import devices
+from tests.srmri_tf.training.test_fitting import quick
+
+WORKER = """
+    import hashlib, sys
+    from pathlib import Path
+    from srmri_tf import training
+    from srmri_tf.recipes import load_recipe
+
+    train = training.Engine.train
+
+    def train_and_tell(self):
+        train(self)
+        digest = hashlib.sha256()
+        for weight in self.model.generator.get_weights() + self.model.critic.get_weights():
+            digest.update(weight.tobytes())
+        print("weights", digest.hexdigest())
+
+    training.Engine.train = train_and_tell
+    config, shards, run = sys.argv[1:]
+    training.fit(load_recipe(config), Path(shards), Path(run))
+"""
+
+
+def strategy_of(count):
+    return tf.distribute.MirroredStrategy(
+        [device.name for device in tf.config.list_logical_devices("CPU")[:count]]
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_every_replica_gets_its_consecutive_share(count):
+    strategy = strategy_of(count)
+    data = tf.data.Dataset.from_tensor_slices((np.arange(12.0), -np.arange(12.0)))
+    shared = devices.share(strategy, data.batch(4), 4)
+    seen = []
+    for first, second in shared:
+        parts = strategy.experimental_local_results(first)
+        assert len(parts) == count
+        seen.append(np.concatenate([part.numpy() for part in parts]).tolist())
+        others = np.concatenate([p.numpy() for p in strategy.experimental_local_results(second)])
+        np.testing.assert_array_equal(others, -np.array(seen[-1]))
+    assert seen == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+
+
+def test_more_devices_than_there_are_is_refused():
+    with pytest.raises(EnvironmentFault, match="99 devices"):
+        devices.make_strategy(99)
+
+
+def test_a_cluster_of_one_is_no_cluster(monkeypatch):
+    cluster = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    assert isinstance(devices.make_strategy(1), tf.distribute.MirroredStrategy)
+
+
+def test_a_broken_tf_config_is_named(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    with pytest.raises(ConfigError, match="TF_CONFIG"):
+        devices.make_strategy()
+
+
+def test_a_number_of_devices_makes_no_sense_in_a_cluster(monkeypatch):
+    cluster = {
+        "cluster": {"worker": ["localhost:1", "localhost:2"]},
+        "task": {"type": "worker", "index": 0},
+    }
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    with pytest.raises(ConfigError, match="several workers"):
+        devices.make_strategy(2)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "kind", "index", "expected"),
+    [
+        (["chief", "worker"], "chief", 0, True),
+        (["chief", "worker"], "worker", 0, False),
+        (["chief", "worker"], "worker", 1, False),
+        (["worker"], "worker", 0, True),
+        (["worker"], "worker", 1, False),
+    ],
+)
+def test_one_process_of_a_cluster_writes(jobs, kind, index, expected):
+    cluster = tf.train.ClusterSpec({job: [f"{job}:1", f"{job}:2"] for job in jobs})
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        cluster, task_type=kind, task_id=index
+    )
+    assert devices.is_chief(SimpleNamespace(cluster_resolver=resolver)) == expected
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def run_two_workers(config, shards, run):
+    """Start two real worker processes on this machine; their standard outputs."""
+    workers = [f"localhost:{port}" for port in free_ports(2)]
+    processes = []
+    for index in range(2):
+        cluster = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", textwrap.dedent(WORKER), config, shards, run],
+                env={**os.environ, "TF_CONFIG": json.dumps(cluster)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    outputs = [process.communicate(timeout=240) for process in processes]
+    for process, (_, errors) in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    return [out for out, _ in outputs]
+
+
+def test_two_worker_processes_end_with_the_same_weights(shards, tmp_path):
+    schedule = {"epochs": 1, "warmup_epochs": 1, "steps_per_epoch": 2}
+    config = tmp_path / "recipe.toml"
+    config.write_text(to_toml(quick(schedule=schedule)))
+    run = tmp_path / "run"
+    first, second = run_two_workers(str(config), str(shards), str(run))
+    assert first.startswith("weights ")
+    assert first == second
+    assert json.loads((run / "run.json").read_text())["replicas"] == 2
+    history = checkpoint.load(run / "checkpoint.npz")[1]["history"]
+    assert [row["phase"] for row in history] == ["content", "adversarial"]
+    # The chief alone wrote, and a second start of both finds the run finished.
+    before = (run / "checkpoint.npz").stat().st_mtime_ns
+    assert run_two_workers(str(config), str(shards), str(run)) == ["", ""]
+    assert (run / "checkpoint.npz").stat().st_mtime_ns == before

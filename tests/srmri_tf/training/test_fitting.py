@@ -1,0 +1,382 @@
+"""The engine: learning, resuming to the bit, sharing a batch, guards and refusals."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, DivergedError
+from data_prep.files import LOCK
+from srmri_tf.models import checkpoint
+from srmri_tf.models.resume import is_finished
+from srmri_tf.models.run import Run
+from srmri_tf.networks import cpce
+from srmri_tf.networks.vgg19 import weights
+from srmri_tf.networks.vgg19.weights import VggWeights
+from srmri_tf.recipes import load_recipe, to_toml
+from srmri_tf.recipes.config import CpceConfig
+from srmri_tf.training import devices, watch
+from srmri_tf.training.engine import phases, stop_requests
+from srmri_tf.training.fitting import fit
+from srmri_tf.training.journal import Journal
+from srmri_tf.training.validation import Quality
+from srmri_tf.training.watch import guard
+from tests.srmri_tf.cli.test_cli import run_alone
+
+QUICK = {
+    "model": "cpce",
+    "batch_size": 4,
+    "generator": {"shortcut": True},
+    "objective": {"perceptual": 0, "n_critic": 2, "l1": 1.0},
+    "schedule": {"epochs": 2, "warmup_epochs": 1, "critic_epochs": 1},
+}
+QUIET = Console(file=io.StringIO())
+
+
+def quick(**changes):
+    return CpceConfig.model_validate({**QUICK, **changes})
+
+
+def train(config, shards, run, **kwargs):
+    return fit(config, shards, run, devices=kwargs.pop("devices", 1), console=QUIET, **kwargs)
+
+
+def final_arrays(run):
+    return checkpoint.load(run.checkpoint_file)[0]
+
+
+@pytest.fixture(scope="module")
+def finished(shards, tmp_path_factory):
+    return train(quick(), shards, tmp_path_factory.mktemp("runs") / "undisturbed")
+
+
+def test_a_run_holds_what_it_should(finished, shards):
+    names = {p.name for p in finished.folder.iterdir() if p.name != LOCK}
+    assert names == {"config.toml", "run.json", "log.csv", "checkpoint.npz", "best.npz"}
+    assert load_recipe(str(finished.config_file)) == quick()
+    facts = json.loads(finished.facts_file.read_text())
+    assert facts["subjects"]["train"] == ["s1", "s2"]
+    assert facts["vgg"] == "not used"
+    assert facts["software"]["tensorflow"] == tf.__version__
+
+
+def test_the_log_has_every_epoch_with_the_low_resolution_row(finished):
+    rows = list(csv.DictReader(finished.log_file.open()))
+    assert [r["phase"] for r in rows] == ["content", "critic", "adversarial", "adversarial"]
+    assert [int(r["steps"]) for r in rows] == [8, 4, 4, 4]
+    assert {r["validated_on"] for r in rows} == {"val"}
+    assert len({r["lr_psnr"] for r in rows}) == 1
+    assert rows[0]["critic_loss"] == ""
+    for column in ("critic_loss", "generator_loss", "wasserstein", "gradient_penalty", "psnr"):
+        assert np.isfinite(float(rows[-1][column]))
+
+
+def test_only_the_last_phase_competes_for_the_best(finished):
+    _, meta = checkpoint.load(finished.best_file)
+    rows = checkpoint.load(finished.checkpoint_file)[1]["history"]
+    assert meta["epoch"] == max(rows[2:], key=lambda r: r["psnr"])["epoch"]
+
+
+def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatch):
+    close_epoch = Journal.close_epoch
+
+    def worse_and_worse(journal, quality, *rest):
+        falling = Quality(psnr=-float(journal.progress.epoch), ssim=quality.ssim)
+        return close_epoch(journal, falling, *rest)
+
+    monkeypatch.setattr(Journal, "close_epoch", worse_and_worse)
+    schedule = {"epochs": 3, "steps_per_epoch": 1}
+    for monitor, expected in (("psnr", 1), ("last", 3)):
+        config = quick(validation={"monitor": monitor}, schedule=schedule)
+        run = train(config, shards, tmp_path / monitor)
+        kept, meta = checkpoint.load(run.best_file)
+        assert meta["epoch"] == expected
+    for i, array in enumerate(kept.values()):
+        np.testing.assert_array_equal(final_arrays(run)[f"generator/{i:03d}"], array)
+
+
+def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path, monkeypatch):
+    class KilledError(Exception):
+        pass
+
+    saved = checkpoint.save
+    # After the warm-up, which leaves the critic alone, and after all epochs but one.
+    for kill_at in (1, 3):
+
+        def save(path, arrays, meta, kill_at=kill_at):
+            if path.name == "checkpoint.npz" and len(meta["history"]) == kill_at + 1:
+                raise KilledError
+            saved(path, arrays, meta)
+
+        run = tmp_path / str(kill_at)
+        monkeypatch.setattr(checkpoint, "save", save)
+        with pytest.raises(KilledError):
+            train(quick(), shards, run)
+        monkeypatch.setattr(checkpoint, "save", saved)
+        resumed = train(quick(), shards, run)
+        expected, found = final_arrays(finished), final_arrays(resumed)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_finished_run_says_so_and_changes_nothing(finished, shards):
+    before = finished.checkpoint_file.stat().st_mtime_ns
+    console = Console(file=io.StringIO())
+    fit(quick(), shards, finished.folder, devices=1, console=console)
+    assert "finished" in console.file.getvalue()
+    assert finished.checkpoint_file.stat().st_mtime_ns == before
+
+
+def test_a_finished_run_is_known_without_tensorflow(finished, shards, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(to_toml(quick(precision="auto")))  # whatever that means here
+    command = ["fit", "cpce", shards, "-o", finished.folder, "--recipe", recipe]
+    printed, messages, imported, seconds = run_alone(*command)
+    assert printed == f"run: {finished.folder}\n"
+    assert "this run is finished" in messages
+    assert "tensorflow" not in imported
+    assert "keras" not in imported
+    assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
+
+
+def test_a_finished_run_that_is_damaged_is_refused(finished, shards, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.folder, run.folder)
+    assert is_finished(run, quick(), shards)
+    content = bytearray(run.checkpoint_file.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    run.checkpoint_file.write_bytes(content)
+    with pytest.raises(CorruptArtefactError, match=r"checkpoint\.npz: is not a whole checkpoint"):
+        train(quick(), shards, run.folder)
+
+
+def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path, monkeypatch):
+    """The file that a run was started with is hashed; only another one is read and looked into."""
+    run, file = Run(tmp_path / "run"), tmp_path / "vgg.h5"
+    shutil.copytree(finished.folder, run.folder)
+    config = quick(objective={**QUICK["objective"], "perceptual": 0.1}, vgg_weights=str(file))
+    run.config_file.write_text(to_toml(config))
+    file.write_bytes(b"weights")
+    facts = run.facts() | {"vgg_sha256": hashlib.sha256(b"weights").hexdigest()}
+    run.facts_file.write_text(json.dumps(facts))
+    looked_at = []
+
+    def look(choice):
+        looked_at.append(choice)
+        return VggWeights(file, "file", "another", 1.0, "")
+
+    monkeypatch.setattr(weights, "resolve", look)
+    assert is_finished(run, config, shards)
+    assert looked_at == []
+    file.write_bytes(b"others")
+    assert not is_finished(run, config, shards)
+    assert looked_at == [str(file)]
+
+
+def test_critics_are_kept_from_their_first_step_on(shards, tmp_path, monkeypatch):
+    """Before, they are what the seed makes of them."""
+    saved, seen = checkpoint.save, {}
+
+    def save(path, arrays, meta):
+        if path.name == "checkpoint.npz":
+            seen[len(meta["history"])] = {name.split("/")[0] for name in arrays}
+        saved(path, arrays, meta)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    schedule = {"epochs": 0, "warmup_epochs": 2, "critic_epochs": 1, "steps_per_epoch": 1}
+    train(quick(schedule=schedule), shards, tmp_path / "run")
+    makers = {"generator", "generator_optimizer"}
+    assert seen == {1: makers, 2: makers, 3: makers | {"critic", "critic_optimizer"}}
+
+
+def test_a_checkpoint_with_critics_that_have_not_learnt_is_gone_on_with(
+    finished, shards, tmp_path, monkeypatch
+):
+    """As runs had them that were started before critics were left out."""
+
+    class KilledError(Exception):
+        pass
+
+    def save_and_die(journal):
+        save(journal)
+        raise KilledError
+
+    save = Journal.save
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_critics_have_learnt", lambda *args: True)
+        patch.setattr(Journal, "save", save_and_die)
+        with pytest.raises(KilledError):
+            train(quick(), shards, tmp_path / "run")
+    assert "critic_optimizer/000" in checkpoint.load(tmp_path / "run" / "checkpoint.npz")[0]
+    found = final_arrays(train(quick(), shards, tmp_path / "run"))
+    for name, array in final_arrays(finished).items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_one_and_two_devices_see_the_same_run(finished, shards, tmp_path):
+    # Weights are compared under plain SGD in test_cpce: Adam's first steps turn rounding into
+    # signs. The terms of every epoch must agree all the same.
+    two = train(quick(), shards, tmp_path / "two", devices=2)
+    assert json.loads(two.facts_file.read_text())["replicas"] == 2
+    rows = [checkpoint.load(r.checkpoint_file)[1]["history"] for r in (finished, two)]
+    for one, other in zip(*rows, strict=True):
+        for term in ("critic_loss", "generator_loss", "gradient_penalty", "l1", "psnr", "ssim"):
+            if term in one:
+                assert other[term] == pytest.approx(one[term], rel=2e-2, abs=1e-3), term
+
+
+def test_the_warm_up_learns(finished):
+    rows = checkpoint.load(finished.checkpoint_file)[1]["history"]
+    longer = rows[0]["psnr"]
+    assert longer > 0
+    assert rows[0]["l1"] < 0.3
+
+
+def test_changed_settings_are_refused_with_the_difference(finished, shards):
+    with pytest.raises(ConfigError, match="seed: 0 there, 5 asked for"):
+        train(quick(seed=5), shards, finished.folder)
+
+
+def test_other_data_is_refused_for_a_run(finished, shard_maker, tmp_path):
+    other = shard_maker(tmp_path / "other", {"a": "train", "b": "train", "c": "val"})
+    with pytest.raises(ConfigError, match="data_sha256"):
+        train(quick(), other, finished.folder)
+
+
+def test_a_folder_with_something_else_is_refused_and_left_alone(shards, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ConfigError, match="not a training run"):
+        train(quick(), shards, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_nothing_is_written_when_the_shards_are_bad(tmp_path):
+    with pytest.raises(BadInputError):
+        train(quick(), tmp_path / "absent", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_does_not_divide_is_refused_before_anything_is_written(shards, tmp_path):
+    with pytest.raises(ConfigError, match="2 devices"):
+        train(quick(batch_size=5), shards, tmp_path / "run", devices=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_checkpoint_of_another_model_is_refused(finished, shards, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for path in finished.folder.iterdir():
+        (run / path.name).write_bytes(path.read_bytes())
+    checkpoint.save(run / "checkpoint.npz", {"generator/000": np.zeros(3)}, {"history": []})
+    with pytest.raises(CorruptArtefactError, match="another model"):
+        train(quick(), shards, run)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_guard_names_the_term(value):
+    with pytest.raises(DivergedError, match=r"gradient_penalty is (nan|inf) at step 3") as caught:
+        guard({"critic_loss": 1.0, "gradient_penalty": value}, 3)
+    assert caught.value.exit_code == 6
+
+
+def test_the_guard_sees_a_dead_generator():
+    with pytest.raises(DivergedError, match="died"):
+        guard({"sr_max": 0.0}, 1)
+
+
+def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(shards, tmp_path):
+    explosive = {**QUICK["schedule"], "critic_epochs": 0, "learning_rate": 1e30}
+    with pytest.raises(DivergedError):
+        train(quick(schedule=explosive), shards, tmp_path / "run")
+    _, meta = checkpoint.load(tmp_path / "run" / "checkpoint.npz")
+    assert [row["phase"] for row in meta["history"]] == ["content"]
+
+
+def test_dead_initial_weights_are_drawn_again(shards, tmp_path, monkeypatch):
+    build = cpce.build
+
+    def dead(*args):
+        model = build(*args)
+        model.generator.set_weights([-np.abs(w) for w in model.generator.get_weights()])
+        return model
+
+    monkeypatch.setattr(cpce, "build", dead)
+    console = Console(file=io.StringIO())
+    config = quick(generator={"shortcut": False}, schedule={"epochs": 0, "warmup_epochs": 1})
+    run = fit(config, shards, tmp_path / "run", devices=1, console=console)
+    assert "drawing again" in console.file.getvalue()
+    assert checkpoint.load(run.checkpoint_file)[1]["history"][0]["sr_max"] > 0
+
+
+def test_phases_from_any_epoch_on():
+    config = quick()
+    assert list(phases(config, 0)) == [
+        ("content", range(1)),
+        ("critic", range(1, 2)),
+        ("adversarial", range(2, 4)),
+    ]
+    assert list(phases(config, 3)) == [("adversarial", range(3, 4))]
+    assert list(phases(config, 4)) == []
+
+
+def test_auto_precision_is_one_of_the_two():
+    assert devices.resolve_precision("auto") in ("float32", "bfloat16")
+    assert devices.resolve_precision("float32") == "float32"
+
+
+def test_a_stop_request_saves_and_the_run_goes_on_to_the_same_bits(
+    finished, shards, tmp_path, monkeypatch
+):
+    # Ctrl-C in the middle of an epoch of each phase; the signal is the real one.
+    advance = watch.Bar.advance
+    interrupted = []
+    for epoch, step in ((0, 3), (1, 2), (3, 4)):
+        run = tmp_path / f"{epoch}"
+
+        def interrupt(self, done, terms, epoch=epoch, step=step):
+            advance(self, done, terms)
+            if self.epochs_left == 3 - epoch and done == step - 1:
+                os.kill(os.getpid(), signal.SIGTERM if epoch else signal.SIGINT)
+
+        monkeypatch.setattr(watch.Bar, "advance", interrupt)
+        console = Console(file=io.StringIO())
+        with pytest.raises(KeyboardInterrupt):
+            fit(quick(), shards, run, devices=1, console=console)
+        assert f"after step {step} of epoch {epoch + 1}" in console.file.getvalue()
+        monkeypatch.setattr(watch.Bar, "advance", advance)
+        interrupted.append(train(quick(), shards, run))
+    expected = final_arrays(finished)
+    for run in interrupted:
+        found = final_arrays(run)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+        rows = checkpoint.load(run.checkpoint_file)[1]["history"]
+        assert [r["steps"] for r in rows] == [8, 4, 4, 4]
+
+
+def test_handlers_are_put_back(finished, shards):
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_requests() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.is_set()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_that_was_refused_can_be_started_again(shards, tmp_path):
+    """Neither TensorBoard's folder nor facts without settings are somebody else's."""
+    with pytest.raises(ConfigError):
+        train(quick(batch_size=1000), shards, tmp_path / "run", tensorboard=True)
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run" / "run.json").write_text("{}")  # killed before config.toml
+    config = quick(schedule={"epochs": 0, "warmup_epochs": 1, "steps_per_epoch": 1})
+    run = train(config, shards, tmp_path / "run", tensorboard=True)
+    assert run.best_file.is_file()
+    assert any((run.folder / "tensorboard").iterdir())
