@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from data_prep import files
-from data_prep.download.progress import Reporter
 from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.progress import Reporter
 
 
 def extract(

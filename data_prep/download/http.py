@@ -19,9 +19,10 @@ from typing import Any
 import requests
 
 from data_prep import files
-from data_prep.download.progress import Reporter, cause, new_session, shown
+from data_prep.download.network import cause, new_session, shown
 from data_prep.errors import CorruptArtefactError, EnvironmentFault
 from data_prep.files import has_digest
+from data_prep.progress import Reporter
 
 CHUNK = 1 << 16
 ATTEMPTS = 5

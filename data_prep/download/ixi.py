@@ -14,9 +14,9 @@ import requests
 from data_prep import files
 from data_prep.download import archive as untar
 from data_prep.download.http import Expected, fetch
-from data_prep.download.progress import Reporter
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.files import file_sha256, has_digest
+from data_prep.progress import Reporter
 
 Site = Literal["Guys", "HH", "IOP"]
 SITES: tuple[str, ...] = get_args(Site)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from data_prep import files
 from data_prep.download import archive
-from data_prep.download.progress import Reporter
 from data_prep.download.sdist import Sdist, fetch_sdist
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.files import has_digest
+from data_prep.progress import Reporter
 
 ATTRIBUTION = "ATTRIBUTION.txt"
 

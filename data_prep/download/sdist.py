@@ -22,9 +22,10 @@ import requests
 
 from data_prep import files
 from data_prep.download.http import Expected, fetch
-from data_prep.download.progress import LocalFiles, Reporter, cause, local_path, new_session, shown
+from data_prep.download.network import LocalFiles, cause, local_path, new_session, shown
 from data_prep.errors import BadInputError, EnvironmentFault
 from data_prep.files import has_digest
+from data_prep.progress import Reporter
 
 PIP_SECONDS = 30
 LOCK_SECONDS = 600

@@ -2,11 +2,12 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from data_prep.progress import counting
 
 if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
@@ -58,7 +59,7 @@ def prepare(
     config = _prepare_config(options)
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(dask_executor(dask)) if dask else None
-        advance = stack.enter_context(progress_bar("preparing"))
+        advance = stack.enter_context(counting("preparing"))
         manifest = run(
             sources, output, config, workers=workers, executor=executor, progress=advance
         )
@@ -91,7 +92,7 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
 
     manifest = check(shards)
     picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
-    with progress_bar("measuring") as advance:
+    with counting("measuring") as advance:
         rows = inspection.baselines(
             shards,
             manifest,
@@ -175,38 +176,6 @@ def _faults(error: Any) -> str:
         given = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
         lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}{given}")
     return "; ".join(lines)
-
-
-@contextlib.contextmanager
-def progress_bar(verb: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on stderr; silent where stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn(verb),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total, name: None
-        return
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def advance(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=name)
-
-        yield advance
 
 
 def _summary(manifest: "Manifest") -> str:

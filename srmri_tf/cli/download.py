@@ -17,9 +17,9 @@ def download() -> None:
 def sample(dest: Path) -> None:
     """Put three real brain scans (IXI T1, defaced, 27 MB; an 85 MB download) into DEST."""
     from data_prep.download import sample as library
-    from data_prep.download.progress import progress_bar
+    from data_prep.progress import downloading
 
-    with progress_bar() as report:
+    with downloading() as report:
         paths = library.sample(dest, report=report)
     for path in paths:
         click.echo(str(path))
@@ -50,9 +50,9 @@ def ixi(
     If it is interrupted, the same command continues where it stopped.
     """
     from data_prep.download import ixi as library
-    from data_prep.download.progress import progress_bar
+    from data_prep.progress import downloading
 
-    with progress_bar() as report:
+    with downloading() as report:
         paths = library.ixi(
             dest,
             modality,

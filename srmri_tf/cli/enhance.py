@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from srmri_tf.cli.data import progress_bar
+from data_prep.progress import counting
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell_opening
 
@@ -81,7 +81,7 @@ def enhance(
     if needs_tensorflow(model):
         quiet_tensorflow()
     request = Request(settings, model, precision, overwrite)
-    with progress_bar("sharpening") as advance:
+    with counting("sharpening") as advance:
         results = sharpen(
             worklist, request, progress=advance, warn=_warn, before_networks=quiet_tensorflow
         )

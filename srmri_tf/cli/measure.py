@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from srmri_tf.cli.data import progress_bar
+from data_prep.progress import counting
 from srmri_tf.cli.model import quiet_tensorflow, read_overrides
 from srmri_tf.cli.opening import tell_opening
 
@@ -55,7 +55,7 @@ def evaluate(
     from srmri_tf.evaluation.options import Options
 
     options = Options(bicubic=not no_bicubic, **given)
-    with progress_bar("measuring") as advance:
+    with counting("measuring") as advance:
         result = measure(runs, shards, out, options, advance)
     click.echo(result.table)
     click.echo(f"\nfigure: {result.figure}")

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from data_prep.download import sample
-from data_prep.download.progress import progress_bar
 from data_prep.prepare.pipeline import PrepareConfig, prepare
+from data_prep.progress import downloading
 from data_prep.shards.schema import Parameters, SplitRule
 from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.models.exporting import export
@@ -37,7 +37,7 @@ def demo(out: Path, model: str = "cpce", vgg_weights: str = "auto", workers: int
     started = time.monotonic()
     out = Path(out)
     _step(1, "three defaced IXI T1 scans")
-    with progress_bar() as report:
+    with downloading() as report:
         scans = sample.sample(out / "scans", report=report)
     _step(2, "shards: central 25 % of k-space against the full scan")
     shards = out / "shards"

@@ -15,9 +15,9 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
-from data_prep.download.progress import progress_bar
 from data_prep.errors import ConfigError, DivergedError
 from data_prep.files import lock, refuse_foreign, write_text
+from data_prep.progress import downloading
 from data_prep.shards.schema import manifest_sha256
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models.resume import FINISHED, changes, is_finished
@@ -95,7 +95,7 @@ def fit(
 def _vgg(config: RunConfig) -> VggWeights | None:
     if config.vgg_layer() is None:
         return None
-    with progress_bar() as report:
+    with downloading() as report:
         return resolve(config.vgg_weights, report=report)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 
 from data_prep.errors import DivergedError, EnvironmentFault
+from data_prep.progress import bar
 
 SHORT = {
     "critic_loss": "D",
@@ -60,13 +61,7 @@ class Bar:
     ) -> None:
         self.steps, self.first, self.pairs, self.epochs_left = steps, first, pairs, epochs_left
         columns = (TextColumn("{task.description}"), BarColumn(10), MofNCompleteColumn())
-        self._progress = Progress(
-            *columns,
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._progress = bar(*columns, TextColumn("{task.fields[note]}"), console=console)
         self._task: TaskID = self._progress.add_task(label, total=steps, completed=first, note="")
         self._started = time.monotonic()
 

@@ -20,10 +20,10 @@ import numpy as np
 
 from data_prep.download import archive
 from data_prep.download.http import Expected, fetch
-from data_prep.download.progress import Reporter
 from data_prep.download.sdist import Sdist, cache_folder, fetch_sdist, hold
 from data_prep.errors import EnvironmentFault, SrmriError
 from data_prep.files import file_sha256, has_digest
+from data_prep.progress import Reporter
 from srmri_tf.networks.vgg19.file import (
     IMAGENET_FILE,
     LAYERS,

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from data_prep.download.http import CHUNK, Expected, fetch
-from data_prep.download.progress import shown
+from data_prep.download.network import shown
 from data_prep.errors import CorruptArtefactError, EnvironmentFault
 from data_prep.files import has_digest
 from tests.data_prep import web

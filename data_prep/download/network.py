@@ -1,10 +1,8 @@
-"""The network as the user has it: certificates, addresses fit to print, a progress bar."""
+"""The network as the user has it: certificates, and addresses fit to print."""
 
-import contextlib
 import email.utils
 import re
 import ssl
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -12,9 +10,6 @@ from urllib.request import url2pathname
 
 import requests
 import requests.adapters
-
-#: Called with a description, the bytes there are and the bytes there will be (None: unknown).
-Reporter = Callable[[str, int, int | None], None]
 
 
 def new_session(*, trusted_hosts: tuple[str, ...] = ()) -> requests.Session:
@@ -74,35 +69,6 @@ def shown(url: str) -> str:
     """A URL as it may be printed: without a user name, password, query or fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Reporter]:
-    """Yield a reporter that draws a bar with rate and time left on stderr."""
-    from rich import progress
-    from rich.console import Console
-
-    columns = (
-        progress.TextColumn("{task.description}"),
-        progress.BarColumn(),
-        progress.DownloadColumn(),
-        progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(),
-    )
-    tasks: dict[str, progress.TaskID] = {}
-    bars = progress.Progress(*columns, console=Console(stderr=True))
-
-    def report(name: str, done: int, total: int | None) -> None:
-        if not tasks:
-            bars.start()
-        if name not in tasks:
-            tasks[name] = bars.add_task(name if len(name) < 24 else f"{name[:22]}…", total=total)
-        bars.update(tasks[name], completed=done, total=total)
-
-    try:
-        yield report
-    finally:
-        bars.stop()
 
 
 def cause(error: Exception) -> str:

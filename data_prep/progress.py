@@ -1,0 +1,71 @@
+"""Progress bars on stderr, which vanish when done; silent where stderr is not a terminal."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # commands that draw nothing need not wait for its import
+    from rich.console import Console
+    from rich.progress import Progress
+
+#: Called with a description, the bytes there are and the bytes there will be (None: unknown).
+Reporter = Callable[[str, int, int | None], None]
+#: Called with what is done, what there is to do, and the name of what is being done.
+Counter = Callable[[int, int, str], None]
+
+
+def bar(*columns: Any, console: "Console | None" = None) -> "Progress":
+    """A bar of such columns, to be started and stopped.
+
+    Args:
+        columns: Rich's columns.
+        console: Where to draw; stderr by default.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = console or Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextlib.contextmanager
+def counting(verb: str) -> Iterator[Counter]:
+    """A bar of things done, such as scans.
+
+    Args:
+        verb: What is done with them.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    name = TextColumn("{task.description}")
+    columns = TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), name
+    with bar(*columns) as shown:
+        task = shown.add_task("", total=None)
+
+        def advance(done: int, total: int, name: str) -> None:
+            shown.update(task, completed=done, total=total, description=name)
+
+        yield advance
+
+
+@contextlib.contextmanager
+def downloading() -> Iterator[Reporter]:
+    """A bar of bytes for each file, with rate and time left."""
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    tasks: dict[str, progress.TaskID] = {}
+    with bar(*columns) as shown:
+
+        def report(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = shown.add_task(name if len(name) < 24 else f"{name[:22]}…")
+            shown.update(tasks[name], completed=done, total=total)
+
+        yield report
