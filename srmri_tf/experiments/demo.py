@@ -49,7 +49,7 @@ def demo(out: Path, model: str = "cpce", vgg_weights: str = "auto", workers: int
     recipe, suffix = RECIPES[model]
     run = out / f"run{suffix}"
     _step(3, f"GAN-{model.upper()} on two subjects")
-    fit(load_recipe(recipe, {"vgg_weights": vgg_weights}), shards, run)
+    fit(load_recipe(recipe, {"vgg_weights": vgg_weights}), shards, run, estimate=True)
     _step(4, "measuring on the third subject")
     result = evaluate([run], shards, out / f"evaluation{suffix}")
     _step(5, "SavedModel")

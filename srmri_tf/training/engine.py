@@ -3,11 +3,13 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
@@ -20,6 +22,7 @@ from srmri_tf.training.journal import Journal
 from srmri_tf.training.validation import Validator
 
 Step = Callable[[Any, tf.Tensor], dict[str, float]]
+TIMED_STEPS = 2
 
 
 class Engine:
@@ -51,6 +54,7 @@ class Engine:
         self.validator = validator
         self.board = board
         self.console = console
+        self._steps: dict[Phase, Step] = {}
 
     def train(self) -> None:
         """Run every epoch that is left.
@@ -63,21 +67,51 @@ class Engine:
         """
         with stop_requests() as stop, library_errors(self.shards.folder):
             for phase, epochs in phases(self.config, self.journal.progress.epoch):
-                pairs = self.config.batch_size * self.config.batches_per_step(phase)
-                data, steps = self.shards.pairs(
-                    pairs,
-                    self.config.seed,
-                    epochs,
-                    max_steps=self.config.schedule.steps_per_epoch,
-                    replicas=self.strategy.num_replicas_in_sync,
-                    flips=self.config.flips,
-                    paired_share=self.config.paired_share(),
-                    known_only=phase == "content",
-                )
-                batches = iter(share(self.strategy, data.skip(self.journal.progress.steps), pairs))
-                step = make_step(self.strategy, self.model, phase)
+                batches, steps, pairs = self._batches(phase, epochs)
                 for epoch in epochs:
-                    self._epoch(epoch, steps, pairs, step, batches, stop)
+                    self._epoch(epoch, steps, pairs, self._step(phase), batches, stop)
+
+    def estimate(self) -> float:
+        """Seconds that the training steps left will take, from a few timed steps of each phase.
+
+        What those steps change is put back, so the run is the one it would have been.
+        """
+        state = self.model.state()
+        before = {name: np.array(variable) for name, variable in state.items()}
+        seconds, going = 0.0, tf.constant(0.0)
+        for phase, epochs in phases(self.config, self.journal.progress.epoch):
+            batches, steps, _ = self._batches(phase, epochs)
+            step = self._step(phase)
+            step(next(batches), going)  # compiles it
+            started = time.monotonic()
+            for _ in range(TIMED_STEPS):
+                step(next(batches), going)
+            seconds += len(epochs) * steps * (time.monotonic() - started) / TIMED_STEPS
+        for name, variable in state.items():
+            variable.assign(before[name])
+        return seconds
+
+    def _batches(self, phase: Phase, epochs: range) -> tuple[Iterator, int, int]:
+        """The batches of a phase that are left, steps per epoch, and pairs per step."""
+        pairs = self.config.batch_size * self.config.batches_per_step(phase)
+        data, steps = self.shards.pairs(
+            pairs,
+            self.config.seed,
+            epochs,
+            max_steps=self.config.schedule.steps_per_epoch,
+            replicas=self.strategy.num_replicas_in_sync,
+            flips=self.config.flips,
+            paired_share=self.config.paired_share(),
+            known_only=phase == "content",
+        )
+        left = data.skip(self.journal.progress.steps)
+        return iter(share(self.strategy, left, pairs)), steps, pairs
+
+    def _step(self, phase: Phase) -> Step:
+        """The compiled step of a phase, compiled once."""
+        if phase not in self._steps:
+            self._steps[phase] = make_step(self.strategy, self.model, phase)
+        return self._steps[phase]
 
     def _epoch(
         self,

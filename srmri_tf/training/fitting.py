@@ -44,6 +44,7 @@ def fit(
     *,
     devices: int | None = None,
     tensorboard: bool = False,
+    estimate: bool = False,
     console: Console | None = None,
 ) -> Run:
     """Train a model, or go on training it; a run that is finished is left alone.
@@ -54,6 +55,7 @@ def fit(
         run_folder: Where the run is, or will be.
         devices: Use only the first so many GPUs (or CPU devices); None takes all.
         tensorboard: Also write TensorBoard events into RUN/tensorboard.
+        estimate: First say how long it will take, from a few timed steps of each phase.
         console: Where progress goes; stderr by default.
 
     Raises:
@@ -88,7 +90,11 @@ def fit(
             _write_facts(run, config, facts)
         board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None
         _announce(console, shards, vgg, validator, journal)
-        Engine(strategy, shards, journal, validator, board, console).train()
+        engine = Engine(strategy, shards, journal, validator, board, console)
+        if estimate:
+            minutes = max(1, round(engine.estimate() / 60))
+            console.print(f"the training steps left take about {minutes} min here", highlight=False)
+        engine.train()
     return run
 
 

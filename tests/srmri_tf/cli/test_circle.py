@@ -5,7 +5,7 @@ import pytest
 from srmri_tf.cli import main
 from srmri_tf.experiments import demo
 from srmri_tf.models.run import Run
-from srmri_tf.training import fit as training
+from srmri_tf.training import fitting as training
 
 
 def run(*arguments):

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from srmri_tf.models import card, export
+from srmri_tf.models import card, exporting
 from srmri_tf.models.card import read_card
 from srmri_tf.recipes import load_recipe
 from tests.srmri_tf.cli.test_cli import run
 from tests.srmri_tf.evaluation.test_measuring import make_run
+from tests.srmri_tf.experiments.test_model_card import trained_on
 from tests.srmri_tf.models.test_card import make_card
-from tests.srmri_tf.test_cardmaker import trained_on
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_models_does_not_wait_for_tensorflow():
 
 
 def test_export_says_what_it_wrote(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export, "_check", lambda *args: None)
+    monkeypatch.setattr(exporting, "_check", lambda *args: None)
     source = make_run(tmp_path / "run")
     assert run("export", source, "-o", tmp_path / "net.keras") == 0
     assert capsys.readouterr().out == f"Keras model: {tmp_path / 'net.keras'}\n"

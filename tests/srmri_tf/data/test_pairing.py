@@ -9,7 +9,7 @@ from data_prep.errors import BadInputError
 from srmri_tf.data.dataset import Shards
 from srmri_tf.data.pairing import is_paired
 from tests.srmri_tf.conftest import PATCH, SIDE, image_pair
-from tests.srmri_tf.test_dataset import keep_slices
+from tests.srmri_tf.data.test_dataset import keep_slices
 
 SUBJECTS = {"a": "train", "b": "train", "c": "train", "d": "train", "e": "train", "t": "test"}
 SLICES = 8

@@ -23,7 +23,7 @@ from srmri_tf.recipes.config import CpceConfig
 from srmri_tf.training.fitting import fit
 from tests.srmri_tf.conftest import image_pair, make_shards
 from tests.srmri_tf.evaluation.test_measuring import PARAMETERS, make_run
-from tests.srmri_tf.test_crossval import SETTINGS
+from tests.srmri_tf.experiments.test_crossval import SETTINGS
 
 ABOUT = About("A network", "T2", "Phantoms", "CC BY 4.0", "Drawn by hand.")
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, EnvironmentFault
-from srmri_tf.models import export as module
 from srmri_tf.models import export_check
+from srmri_tf.models import exporting as module
 from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
 from srmri_tf.models.run import Run

@@ -10,8 +10,7 @@ import pytest
 
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf.models import card as cards
-from srmri_tf.models import checkpoint, stored
-from srmri_tf.models import export as exporting
+from srmri_tf.models import checkpoint, exporting, stored
 from srmri_tf.models.card import digest
 from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network

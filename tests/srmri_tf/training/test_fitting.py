@@ -380,3 +380,12 @@ def test_a_run_that_was_refused_can_be_started_again(shards, tmp_path):
     run = train(config, shards, tmp_path / "run", tensorboard=True)
     assert run.best_file.is_file()
     assert any((run.folder / "tensorboard").iterdir())
+
+
+def test_an_estimate_changes_nothing_of_the_run(finished, shards, tmp_path):
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    run = fit(quick(), shards, tmp_path / "run", devices=1, estimate=True, console=console)
+    assert "the training steps left take about 1 min here" in said.getvalue()
+    for name, array in final_arrays(finished).items():
+        np.testing.assert_array_equal(final_arrays(run)[name], array, err_msg=name)
