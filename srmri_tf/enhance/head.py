@@ -8,11 +8,11 @@ import numpy as np
 
 Box = tuple[slice, slice]
 
-BACKGROUND = 0.02
+BACKGROUND = 0.01
 """Below this part of the 99th percentile of a volume's positive voxels there is no tissue."""
 
-_MARGIN = 2
-"""Voxels that are kept around the head."""
+_MARGIN = 4
+"""Voxels of the scan around the head: truncated k-space rings loudest there."""
 
 _STEP = 16
 """Boxes begin and end at multiples of it: few sizes, because oneDNN prepares for each anew."""
