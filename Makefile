@@ -7,15 +7,18 @@ DEMO   ?= demo
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-browser lint format clean
 
-$(VENV)/.demo: setup.cfg pyproject.toml
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.demo: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo
+# One installation of everything, which is what the demo needs, too.
+$(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
-	@touch $@
+	@touch $(VENV)/.demo $@
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -50,16 +50,16 @@ from turns import in_turns, ratio, report
 
 from data_prep.kspace import upsampled
 from srmri_tf.enhance import head
-from srmri_tf.models import checkpoint
-from srmri_tf.recipes.config import CpceConfig
-from srmri_tf.networks.cpce import build_generator
-from srmri_tf.networks.precision import resolve_precision
 from srmri_tf.enhance.files import Request, enhance
-from srmri_tf.models.model import load_network
-from srmri_tf.recipes import to_toml
-from srmri_tf.models.run import Run
-from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.enhance.worklist import make_worklist
+from srmri_tf.models import checkpoint
+from srmri_tf.models.model import load_network
+from srmri_tf.models.run import Run
+from srmri_tf.networks.cpce import build_generator
+from srmri_tf.networks.gan import variables_by_layer
+from srmri_tf.networks.precision import resolve_precision
+from srmri_tf.recipes import to_toml
+from srmri_tf.recipes.config import CpceConfig
 
 TORCH_BATCHES = (1, 4)
 REPEATS = 10

@@ -107,6 +107,7 @@ def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path,
     class KilledError(Exception):
         pass
 
+    # Killed twice, as the second and as the last epoch are saved: both are trained again.
     saved = checkpoint.save
     # After the warm-up, which leaves the critic alone, and after all epochs but one.
     for kill_at in (1, 3):
@@ -116,15 +117,14 @@ def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path,
                 raise KilledError
             saved(path, arrays, meta)
 
-        run = tmp_path / str(kill_at)
         monkeypatch.setattr(checkpoint, "save", save)
         with pytest.raises(KilledError):
-            train(quick(), shards, run)
+            train(quick(), shards, tmp_path)
         monkeypatch.setattr(checkpoint, "save", saved)
-        resumed = train(quick(), shards, run)
-        expected, found = final_arrays(finished), final_arrays(resumed)
-        for name, array in expected.items():
-            np.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert len(checkpoint.load(tmp_path / "checkpoint.npz")[1]["history"]) == kill_at
+    expected, found = final_arrays(finished), final_arrays(train(quick(), shards, tmp_path))
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def test_a_finished_run_says_so_and_changes_nothing(finished, shards):
@@ -335,11 +335,9 @@ def test_auto_precision_is_one_of_the_two():
 def test_a_stop_request_saves_and_the_run_goes_on_to_the_same_bits(
     finished, shards, tmp_path, monkeypatch
 ):
-    # Ctrl-C in the middle of an epoch of each phase; the signal is the real one.
+    # One run, stopped in the middle of an epoch of each phase; the signal is the real one.
     advance = watch.Bar.advance
-    interrupted = []
     for epoch, step in ((0, 3), (1, 2), (3, 4)):
-        run = tmp_path / f"{epoch}"
 
         def interrupt(self, done, terms, epoch=epoch, step=step):
             advance(self, done, terms)
@@ -349,17 +347,15 @@ def test_a_stop_request_saves_and_the_run_goes_on_to_the_same_bits(
         monkeypatch.setattr(watch.Bar, "advance", interrupt)
         console = Console(file=io.StringIO())
         with pytest.raises(KeyboardInterrupt):
-            fit(quick(), shards, run, devices=1, console=console)
+            fit(quick(), shards, tmp_path, devices=1, console=console)
         assert f"after step {step} of epoch {epoch + 1}" in console.file.getvalue()
         monkeypatch.setattr(watch.Bar, "advance", advance)
-        interrupted.append(train(quick(), shards, run))
-    expected = final_arrays(finished)
-    for run in interrupted:
-        found = final_arrays(run)
-        for name, array in expected.items():
-            np.testing.assert_array_equal(found[name], array, err_msg=name)
-        rows = checkpoint.load(run.checkpoint_file)[1]["history"]
-        assert [r["steps"] for r in rows] == [8, 4, 4, 4]
+    resumed = train(quick(), shards, tmp_path)
+    expected, found = final_arrays(finished), final_arrays(resumed)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    rows = checkpoint.load(resumed.checkpoint_file)[1]["history"]
+    assert [r["steps"] for r in rows] == [8, 4, 4, 4]
 
 
 def test_handlers_are_put_back(finished, shards):
