@@ -27,15 +27,17 @@ SIDE, BATCH = 64, 128
 FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("lr", "hr")}
 
 
-def make(folder: Path, subjects: int, patches: int) -> Path:
+def make(folder: Path, subjects: int, patches: int, side: int = SIDE) -> Path:
     """Write shards of random patches, as prepare would."""
     rng = np.random.default_rng(0)
     listed = []
     for subject in range(subjects):
         file = f"s{subject:03d}.tfrecord"
-        low, high = encode(rng.random((2, patches, SIDE, SIDE), np.float32))
+        low, high = encode(rng.random((2, patches, side, side), np.float32))
         records = [
-            Record(low[i].tobytes(), high[i].tobytes(), i // 16, 64 * (i % 4), 64 * (i // 4 % 4))
+            Record(
+                low[i].tobytes(), high[i].tobytes(), i // 16, side * (i % 4), side * (i // 4 % 4)
+            )
             for i in range(patches)
         ]
         written = shards.write(folder / file, [records])
@@ -45,10 +47,10 @@ def make(folder: Path, subjects: int, patches: int) -> Path:
                 "subject": f"s{subject:03d}",
                 "split": "train",
                 "kind": "patches",
-                "height": SIDE,
-                "width": SIDE,
-                "slice_height": 4 * SIDE,
-                "slice_width": 4 * SIDE,
+                "height": side,
+                "width": side,
+                "slice_height": 4 * side,
+                "slice_width": 4 * side,
                 "slices": patches // 16,
                 "plane": "axial",
                 "spacing": [1, 1, 1],

@@ -79,15 +79,23 @@ class Step:
         dropout: As in the recipe.
         side: Of the patches.
         channels_last: Which layout tensors have: (B, H, W, C) or (B, C, H, W).
+        device: ``cpu`` or ``cuda``.
     """
 
     def __init__(
-        self, bfloat16: bool, dropout: float, side: int = 64, channels_last: bool = True
+        self,
+        bfloat16: bool,
+        dropout: float,
+        side: int = 64,
+        channels_last: bool = True,
+        device: str = "cpu",
     ) -> None:
-        self.bfloat16 = bfloat16
+        self.bfloat16, self.device = bfloat16, device
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         networks = [Generator(dropout), Generator(dropout), Critic(side), Critic(side)]
-        self.g, self.f, self.d_y, self.d_x = (net.to(memory_format=self.layout) for net in networks)
+        self.g, self.f, self.d_y, self.d_x = (
+            net.to(device, memory_format=self.layout) for net in networks
+        )
         generators = [*self.g.parameters(), *self.f.parameters()]
         critics = [*self.d_y.parameters(), *self.d_x.parameters()]
         self.generator_adam = torch.optim.Adam(generators, 1e-4, (0.5, 0.9))
@@ -98,10 +106,12 @@ class Step:
     ) -> dict[str, float]:
         """One step on (B, H, W, 1) arrays."""
         x, y = (
-            torch.from_numpy(z).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
+            torch.as_tensor(z, device=self.device)
+            .permute(0, 3, 1, 2)
+            .contiguous(memory_format=self.layout)
             for z in (lr, hr)
         )
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
             y_fake, x_fake = self.g(x), self.f(y)
             logs = self._critic_update(x, y, x_fake.detach(), y_fake.detach(), alphas)
             return logs | self._generator_update(x, y, x_fake, y_fake)
@@ -115,10 +125,10 @@ class Step:
         alphas: list[np.ndarray],
     ) -> dict[str, float]:
         self.critic_adam.zero_grad()
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=self.device)
         trios = ((self.d_y, y, y_fake), (self.d_x, x, x_fake))
         for alpha, (critic, real, fake) in zip(alphas, trios, strict=True):
-            alpha = torch.from_numpy(alpha)
+            alpha = torch.as_tensor(alpha, device=self.device)
             loss = loss + critic(fake).mean() - critic(real).mean()
             between = (alpha * real + (1 - alpha) * fake).requires_grad_(True)
             (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)

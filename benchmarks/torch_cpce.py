@@ -89,14 +89,17 @@ class Step:
         n_critic: Critic updates per generator update.
         bfloat16: Whether to run under autocast.
         channels_last: Which layout tensors have: (B, H, W, C) or (B, C, H, W).
+        device: ``cpu`` or ``cuda``.
     """
 
-    def __init__(self, n_critic: int, bfloat16: bool, channels_last: bool = True) -> None:
-        self.n_critic, self.bfloat16 = n_critic, bfloat16
+    def __init__(
+        self, n_critic: int, bfloat16: bool, channels_last: bool = True, device: str = "cpu"
+    ) -> None:
+        self.n_critic, self.bfloat16, self.device = n_critic, bfloat16, device
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         kinds = (Generator, Critic, Vgg)
         self.generator, self.critic, self.vgg = (
-            kind().to(memory_format=self.layout) for kind in kinds
+            kind().to(device, memory_format=self.layout) for kind in kinds
         )
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), 1e-4)
         self.critic_adam = torch.optim.Adam(self.critic.parameters(), 1e-4)
@@ -106,13 +109,17 @@ class Step:
     ) -> dict[str, float]:
         """One step on (N, H, W, 1) arrays, dealt to the critic updates as srmri_tf does."""
         lr, hr = (
-            torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=self.layout)
+            torch.as_tensor(x, device=self.device)
+            .permute(0, 3, 1, 2)
+            .contiguous(memory_format=self.layout)
             for x in (lr, hr)
         )
         n = self.n_critic
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
             for k in range(n):
-                logs = self._critic_update(lr[k::n], hr[k::n], torch.from_numpy(alphas[k]))
+                logs = self._critic_update(
+                    lr[k::n], hr[k::n], torch.as_tensor(alphas[k], device=self.device)
+                )
             return logs | self._generator_update(lr[n - 1 :: n], hr[n - 1 :: n])
 
     def _critic_update(

@@ -32,31 +32,18 @@ import torch
 from parts import Part, gradient_of, measure, table, update_of
 from torch_cpce import Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
+from vgg import features
 
 from srmri_tf.data.dataset import Shards
 from srmri_tf.networks import losses
 from srmri_tf.networks.cpce import Cpce, build
 from srmri_tf.networks.precision import POLICIES, resolve_precision
-from srmri_tf.networks.vgg19.features import GreyToVgg
 from srmri_tf.recipes import load_recipe
 from srmri_tf.recipes.config import RunConfig
 from srmri_tf.training.engine import make_step
 
 SIDE = 64
 DATA = "random 64x64 pairs, random weights; no scans"
-
-
-def features(policy: str) -> keras.Model:
-    """VGG-19 to block5_conv4 as build_features makes it, with random weights."""
-    keras.config.set_dtype_policy(policy)
-    vgg = keras.applications.VGG19(include_top=False, weights=None, input_shape=(None, None, 3))
-    image = keras.Input((None, None, 1), dtype="float32")
-    upto = keras.Model(vgg.input, vgg.get_layer("block5_conv4").output)
-    output = keras.layers.Activation("linear", dtype="float32")(upto(GreyToVgg()(image)))
-    keras.config.set_dtype_policy("float32")
-    model = keras.Model(image, output)
-    model.trainable = False
-    return model
 
 
 def our_model(config: RunConfig, policy: str) -> tuple[Cpce, tf.distribute.Strategy]:

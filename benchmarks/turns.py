@@ -61,10 +61,27 @@ def machine() -> dict[str, Any]:
 
 
 def report(
-    ratios: Mapping[str, float], figures: Mapping[str, Any], data: str, path: Path | None
+    ratios: Mapping[str, float],
+    figures: Mapping[str, Any],
+    data: str,
+    path: Path | None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print ratios and figures, tables aside, and write all to a JSON file if one is given."""
-    result = {"ratios": dict(ratios), "figures": dict(figures), "machine": machine(), "data": data}
+    """Print ratios and figures, tables aside, and write all to a JSON file if one is given.
+
+    Args:
+        ratios: What the benchmark is about.
+        figures: What the ratios come from; tables among them are written, not printed.
+        data: What was measured on.
+        path: Where the JSON goes; None writes none.
+        more: What is to be said about the machine beside processor, cores and Python.
+    """
+    result = {
+        "ratios": dict(ratios),
+        "figures": dict(figures),
+        "machine": {**machine(), **(more or {})},
+        "data": data,
+    }
     shown = {k: v for k, v in {**figures, **ratios}.items() if not isinstance(v, Mapping)}
     width = max(map(len, shown))
     for name, value in shown.items():

@@ -347,11 +347,7 @@ class Circle(AdversarialModel):
         # The critics learn from the same images, while the generators' tape rests.
         logs = self._update_critics(images)
         with tape:
-            cycles = {
-                "x_cycle": self._apply(self.degrader, images.y_fake, 2),
-                "y_cycle": self._apply(self.generator, images.x_fake, 3),
-            }
-            loss, terms = weighted_sum(self.terms, images._replace(**cycles))
+            loss, terms = weighted_sum(self.terms, self._with_cycles(images))
             scaled = self.generator_optimizer.scale_loss(loss)
         norm = minimise(tape, scaled, variables, self.generator_optimizer)
         return {**logs, "generator_loss": loss, **terms, "generator_gradient_norm": norm}
@@ -361,6 +357,13 @@ class Circle(AdversarialModel):
         y_fake, y_same = separate(self._apply(self.generator, interleave(x, y), 0))
         x_fake, x_same = separate(self._apply(self.degrader, interleave(y, x), 1))
         return Images(x, y, paired, y_fake, y_same, x_fake, x_same)
+
+    def _with_cycles(self, images: Images) -> Images:
+        """The same with F(G(x)) and G(F(y))."""
+        return images._replace(
+            x_cycle=self._apply(self.degrader, images.y_fake, 2),
+            y_cycle=self._apply(self.generator, images.x_fake, 3),
+        )
 
     def _update_critics(self, images: Images) -> Logs:
         """Minimise E[D(fake)] - E[D(real)] + lambda GP over D_Y and over D_X, in one step."""

@@ -1,0 +1,321 @@
+"""How fast does a CUDA machine train and enhance? `gpu.sh` starts this; see docs/training.md.
+
+Whole training steps of the paper's recipes on random 64x64 pairs that lie on the device, as `fit`
+takes them: in float32 and bfloat16, with gradients by TensorFlow or by XLA (`jit`), on one GPU and
+on all; the same step on pairs that are read from shards; PyTorch's step; one pass of each generator
+in the form that trains and in the form that enhances; and the command `srmri-tf enhance`. Variants
+of one network take turns. What fails, for want of memory or of a library, is a note, not an end.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import nibabel as nib
+import numpy as np
+import read
+import tensorflow as tf
+from compiled import compile_circle, compile_cpce
+from srmri_tf.training.fitting.devices import share
+from turns import in_turns, ratio, report
+from vgg import features
+
+from srmri_tf.data.dataset import Shards
+from srmri_tf.networks import circle, cpce
+from srmri_tf.networks.precision import POLICIES
+from srmri_tf.networks.vgg19.features import LAYER
+from srmri_tf.recipes import load_recipe
+from srmri_tf.recipes.config import RunConfig
+from srmri_tf.training.engine import make_step
+
+EPOCH = 128_000  # pairs: the paper's 8,000 slices
+BUILD = {"cpce": cpce.build, "circle": circle.build}
+COMPILE = {"cpce": compile_cpce, "circle": compile_circle}
+PRECISIONS = ("float32", "bfloat16")
+CLI = "from srmri_tf.cli import main; main()"
+DATA = "random 64x64 pairs, random weights; a phantom; no scans"
+
+Rows = dict[str, list[float]]  # seconds of a row in each round
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Args:
+        steps: Training steps of a row in a round.
+        rounds: How often the rows take turns.
+        changes: To the recipes, beside the batch.
+        layer: Where VGG-19 ends.
+        patch: Side of the patches.
+        voxels: The phantom's matrix, before it is doubled in plane.
+    """
+
+    steps: int = 20
+    rounds: int = 3
+    changes: Mapping[str, Mapping[str, Any]] | None = None
+    layer: str = LAYER
+    patch: int = 64
+    voxels: tuple[int, int, int] = (128, 128, 130)
+
+    def recipe(self, name: str) -> RunConfig:
+        return load_recipe(f"paper-{name}", dict(self.changes[name]) if self.changes else {})
+
+
+# XLA takes a minute for four critic updates and all of VGG-19; less of each is the same path.
+DRY = Plan(
+    steps=1,
+    rounds=1,
+    changes={
+        "cpce": {"batch_size": 2, "objective.n_critic": 1},
+        "circle": {"batch_size": 2, "critic.form": "patchgan"},
+    },
+    layer="block1_conv1",
+    patch=32,
+    voxels=(24, 24, 4),
+)
+
+
+def devices(dry_run: bool) -> list[str]:
+    """The GPUs that TensorFlow sees; for a dry run two devices that share the processor."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if dry_run:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        halves = [tf.config.LogicalDeviceConfiguration() for _ in range(2)]
+        tf.config.set_logical_device_configuration(cpu, halves)
+        tf.config.set_visible_devices([], "GPU")
+        return ["CPU:0", "CPU:1"]
+    if not gpus:
+        raise SystemExit(
+            "TensorFlow sees no GPU. `nvidia-smi` shows whether there is one and a driver; "
+            "`pip install '.[gpu]'` brings the CUDA libraries. --dry-run needs none."
+        )
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return [f"GPU:{number}" for number in range(len(gpus))]
+
+
+def description(dry_run: bool) -> dict[str, Any]:
+    """GPUs, driver and versions."""
+    build = tf.sysconfig.get_build_info()
+    found: dict[str, Any] = {
+        "tensorflow": tf.__version__,
+        "CUDA of tensorflow": build.get("cuda_version"),
+        "cuDNN of tensorflow": build.get("cudnn_version"),
+    }
+    gpus = [] if dry_run else tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    found["GPU"] = [d.get("device_name") for d in details]
+    found["compute capability"] = [d.get("compute_capability") for d in details]
+    query = ["nvidia-smi", "--query-gpu=driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True)
+        found["driver and memory"] = done.stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        found["driver and memory"] = None
+    return found
+
+
+class Trainer:
+    """Compiled steps of one recipe.
+
+    Args:
+        name: ``cpce`` or ``circle``.
+        plan: Has the recipe and the side of the patches.
+        precision: What it computes in.
+        where: The devices, each of which gets a whole batch.
+        jit: Let XLA compute the gradients.
+    """
+
+    def __init__(
+        self, name: str, plan: Plan, precision: str, where: list[str], jit: bool = False
+    ) -> None:
+        config, self.patch = plan.recipe(name), plan.patch
+        policy = POLICIES[precision]
+        self.strategy = tf.distribute.MirroredStrategy(where)
+        with self.strategy.scope():
+            phi = features(policy, plan.layer) if name == "cpce" else None
+            self.model = BUILD[name](config, (plan.patch, plan.patch), phi, policy)
+        if jit:
+            COMPILE[name](self.model)
+        self.step = make_step(self.strategy, self.model, "adversarial")
+        self.pairs = config.batch_size * config.batches_per_step("adversarial") * len(where)
+
+    def on_fixed_pairs(self, steps: int) -> Callable[[], None]:
+        """Steps on pairs that are on the devices already."""
+        count = self.pairs // self.strategy.num_replicas_in_sync
+        images = tf.random.stateless_uniform([2, count, self.patch, self.patch, 1], [1, 2])
+        data = tf.data.Dataset.from_tensors((images[0], images[1])).repeat()
+        batches = self.strategy.distribute_datasets_from_function(lambda context: data)
+        batch = next(iter(batches))
+        return lambda: [self.step(batch, tf.constant(0.0)) for _ in range(steps)]
+
+    def from_shards(self, folder: Path, steps: int) -> Callable[[], None]:
+        """Steps on pairs that are read, shuffled and moved to the devices meanwhile."""
+        replicas = self.strategy.num_replicas_in_sync
+        data, _ = Shards.open(folder).pairs(self.pairs, 0, range(10**6), replicas=replicas)
+        batches = iter(share(self.strategy, data, self.pairs))
+        return lambda: [self.step(next(batches), tf.constant(0.0)) for _ in range(steps)]
+
+
+class Bench:
+    """Rows of one run, and what could not be measured."""
+
+    def __init__(self, plan: Plan, where: list[str]) -> None:
+        self.plan, self.where = plan, where
+        self.figures: dict[str, Any] = {}
+        self.ratios: dict[str, float] = {}
+        self.notes: list[str] = []
+
+    def timed(self, makers: Mapping[str, Callable[[], Callable]], each: int = 1) -> Rows:
+        """Seconds of each row in each round; a row that fails is left out, and noted.
+
+        Args:
+            makers: Each makes a call that takes the row's ``each`` steps.
+            each: How many steps a call takes.
+        """
+        calls = {}
+        for row, make in makers.items():
+            try:
+                call = make()
+                call()  # traces, compiles, and shows whether the memory suffices
+                calls[row] = call
+            except (tf.errors.OpError, RuntimeError, ValueError) as error:
+                self.notes.append(f"{row}: {str(error).strip().splitlines()[0]}")
+        rows = in_turns(calls, self.plan.rounds)
+        return {row: [s / each for s in seconds] for row, seconds in rows.items()}
+
+    def compare(self, name: str, rows: Rows, slower: str, faster: str) -> None:
+        """Note how many times as fast the second row is, if both were measured."""
+        if slower in rows and faster in rows:
+            self.ratios[name] = ratio(rows[slower], rows[faster])
+
+    def training(self, name: str, folder: Path) -> Rows:
+        """Steps of one recipe in every way, beside each other."""
+        steps, one = self.plan.steps, self.where[:1]
+        trainers: dict[str, Trainer] = {}
+
+        def fixed(row: str, **options: Any) -> Callable[[], Callable]:
+            def make() -> Callable:
+                trainers[row] = Trainer(name, self.plan, **options)
+                return trainers[row].on_fixed_pairs(steps)
+
+            return make
+
+        makers = {}
+        for precision in PRECISIONS:
+            row = f"{name}, {precision}"
+            makers[row] = fixed(row, precision=precision, where=one)
+            makers[f"{row}, jit"] = fixed(f"{row}, jit", precision=precision, where=one, jit=True)
+            makers[f"{row}, from shards"] = lambda row=row: trainers[row].from_shards(folder, steps)
+            if len(self.where) > 1:
+                every = f"{row}, {len(self.where)} devices"
+                makers[every] = fixed(every, precision=precision, where=self.where)
+        rows = self.timed(makers, steps)
+        for row, seconds in rows.items():
+            pairs = trainers[row.removesuffix(", from shards")].pairs
+            self.figures[f"{row}: ms a step"] = 1e3 * median(seconds)
+            self.figures[f"{row}: pairs/s"] = pairs / median(seconds)
+            self.figures[f"{row}: minutes an epoch"] = EPOCH / pairs * median(seconds) / 60
+        for precision in PRECISIONS:
+            row, key = f"{name}, {precision}", f"{name}_{precision}"
+            self.compare(f"{key}_jit_vs_plain", rows, row, f"{row}, jit")
+            self.compare(f"{key}_fixed_vs_from_shards", rows, f"{row}, from shards", row)
+            every = f"{row}, {len(self.where)} devices"
+            if every in rows and row in rows:
+                gain = len(self.where) * ratio(rows[row], rows[every])
+                self.ratios[f"{key}_{len(self.where)}_devices_vs_1"] = gain
+        self.compare(f"{name}_bfloat16_vs_float32", rows, f"{name}, float32", f"{name}, bfloat16")
+        return rows
+
+    def torch(self, ours: Rows) -> dict[str, Any]:
+        """PyTorch's rows, by an interpreter that has it; returns its versions."""
+        batches = {name: self.plan.recipe(name).batch_size for name in BUILD}
+        script = Path(__file__).with_name("gpu_torch.py")
+        command = [os.environ.get("TORCH_PYTHON", sys.executable), str(script)]
+        command += [json.dumps(batches), str(self.plan.steps), str(self.plan.rounds)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            self.notes.append(f"PyTorch: {last}")
+            return {"torch": None, "CUDA of torch": None}
+        found = json.loads(done.stdout.splitlines()[-1])
+        self.notes += [f"PyTorch, {row}: {fault}" for row, fault in found["failed"].items()]
+        for row, seconds in found["seconds"].items():
+            self.figures[f"{row}, PyTorch: ms a step"] = 1e3 * median(seconds)
+            rows = {"theirs": seconds, **ours}
+            self.compare(f"{row.replace(', ', '_')}_vs_torch", rows, "theirs", row)
+            self.compare(f"{row.replace(', ', '_')}_jit_vs_torch", rows, "theirs", f"{row}, jit")
+        return found["versions"]
+
+    def enhance(self, folder: Path) -> None:
+        """The command, from file to file, start-up included."""
+        scan = folder / "phantom.nii.gz"
+        nib.save(nib.Nifti1Image(phantom(self.plan.voxels), np.diag([1.8, 1.8, 3, 1])), scan)
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""} if is_cpu(self.where) else None
+        for precision in PRECISIONS:
+            command = [sys.executable, "-c", CLI, "enhance", str(scan), "--model", "cpce-t2-x2"]
+            command += ["-o", str(folder / f"{precision}.nii.gz"), "--precision", precision]
+            started = time.perf_counter()
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False
+            )
+            seconds = time.perf_counter() - started
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+                self.notes.append(f"enhance, {precision}: {last}")
+            else:
+                self.figures[f"enhance, {precision}: seconds"] = seconds
+
+
+def is_cpu(where: list[str]) -> bool:
+    return where[0].startswith("CPU")
+
+
+def phantom(shape: tuple[int, int, int]) -> np.ndarray:
+    """An ellipsoid with ripples and noise, int16."""
+    rows, columns, slices = (np.linspace(-1, 1, side) for side in shape)
+    distance = (rows[:, None, None] / 0.9) ** 2 + (columns[:, None] / 0.7) ** 2 + slices**2 / 2
+    head = (distance < 1) * (0.6 + 0.2 * np.cos(20 * distance))
+    noise = 0.03 * np.random.default_rng(0).standard_normal(shape)
+    return (1000 * np.clip(head + noise, 0, 1)).astype(np.int16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=Plan.steps, help="training steps a round")
+    parser.add_argument("--rounds", type=int, default=Plan.rounds)
+    parser.add_argument("--dry-run", action="store_true", help="tiny, on the processor")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    where = devices(options.dry_run)
+    bench = Bench(DRY if options.dry_run else Plan(options.steps, options.rounds), where)
+    print(f"TensorFlow sees {', '.join(where)}", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bench.enhance(folder)
+        (folder / "shards").mkdir()
+        shards = read.make(folder / "shards", 4, 16 if options.dry_run else 1024, bench.plan.patch)
+        rows = {k: v for net in BUILD for k, v in bench.training(net, shards).items()}
+    more = {**description(options.dry_run), **bench.torch(rows)}
+    if len(where) == 1:
+        bench.notes.append("one GPU: nothing to share a batch with")
+    for note in bench.notes:
+        print(f"note: {note}")
+    figures = {"devices": where, **bench.figures, "notes": bench.notes}
+    report(bench.ratios, figures, DATA, options.json, more)
+
+
+if __name__ == "__main__":
+    main()
