@@ -31,7 +31,7 @@ def cpce(batch: int, bfloat16: bool) -> Callable[[], object]:
 
     pairs = random(2, N_CRITIC * batch, SIDE, SIDE, 1)
     alphas = list(random(N_CRITIC, batch, 1, 1, 1))
-    step = Step(N_CRITIC, bfloat16, pairs.device.type)
+    step = Step(N_CRITIC, bfloat16, device=pairs.device.type)
     return lambda: step(pairs[0], pairs[1], alphas)
 
 
@@ -41,7 +41,7 @@ def circle(batch: int, bfloat16: bool) -> Callable[[], object]:
 
     pairs = random(2, batch, SIDE, SIDE, 1)
     alphas = list(random(2, batch, 1, 1, 1))
-    step = Step(bfloat16, DROPOUT, SIDE, pairs.device.type)
+    step = Step(bfloat16, DROPOUT, SIDE, device=pairs.device.type)
     return lambda: step(pairs[0], pairs[1], alphas)
 
 
