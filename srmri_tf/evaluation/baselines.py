@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
+import scipy  # imports its parts, which are slow, where they are first used
 
 from data_prep.kspace import FACTOR, Degradation, kept_box
 

@@ -181,46 +181,6 @@ def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path
     assert looked_at == [str(file)]
 
 
-def test_critics_are_kept_from_their_first_step_on(shards, tmp_path, monkeypatch):
-    """Before, they are what the seed makes of them."""
-    saved, seen = checkpoint.save, {}
-
-    def save(path, arrays, meta):
-        if path.name == "checkpoint.npz":
-            seen[len(meta["history"])] = {name.split("/")[0] for name in arrays}
-        saved(path, arrays, meta)
-
-    monkeypatch.setattr(checkpoint, "save", save)
-    schedule = {"epochs": 0, "warmup_epochs": 2, "critic_epochs": 1, "steps_per_epoch": 1}
-    train(quick(schedule=schedule), shards, tmp_path / "run")
-    makers = {"generator", "generator_optimizer"}
-    assert seen == {1: makers, 2: makers, 3: makers | {"critic", "critic_optimizer"}}
-
-
-def test_a_checkpoint_with_critics_that_have_not_learnt_is_gone_on_with(
-    finished, shards, tmp_path, monkeypatch
-):
-    """As runs had them that were started before critics were left out."""
-
-    class KilledError(Exception):
-        pass
-
-    def save_and_die(journal):
-        save(journal)
-        raise KilledError
-
-    save = Journal.save
-    with monkeypatch.context() as patch:
-        patch.setattr(Journal, "_critics_have_learnt", lambda *args: True)
-        patch.setattr(Journal, "save", save_and_die)
-        with pytest.raises(KilledError):
-            train(quick(), shards, tmp_path / "run")
-    assert "critic_optimizer/000" in checkpoint.load(tmp_path / "run" / "checkpoint.npz")[0]
-    found = final_arrays(train(quick(), shards, tmp_path / "run"))
-    for name, array in final_arrays(finished).items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-
-
 def test_one_and_two_devices_see_the_same_run(finished, shards, tmp_path):
     # Weights are compared under plain SGD in test_cpce: Adam's first steps turn rounding into
     # signs. The terms of every epoch must agree all the same.

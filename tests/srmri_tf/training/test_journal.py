@@ -1,8 +1,22 @@
 """What a run remembers of its steps, against hand-worked means."""
 
 import math
+from dataclasses import asdict
 
-from srmri_tf.training.journal import Journal
+import numpy as np
+import pytest
+
+from srmri_tf.models import checkpoint
+from srmri_tf.networks import cpce
+from srmri_tf.recipes.config import CpceConfig
+from srmri_tf.training.journal import Journal, Progress
+from srmri_tf.models.run import Run
+
+CONFIG = CpceConfig(
+    objective={"perceptual": 0}, schedule={"warmup_epochs": 2, "critic_epochs": 1, "epochs": 1}
+)
+GENERATOR = {"generator", "generator_optimizer"}
+ALL = {*GENERATOR, "critic", "critic_optimizer"}
 
 
 def journal_of(*norms: float) -> Journal:
@@ -21,3 +35,35 @@ def test_a_step_that_loss_scaling_skipped_does_not_spoil_the_mean_norm_of_its_ep
 
 def test_a_norm_that_overflowed_in_every_step_has_no_mean():
     assert math.isnan(journal_of(math.nan).progress.mean("generator_gradient_norm"))
+
+
+def journal_in(folder) -> Journal:
+    return Journal(Run(folder), CONFIG, cpce.build(CONFIG, (16, 16), None, "float32"), writes=True)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "kept"),
+    [(0, 5, GENERATOR), (1, 0, GENERATOR), (2, 0, GENERATOR), (2, 1, ALL), (3, 0, ALL), (4, 0, ALL)],
+)
+def test_critics_are_kept_from_their_first_step_on(tmp_path, epochs, steps, kept):
+    journal = journal_in(tmp_path)
+    journal.progress = Progress(history=[{}] * epochs, steps=steps)
+    journal.save()
+    arrays, _ = checkpoint.load(journal.run.checkpoint_file)
+    assert {name.split("/")[0] for name in arrays} == kept
+    for variable in journal.model.state().values():
+        variable.assign(np.ones(variable.shape))
+    assert journal.restore()
+    for name, variable in journal.model.state().items():  # what was not kept is left alone
+        expected = arrays.get(name, np.ones(variable.shape))
+        np.testing.assert_array_equal(variable, expected, err_msg=name)
+
+
+def test_critics_that_are_kept_although_they_have_not_learnt_are_taken_up(tmp_path):
+    """As they were in every checkpoint before they were left out."""
+    journal = journal_in(tmp_path)
+    state = {name: np.ones(v.shape, np.float32) for name, v in journal.model.state().items()}
+    checkpoint.save(journal.run.checkpoint_file, state, asdict(Progress(history=[{}])))
+    assert journal.restore()
+    assert journal.progress.epoch == 1
+    assert all((variable.numpy() == 1).all() for variable in journal.model.state().values())
