@@ -177,15 +177,21 @@ class Scorer:
     Args:
         degradation: Decides which part of k-space is high-frequency.
         distance: Measures the VGG distance, or None to leave it out.
+        threads: That measure side by side.
     """
 
-    def __init__(self, degradation: Degradation, distance: FeatureDistance | None = None) -> None:
+    def __init__(
+        self,
+        degradation: Degradation,
+        distance: FeatureDistance | None = None,
+        threads: int = THREADS,
+    ) -> None:
         self._degradation = degradation
         self._distance = distance
         self._sums: dict[tuple[str, str, str], _Sums] = {}
         self._maxima: dict[tuple[str, str], float] = {}
         # SciPy's filters and transforms, which take nearly all the time, run beside each other.
-        self._pool = ThreadPoolExecutor(THREADS)
+        self._pool = ThreadPoolExecutor(threads)
 
     def slice(
         self, pair: "SlicePair", images: Mapping[str, np.ndarray], maximum: float

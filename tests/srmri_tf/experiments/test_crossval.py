@@ -145,7 +145,7 @@ def test_what_is_finished_is_known_without_tensorflow(finished, tmp_path):
     recipe.write_text(to_toml(plan.config))
     command = ["crossval", "cpce", plan.shards, "-o", plan.out, "--recipe", recipe]
     before = (plan.out / "summary.json").read_text()
-    for wanted in ([], ["--fold", "1"], ["--parallel", "2", "--set", 'precision="auto"']):
+    for wanted in ([], ["--fold", "1"], ["--set", 'precision="auto"']):
         printed, _, imported, seconds = run_alone(*command, *wanted)
         assert "all subjects" in printed
         assert "tensorflow" not in imported
