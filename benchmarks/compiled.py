@@ -1,8 +1,9 @@
 """Training steps whose gradients are computed by XLA, and whose weights TensorFlow updates.
 
 XLA cannot compile a step on several replicas, and on a processor it loses. What it gets here is
-each part of a step from images to gradients, on one device. The mathematics is that of `train_step`, but
-that G(x) of GAN-CPCE's last critic update is computed once more for the generator's.
+each part of a step from images to gradients, on one device. The mathematics is that of
+`train_step`, but that G(x) of GAN-CPCE's last critic update is computed once more for the
+generator's.
 """
 
 from collections.abc import Callable, Sequence

@@ -4,7 +4,8 @@
 
 Times all measures but the VGG distance on slices with three methods each, by one thread and by as
 many as `evaluate` takes, and GAN-CPCE's own pass over a slice (float32), in turns. The processor
-time of the measures stands beside their wall time. Without SHARDS, slices are phantoms of 256 x 256.
+time of the measures stands beside their wall time. Without SHARDS, slices are phantoms of 256 x
+256.
 """
 
 import argparse

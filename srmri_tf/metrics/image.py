@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import scipy.fft
+import scipy  # imports its parts, which are slow, where they are first used
 from skimage.metrics import structural_similarity
 
 from data_prep.kspace import Degradation, kept_box

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from srmri_tf.models import checkpoint
+from srmri_tf.models.run import Run
 from srmri_tf.networks import cpce
 from srmri_tf.recipes.config import CpceConfig
 from srmri_tf.training.journal import Journal, Progress
-from srmri_tf.models.run import Run
 
 CONFIG = CpceConfig(
     objective={"perceptual": 0}, schedule={"warmup_epochs": 2, "critic_epochs": 1, "epochs": 1}
@@ -38,12 +38,20 @@ def test_a_norm_that_overflowed_in_every_step_has_no_mean():
 
 
 def journal_in(folder) -> Journal:
-    return Journal(Run(folder), CONFIG, cpce.build(CONFIG, (16, 16), None, "float32"), writes=True)
+    model = cpce.build(CONFIG, (16, 16), None, "float32")
+    return Journal(Run(folder), CONFIG, model, writes=True)
 
 
 @pytest.mark.parametrize(
     ("epochs", "steps", "kept"),
-    [(0, 5, GENERATOR), (1, 0, GENERATOR), (2, 0, GENERATOR), (2, 1, ALL), (3, 0, ALL), (4, 0, ALL)],
+    [
+        (0, 5, GENERATOR),
+        (1, 0, GENERATOR),
+        (2, 0, GENERATOR),
+        (2, 1, ALL),
+        (3, 0, ALL),
+        (4, 0, ALL),
+    ],
 )
 def test_critics_are_kept_from_their_first_step_on(tmp_path, epochs, steps, kept):
     journal = journal_in(tmp_path)
