@@ -12,14 +12,21 @@ import tensorflow as tf
 from keras import layers
 
 from srmri_tf.networks import losses
-from srmri_tf.networks.gan import AdversarialModel, Logs, make_optimizer, minimise, watching
+from srmri_tf.networks.gan import (
+    AdversarialModel,
+    Logs,
+    make_optimizer,
+    minimise,
+    own_generator,
+    watching,
+)
 from srmri_tf.networks.layers import (
     CriticLeakyReLU,
     StatelessDropout,
     register,
     replica_uniform,
 )
-from srmri_tf.networks.objective import Term, load_function, own_terms, weighted_sum
+from srmri_tf.networks.objective import Term, own_terms, weighted_sum
 from srmri_tf.recipes.config import CircleConfig, CircleObjective
 
 PATCH = (64, 64)
@@ -459,7 +466,7 @@ def build_generator(config: CircleConfig, policy: str, name: str = "generator") 
     """G, or F, of a recipe under a Keras dtype policy: the paper's, or the user's own."""
     options = config.generator.model_dump()
     if function := options.pop("function"):
-        return load_function(function)(dtype=policy, name=name)
+        return own_generator(function, policy, name)
     return CircleGenerator(**options, dtype=policy, name=name)
 
 

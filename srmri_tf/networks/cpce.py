@@ -12,9 +12,16 @@ import tensorflow as tf
 from keras import layers
 
 from srmri_tf.networks import losses
-from srmri_tf.networks.gan import AdversarialModel, Logs, make_optimizer, minimise, watching
+from srmri_tf.networks.gan import (
+    AdversarialModel,
+    Logs,
+    make_optimizer,
+    minimise,
+    own_generator,
+    watching,
+)
 from srmri_tf.networks.layers import CriticLeakyReLU, register, replica_uniform
-from srmri_tf.networks.objective import Term, load_function, own_terms, weighted_sum
+from srmri_tf.networks.objective import Term, own_terms, weighted_sum
 from srmri_tf.recipes.config import CpceConfig, CpceObjective
 
 PATCH = (64, 64)
@@ -346,7 +353,7 @@ class Cpce(AdversarialModel):
 def build_generator(config: CpceConfig, policy: str) -> keras.Model:
     """The generator of a recipe under a Keras dtype policy: the paper's, or the user's own."""
     if config.generator.function:
-        return load_function(config.generator.function)(dtype=policy, name="generator")
+        return own_generator(config.generator.function, policy, "generator")
     return CpceGenerator(shortcut=config.generator.shortcut, dtype=policy)
 
 

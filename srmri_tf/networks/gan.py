@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from data_prep.errors import ConfigError
+from srmri_tf.networks.objective import load_function
 from srmri_tf.recipes.config import Phase, RunConfig
 
 OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
@@ -113,6 +115,28 @@ class AdversarialModel(keras.Model):
 def variables_by_layer(network: keras.Model) -> dict[str, keras.Variable]:
     """A network's variables by ``LAYER/VARIABLE``, such as ``conv1/kernel``."""
     return {"/".join(v.path.split("/")[-2:]): v for v in network.variables}
+
+
+def own_generator(function: str, policy: str, name: str) -> keras.Model:
+    """A generator that the user's own ``package.module:function`` makes.
+
+    Args:
+        function: Takes a Keras dtype policy and a name, and returns the model.
+        policy: That policy.
+        name: That name.
+
+    Raises:
+        ConfigError: There is no such function, or its layers are named anew in every call, so that
+            weights that are kept by names would not be found again.
+    """
+    make = load_function(function)
+    network, again = make(dtype=policy, name=name), make(dtype=policy, name=name)
+    if variables_by_layer(network).keys() != variables_by_layer(again).keys():
+        raise ConfigError(
+            f"{function} makes layers whose names differ from call to call",
+            remedy="Give a name to every layer that has weights",
+        )
+    return network
 
 
 def make_optimizer(config: RunConfig, policy: str) -> keras.optimizers.Optimizer:

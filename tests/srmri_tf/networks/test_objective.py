@@ -1,0 +1,91 @@
+"""Terms of the user's own: found, weighted, differentiated."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep.errors import ConfigError
+from srmri_tf.networks.cpce import Cpce
+from srmri_tf.networks.gan import own_generator
+from srmri_tf.networks.objective import load_function, own_terms
+from srmri_tf.recipes.config import CpceObjective
+from tests.srmri_tf.small import SmallCritic, SmallGenerator
+
+MODULE = """
+import keras
+import tensorflow as tf
+
+number = 3
+
+def squares(lr, sr, hr):
+    return tf.reduce_mean((sr - hr) ** 2) + tf.reduce_mean(lr)
+
+def image(lr, sr, hr):
+    return sr
+
+def unnamed(dtype, name):
+    lr = keras.Input((None, None, 1))
+    return keras.Model(lr, keras.layers.Conv2D(1, 3, padding="same")(lr), name=name)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    (tmp_path / "mine_terms.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("mine_terms", None)
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_term_is_weighted_into_the_loss_and_its_gradient():
+    lr, hr = np.random.default_rng(0).random((2, 2, 16, 16, 1), np.float32)
+    objective = CpceObjective(
+        perceptual=0, adversarial=0, n_critic=1, own={"mine_terms:squares": 3.0}
+    )
+    model = Cpce(SmallGenerator(), SmallCritic(patch=(16, 16)), None, objective)
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.0))
+    weights = model.generator.trainable_variables
+    before = [w.numpy() for w in weights]
+    with tf.GradientTape() as tape:
+        expected = tf.reduce_mean((model.generator(lr) - hr) ** 2) + lr.mean()
+    gradients = tape.gradient(expected, [w.value for w in weights])
+    logs = model.train_step((tf.constant(lr), tf.constant(hr)))
+    assert float(logs["squares"]) == pytest.approx(float(expected), rel=1e-5)
+    assert float(logs["generator_loss"]) == pytest.approx(3 * float(expected), rel=1e-5)
+    for old, gradient, new in zip(before, gradients, weights, strict=True):
+        np.testing.assert_allclose(new, old - 0.3 * gradient.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("mine")
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("absent_module:term", "absent_module:term cannot be imported"),
+        ("mine_terms:absent", "mine_terms:absent cannot be imported"),
+        ("mine_terms:number", "mine_terms:number is no function"),
+    ],
+)
+def test_what_is_no_function_is_refused_by_its_name(name, fault):
+    with pytest.raises(ConfigError, match=fault):
+        load_function(name)
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_term_that_is_not_one_number_is_refused():
+    (term,) = own_terms({"mine_terms:image": 1.0})
+
+    class Images:
+        lr = sr = hr = tf.zeros([2, 4, 4, 1])
+
+    with pytest.raises(ConfigError, match=r"mine_terms:image gives a tensor of shape \(2, 4, 4, 1"):
+        term.value(Images)
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_generator_whose_layers_have_no_names_is_refused():
+    with pytest.raises(ConfigError, match="names differ from call to call"):
+        own_generator("mine_terms:unnamed", "float32", "generator")

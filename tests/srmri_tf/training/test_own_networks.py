@@ -1,0 +1,84 @@
+"""docs/own-networks.md, from recipe to enhanced scan: its own code blocks, run."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep.errors import BadInputError
+from srmri_tf.enhance.files import Request, enhance
+from srmri_tf.enhance.worklist import make_worklist
+from srmri_tf.evaluation.measuring import evaluate
+from srmri_tf.models.exporting import export
+from srmri_tf.models.model import load_network
+from srmri_tf.recipes import load_recipe
+from srmri_tf.training.fitting import fit
+from tests.data_prep.phantoms import phantom, save
+
+DOCS = Path(__file__).parents[3] / "docs" / "own-networks.md"
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The files of the document: two modules, two recipes."""
+    folder = tmp_path_factory.mktemp("own")
+    for text in (text for kind, text in BLOCKS if kind == "python"):
+        name = re.match(r"# (\w+\.py)\n", text)[1]
+        (folder / name).write_text(text)
+    recipes = [text for kind, text in BLOCKS if kind == "toml"]
+    for name, text in zip(("term", "generator"), recipes, strict=True):
+        (folder / f"{name}.toml").write_text(text)
+    sys.path.insert(0, str(folder))
+    yield folder
+    sys.path.remove(str(folder))
+    for name in ("my_losses", "my_networks"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def runs(folder, shards):
+    """A run of each recipe."""
+    return {
+        name: fit(load_recipe(str(folder / f"{name}.toml")), shards, folder / name, devices=1)
+        for name in ("term", "generator")
+    }
+
+
+def test_the_term_is_logged(runs):
+    header, *rows = runs["term"].log_file.read_text().splitlines()
+    assert "edges" in header.split(",")
+    assert float(rows[-1].split(",")[header.split(",").index("edges")]) > 0
+
+
+@pytest.mark.parametrize("name", ["term", "generator"])
+def test_the_same_command_finds_the_run_finished(runs, folder, shards, name):
+    before = runs[name].checkpoint_file.read_bytes()
+    fit(load_recipe(str(folder / f"{name}.toml")), shards, folder / name, devices=1)
+    assert runs[name].checkpoint_file.read_bytes() == before
+
+
+def test_both_runs_are_measured(runs, shards, tmp_path):
+    result = evaluate([run.folder for run in runs.values()], shards, tmp_path / "evaluation")
+    assert {"term", "generator"} <= set(result.document["methods"])
+
+
+def test_a_scan_is_enhanced_by_the_users_generator(runs, tmp_path):
+    scan = save(tmp_path / "scan.nii.gz", phantom((16, 16, 4)))
+    worklist = make_worklist([scan], tmp_path / "out.nii.gz")
+    (result,) = enhance(worklist, Request(model=str(runs["generator"].folder)))
+    assert result.target.image.is_file()
+
+
+def test_an_exported_model_computes_the_same_but_is_not_opened_by_its_name(runs, tmp_path):
+    run = runs["generator"].folder
+    out = export(run, tmp_path / "model")
+    lr = np.random.default_rng(0).random((1, 16, 18, 1), np.float32)
+    found = tf.saved_model.load(str(out)).signatures["serving_default"](lr=lr)["sr"]
+    expected = load_network(run).sharpen(lr[..., 0])
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
+    with pytest.raises(BadInputError, match="my_networks:build, and no code is run"):
+        load_network(out)
