@@ -141,6 +141,12 @@ def find_slicing(
 
     Raises:
         BadInputError: Two axes of the volume lie along the same direction.
+
+    Examples:
+        Sagittal slices 3 mm apart, of pixels of 1 mm:
+
+        >>> find_slicing(np.diag([3.0, 1.0, 1.0, 1.0])).plane
+        'sagittal'
     """
     directions, signs = _orientation(affine, path).T
     if plane == "auto":

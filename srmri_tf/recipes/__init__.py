@@ -33,6 +33,15 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
 
     Raises:
         ConfigError: No such recipe, not TOML, or any value that is unknown or out of range.
+
+    Examples:
+        >>> load_recipe("paper-cpce", {"objective.l1": 200.0}).objective.l1
+        200.0
+        >>> load_recipe("paper-cpce", {"objective.l3": 1.0})
+        Traceback (most recent call last):
+        data_prep.errors.ConfigError: paper-cpce.toml: has settings that cannot be used:
+          objective.l3: unknown key; did you mean l2?
+        Correct them, in the file or with --set.
     """
     path, text = _recipe_text(name_or_path)
     try:
