@@ -3,7 +3,7 @@
     python benchmarks/coarse.py SHARDS CROSSVAL... [--same-grid] [--quick] [--json FILE]
 
 Each scan in SHARDS (prepared with --folds) is measured at half its matrix, made a magnitude, and
-sharpened as `enhance` does it by the network of each CROSSVAL that was not trained on its subject.
+enhanced as `enhance` does it by the network of each CROSSVAL that was not trained on its subject.
 ``lr`` is what that network is given: the coarse magnitude, zero-filled to the whole matrix. With
 ``--same-grid`` the scanner has zero-filled k-space itself, and takes the magnitude after that.
 
@@ -35,8 +35,8 @@ from srmri_tf.experiments.crossval import read_finished
 from srmri_tf.models.model import Network, load_network
 
 
-def sharpened(network: Network, scan: np.ndarray, settings: Settings) -> np.ndarray:
-    """The slices of a scan (S, H, W) as `enhance` sharpens them."""
+def super_resolved(network: Network, scan: np.ndarray, settings: Settings) -> np.ndarray:
+    """The slices of a scan (S, H, W) as `enhance` enhances them."""
     # Columns from right to left, rows from front to back: pixel (0, 0) stays where it is.
     result = enhance_volume(network, scan.transpose(2, 1, 0), np.eye(4), settings)
     return result.voxels.transpose(2, 1, 0)
@@ -54,7 +54,7 @@ def scored(
     for name, network in networks.items():
         for suffix, consistency in (("", False), (CONSISTENT, True)):
             settings = Settings(same_grid, plane="axial", consistency=consistency)
-            images[name + suffix] = sharpened(network, stored, settings)
+            images[name + suffix] = super_resolved(network, stored, settings)
     rows = []
     for k, pair in enumerate(scan):
         whole = SlicePair(pair.subject, pair.session, pair.index, pair.lr, truth[k])

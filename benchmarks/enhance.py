@@ -149,7 +149,7 @@ def contenders(scan: Path, run: Path, precision: str, slices: np.ndarray) -> dic
     request = Request(model=str(run), precision=precision, overwrite=True)
     found: dict[str, Callable] = {
         f"enhance {precision}": lambda: list(enhance(worklist, request)),
-        f"bare network {precision}": lambda: network.sharpen(slices),
+        f"bare network {precision}": lambda: network.super_resolve(slices),
     }
     for batch in TORCH_BATCHES:
         theirs = in_torch(weights, slices, precision == "bfloat16", batch)

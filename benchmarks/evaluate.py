@@ -26,7 +26,7 @@ from srmri_tf.data.dataset import Shards, SlicePair
 from srmri_tf.evaluation.baselines import bicubic
 from srmri_tf.evaluation.scores import THREADS, Scorer
 from srmri_tf.networks.cpce import CpceGenerator
-from srmri_tf.networks.registry import sharpener
+from srmri_tf.networks.registry import super_resolver
 
 Slice = tuple[SlicePair, dict[str, np.ndarray]]
 
@@ -87,13 +87,13 @@ def main() -> None:
     count, rounds = (8, 3) if arguments.quick else (40, 7)
     pairs, data = real(arguments.shards, count) if arguments.shards else phantoms(count)
     slices = with_methods(pairs)
-    sharpen = sharpener(CpceGenerator())
+    super_resolve = super_resolver(CpceGenerator())
     processor: list[float] = []
     seconds = in_turns(
         {
             "measures": measures(slices, THREADS, processor),
             "measures_by_one_thread": measures(slices, 1, []),
-            "network": lambda: [sharpen(pair.lr[None]) for pair in pairs],
+            "network": lambda: [super_resolve(pair.lr[None]) for pair in pairs],
         },
         rounds,
     )

@@ -61,9 +61,9 @@ def enhance(
     precision: str,
     overwrite: bool,
 ) -> None:
-    """Sharpen SCANs: NIfTI files, folders or BIDS data sets.
+    """Enhance SCANs: NIfTI files, folders or BIDS data sets.
 
-    The slices' matrix is doubled: zero-filled in k-space, then sharpened by a network. The result
+    The slices' matrix is doubled: zero-filled in k-space, then enhanced by a network. The result
     overlays on the scan, with its header, intensities and data type; a JSON sidecar says what it
     was made of. The same command goes on with what was interrupted.
 
@@ -71,7 +71,7 @@ def enhance(
     """
     tell_opening(*scans, model=model)
     from srmri_tf.enhance.files import Request
-    from srmri_tf.enhance.files import enhance as sharpen
+    from srmri_tf.enhance.files import enhance as super_resolve
     from srmri_tf.enhance.volume import Settings
     from srmri_tf.enhance.worklist import make_worklist
     from srmri_tf.models.stored import needs_tensorflow
@@ -81,8 +81,8 @@ def enhance(
     if needs_tensorflow(model):
         quiet_tensorflow()
     request = Request(settings, model, precision, overwrite)
-    with counting("sharpening") as advance:
-        results = sharpen(
+    with counting("enhancing") as advance:
+        results = super_resolve(
             worklist, request, progress=advance, warn=_warn, before_networks=quiet_tensorflow
         )
         for result in results:

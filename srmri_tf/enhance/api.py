@@ -45,7 +45,7 @@ class Model:
         plane: PlaneChoice = "auto",
         consistency: bool | None = None,
     ) -> np.ndarray:
-        """Sharpen a volume; the slices' matrix is doubled unless ``same_grid``.
+        """Enhance a volume; the slices' matrix is doubled unless ``same_grid``.
 
         Args:
             array: ``(X, Y, Z)`` real and finite, in any scale: magnitudes.

@@ -42,7 +42,7 @@ class Target:
     """The files of one result.
 
     Args:
-        image: The sharpened scan.
+        image: The enhanced scan.
         uncertainty: The map beside it, None if it was not asked for.
     """
 
@@ -157,7 +157,7 @@ def write(
 
     Args:
         target: The files.
-        volumes: ``(X, Y, Z)`` float32: the sharpened scan and, if asked for, its uncertainty.
+        volumes: ``(X, Y, Z)`` float32: the enhanced scan and, if asked for, its uncertainty.
         header: The scan's header on the result's grid.
         record: What the sidecar says.
 

@@ -1,4 +1,4 @@
-"""`enhance`: scans sharpened into files that overlay on them, one after the other.
+"""`enhance`: scans enhanced into files that overlay on them, one after the other.
 
 An interrupted call is continued by the same one: results that are there, made of the same scan by
 the same model and settings, are left alone. Where all of them are, TensorFlow is not imported,
@@ -65,7 +65,7 @@ def enhance(
     warn: Callable[[str], None] | None = None,
     before_networks: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
-    """Sharpen scans one by one.
+    """Enhance scans one by one.
 
     Args:
         worklist: From `srmri_tf.enhance.worklist.make_worklist`.
@@ -78,7 +78,7 @@ def enhance(
         The results, each as soon as it is there.
 
     Raises:
-        BadInputError: There is no such model, or scans are damaged; the others were sharpened.
+        BadInputError: There is no such model, or scans are damaged; the others were enhanced.
         ConfigError: Something else is where a result goes; nothing was written.
         CorruptArtefactError: The model is damaged.
         EnvironmentFault: The disk is full.
@@ -140,7 +140,7 @@ class _Work:
         target = self.target(job)
         if replaced := self._scans & {place(path) for path in target.images}:
             raise ConfigError(
-                "is a scan to be sharpened, and would be replaced by a result",
+                "is a scan to be enhanced, and would be replaced by a result",
                 path=min(replaced),
                 remedy="Give another -o",
             )
@@ -153,7 +153,7 @@ class _Work:
     def do(
         self, job: Job, label: str, progress: Progress | None, say: Callable[[str], None]
     ) -> None:
-        """Sharpen one scan and write what comes out."""
+        """Enhance one scan and write what comes out."""
         settings, network = self._request.settings, self._networks[self._name(job)]
         image = nifti.read(job.scan)
         found = find_slicing(image.affine, job.plane, path=job.scan)

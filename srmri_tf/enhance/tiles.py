@@ -35,7 +35,7 @@ def tiled(network: "Network", images: np.ndarray, side: int, box: Box | None = N
     )
     whole = images.copy()
     for (row, seen_row), (column, seen_column) in product(rows, columns):
-        tile = network.sharpen(np.ascontiguousarray(images[:, seen_row, seen_column]))
+        tile = network.super_resolve(np.ascontiguousarray(images[:, seen_row, seen_column]))
         top, left = row.start - seen_row.start, column.start - seen_column.start
         height, width = row.stop - row.start, column.stop - column.start
         whole[:, row, column] = tile[:, top : top + height, left : left + width]

@@ -1,4 +1,4 @@
-"""A volume in, a sharper volume out: arrays in storage order, no files.
+"""A volume in, a finer volume out: arrays in storage order, no files.
 
 A truly low-resolution volume is zero-filled in k-space to twice the in-plane matrix, in storage
 order, so that its first voxel stays where it is; the network then sees each slice as it saw those
@@ -26,7 +26,7 @@ from srmri_tf.enhance import head, tiles
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.model import Network
-    from srmri_tf.networks.registry import Sharpen
+    from srmri_tf.networks.registry import SuperResolve
 
 PIXELS = 4 * 256 * 256
 """So many pixels of several slices go through a network together."""
@@ -45,7 +45,7 @@ class Settings:
     """What to make of a volume.
 
     Args:
-        same_grid: The scanner has interpolated already: sharpen on the grid as it is.
+        same_grid: The scanner has interpolated already: enhance on the grid as it is.
         plane: The plane that was acquired; ``auto`` finds it.
         consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
         uncertainty: Also map how much the network's answer depends on how a slice is turned.
@@ -69,7 +69,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Enhanced:
-    """A sharpened volume.
+    """A enhanced volume.
 
     Args:
         voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
@@ -95,7 +95,7 @@ def enhance_volume(
     slicing: Slicing | None = None,
     progress: Progress | None = None,
 ) -> Enhanced:
-    """Sharpen a volume.
+    """Enhance a volume.
 
     Args:
         network: From `srmri_tf.models.model.load_network`.
@@ -123,10 +123,10 @@ def enhance_volume(
     count = 2 if settings.uncertainty else 1
     volumes = [np.empty(shape, np.float32, order="F") for _ in range(count)]
     views = [found.stack(volume) for volume in volumes]
-    sharpener = _Sharpener(network, found, settings, head.background_level(voxels) / scale)
+    super_resolver = _Enhancer(network, found, settings, head.background_level(voxels) / scale)
 
-    def sharpen(chunk: slice) -> int:
-        images = sharpener(stack[chunk] / np.float32(scale))
+    def super_resolve(chunk: slice) -> int:
+        images = super_resolver(stack[chunk] / np.float32(scale))
         for view, image in zip(views, images, strict=True):
             largest = max(-float(image.min()), float(image.max()))
             if not math.isfinite(largest):
@@ -145,7 +145,7 @@ def enhance_volume(
 
     together = max(1, PIXELS // (stack[0].size * settings.factor**2))
     with ThreadPoolExecutor(THREADS) as pool:
-        for done in pool.map(sharpen, _chunks(len(stack), together)):
+        for done in pool.map(super_resolve, _chunks(len(stack), together)):
             if progress:
                 progress(done, len(stack))
     return Enhanced(volumes[0], affine @ np.diag(steps), found, *volumes[1:])
@@ -173,7 +173,7 @@ def departures(
         voxels: ``(X, Y, Z)``.
         affine: ``(4, 4)`` of those, in mm.
         found: How they are cut.
-        factor: How many times as fine the sharpened grid is.
+        factor: How many times as fine the enhanced grid is.
     """
     if network.card is None:
         return []
@@ -185,11 +185,11 @@ def departures(
     return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
 
 
-class _Sharpener:
+class _Enhancer:
     """A few stored slices at a time, scaled to a maximum of 1.
 
     Args:
-        network: What sharpens them.
+        network: What enhances them.
         found: How they are cut.
         settings: What to make of them.
         background: The intensity up to which a voxel is background, in that scale.
@@ -198,11 +198,11 @@ class _Sharpener:
     def __init__(
         self, network: "Network", found: Slicing, settings: Settings, background: float
     ) -> None:
-        self._network = replace(network, sharpen=_one_at_a_time(network.sharpen))
+        self._network = replace(network, super_resolve=_one_at_a_time(network.super_resolve))
         self._slicing, self._settings, self._background = found, settings, background
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
-        """Sharpen ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
+        """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
         measured = scan if self._settings.same_grid else upsampled(scan)
         mask = self._slicing.shown(head.head_mask(scan, self._background))
         box = head.box_around(mask, self._settings.factor)
@@ -235,13 +235,13 @@ class _Sharpener:
         return put_back(sharp, scan, self._network.degradation)
 
 
-def _one_at_a_time(sharpen: "Sharpen") -> "Sharpen":
+def _one_at_a_time(super_resolve: "Enhance") -> "Enhance":
     """The same function, which threads wait for: it takes most memory, and every core."""
     lock = threading.Lock()
 
     def alone(images: np.ndarray) -> np.ndarray:
         with lock:
-            return sharpen(images)
+            return super_resolve(images)
 
     return alone
 

@@ -1,4 +1,4 @@
-"""Which scans `enhance` is to sharpen and where each result goes, decided without a voxel."""
+"""Which scans `enhance` is to enhance and where each result goes, decided without a voxel."""
 
 import dataclasses
 import math
@@ -77,7 +77,7 @@ class Worklist:
     Args:
         jobs: The scans; all headers are sound and no two results have one name.
         warnings: What a person should know first.
-        faults: Of scans that cannot be sharpened, one each.
+        faults: Of scans that cannot be enhanced, one each.
     """
 
     jobs: tuple[Job, ...]
@@ -184,7 +184,7 @@ def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
     ]
     if not scans:
         raise BadInputError(
-            "holds no NIfTI scan to sharpen", path=source, remedy="Give .nii or .nii.gz files"
+            "holds no NIfTI scan to enhance", path=source, remedy="Give .nii or .nii.gz files"
         )
     for scan in scans:
         yield Job(scan, root / scan.parent.relative_to(source), root, dataset=dataset)
@@ -201,8 +201,8 @@ def _of_modality(jobs: list[Job], modality: str) -> list[Job]:
         )
     if not chosen:
         raise BadInputError(
-            "no scan is left to sharpen: all that were found are results of srmri-tf",
-            remedy="Name a file itself to sharpen it again",
+            "no scan is left to enhance: all that were found are results of srmri-tf",
+            remedy="Name a file itself to enhance it again",
         )
     return chosen
 

@@ -26,7 +26,7 @@ from srmri_tf.evaluation.scores import FeatureDistance, Scorer, SliceRow
 from srmri_tf.evaluation.summary import document_of, refuse_others, write_document
 from srmri_tf.models.run import Run
 from srmri_tf.networks.precision import has_gpu
-from srmri_tf.networks.registry import Sharpen, sharpener
+from srmri_tf.networks.registry import SuperResolve, super_resolver
 from srmri_tf.networks.vgg19.features import LEAST_SIDE, build_features
 from srmri_tf.networks.vgg19.weights import resolve
 
@@ -63,7 +63,7 @@ def evaluate(
 ) -> Evaluation:
     """Measure runs on the test subjects of a shard folder.
 
-    Slices are read, sharpened and scored a few at a time; what stays in memory is some hundred
+    Slices are read, enhanced and scored a few at a time; what stays in memory is some hundred
     bytes a slice and method, and the slices to look at.
 
     Args:
@@ -137,13 +137,13 @@ def _distance(options: Options) -> tuple[FeatureDistance | None, list[str]]:
     return FeatureDistance(build_features(weights)), [f"VGG distance: {weights.description}."]
 
 
-def _methods(generators: Mapping[str, Any], shards: Shards, options: Options) -> dict[str, Sharpen]:
+def _methods(generators: Mapping[str, Any], shards: Shards, options: Options) -> dict[str, SuperResolve]:
     degradation = shards.manifest.parameters.degradation
-    methods: dict[str, Sharpen] = {LOW_RESOLUTION: lambda slices: slices}
+    methods: dict[str, SuperResolve] = {LOW_RESOLUTION: lambda slices: slices}
     for name, network in generators.items():
-        methods[name] = sharpen = _Remembering(sharpener(network, BATCH))
+        methods[name] = super_resolve = _Remembering(super_resolver(network, BATCH))
         if options.consistency:
-            methods[name + CONSISTENT] = _put_back(sharpen, degradation)
+            methods[name + CONSISTENT] = _put_back(super_resolve, degradation)
     if options.bicubic:
         methods[BICUBIC] = lambda slices: np.stack([bicubic(lr, degradation) for lr in slices])
     return methods
@@ -152,26 +152,26 @@ def _methods(generators: Mapping[str, Any], shards: Shards, options: Options) ->
 class _Remembering:
     """A method that knows its last answer, for those that go on from it."""
 
-    def __init__(self, sharpen: Sharpen) -> None:
-        self._sharpen = sharpen
+    def __init__(self, super_resolve: SuperResolve) -> None:
+        self._super_resolve = super_resolve
         self._last: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, slices: np.ndarray) -> np.ndarray:
         if self._last is None or self._last[0] is not slices:
-            self._last = slices, self._sharpen(slices)
+            self._last = slices, self._super_resolve(slices)
         return self._last[1]
 
 
-def _put_back(sharpen: Sharpen, degradation: Degradation) -> Sharpen:
+def _put_back(super_resolve: SuperResolve, degradation: Degradation) -> SuperResolve:
     if degradation.lr == "coarse":
         return lambda slices: consistent_with_scan(
-            sharpen(slices), np.stack([small_image(lr, degradation) for lr in slices]), degradation
+            super_resolve(slices), np.stack([small_image(lr, degradation) for lr in slices]), degradation
         )
-    return lambda slices: consistent(sharpen(slices), slices, degradation)
+    return lambda slices: consistent(super_resolve(slices), slices, degradation)
 
 
 def _measure(
-    methods: Mapping[str, Sharpen],
+    methods: Mapping[str, SuperResolve],
     shards: Shards,
     scorer: Scorer,
     looks: gallery.Gallery,
@@ -181,7 +181,7 @@ def _measure(
     total, done = len(seen.tissue) + seen.n_air, 0
     for batch in _batches(shards.slices("test")):
         lr = np.stack([pair.lr for pair in batch])
-        outputs = {name: sharpen(lr) for name, sharpen in methods.items()}
+        outputs = {name: super_resolve(lr) for name, super_resolve in methods.items()}
         for i, pair in enumerate(batch):
             images = {name: output[i] for name, output in outputs.items()}
             rows = scorer.slice(pair, images, seen.maxima[pair.subject, pair.session])

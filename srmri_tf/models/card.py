@@ -131,7 +131,7 @@ class Ranges(_Section):
         """What is far from everything met in training, a clause each; empty if nothing is.
 
         Args:
-            in_plane_mm: Row and column spacing of the sharpened grid.
+            in_plane_mm: Row and column spacing of the enhanced grid.
             slice_mm: Spacing of its slices.
             intensity: `head_statistics` of the volume.
         """

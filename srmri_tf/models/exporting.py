@@ -161,9 +161,9 @@ def _write_onnx(stored: Stored, out: Path) -> None:
 
     network = stored.stock()
     spec = tf.TensorSpec([None, None, None, 1], tf.float32, name="lr")
-    sharpen = tf.function(lambda lr: {"sr": network(lr, training=False)})
+    super_resolve = tf.function(lambda lr: {"sr": network(lr, training=False)})
     with _quiet():
-        model, _ = tf2onnx.convert.from_function(sharpen, [spec], opset=OPSET)
+        model, _ = tf2onnx.convert.from_function(super_resolve, [spec], opset=OPSET)
     onnx.helper.set_model_props(model, {"srmri-tf": stored.metadata().to_json()})
     model.doc_string = f"{stored.name}: input lr, output sr, docs/export.md of srmri-tf"
     onnx.checker.check_model(model)

@@ -1,4 +1,4 @@
-"""`load_network`: one trained network, wherever it is kept, ready to sharpen slices.
+"""`load_network`: one trained network, wherever it is kept, ready to enhance slices.
 
 A MODEL is the name of a shipped model, a RUN folder, or what `export` wrote: a SavedModel folder, a
 ``.keras`` file or an ``.npz`` file.
@@ -14,7 +14,7 @@ import keras
 from data_prep.kspace import Degradation
 from srmri_tf.models.card import ModelCard
 from srmri_tf.models.stored import Stored, check_degradation, reach, read
-from srmri_tf.networks.registry import Sharpen, sharpener
+from srmri_tf.networks.registry import SuperResolve, super_resolver
 
 MIN_SIDE = 9
 """The smallest side of a slice that every network can take."""
@@ -33,8 +33,8 @@ class Network:
         multiple: Offsets of tiles must be multiples of it.
         sha256: Of options and weights, the same for every format of one model.
         card: Its model card, if it has one.
-        sharpen: Maps zero-filled slices (S, H, W) float32, scaled so that the volume's maximum is
-            1, to sharpened ones of the same shape. Sides of at least `MIN_SIDE`.
+        enhance: Maps zero-filled slices (S, H, W) float32, scaled so that the volume's maximum is
+            1, to enhanced ones of the same shape. Sides of at least `MIN_SIDE`.
         generator: The Keras model inside: (B, H, W, 1) to (B, H, W, 1).
     """
 
@@ -46,7 +46,7 @@ class Network:
     multiple: int
     sha256: str
     card: ModelCard | None
-    sharpen: Sharpen
+    super_resolve: SuperResolve
     generator: keras.Model
 
 
@@ -88,6 +88,6 @@ def network_of(stored: Stored, precision: str = "float32") -> Network:
         multiple=multiple,
         sha256=stored.sha256,
         card=stored.card,
-        sharpen=sharpener(generator),
+        super_resolve=super_resolver(generator),
         generator=generator,
     )

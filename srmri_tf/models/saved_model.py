@@ -54,7 +54,7 @@ class Graphs(tf.Module):
         """
         lr, image = _named(_SLICES, "lr"), _named(_SLICES, "image")
         scale = _named(_NUMBER, "scale")
-        sr = _traced(lambda lr: {"sr": self.sharpened(lr)}, lr)
+        sr = _traced(lambda lr: {"sr": self.super_resolved(lr)}, lr)
         return {
             "serving_default": sr,
             "sr": sr,
@@ -69,7 +69,7 @@ class Graphs(tf.Module):
             ),
         }
 
-    def sharpened(self, lr: tf.Tensor) -> tf.Tensor:
+    def super_resolved(self, lr: tf.Tensor) -> tf.Tensor:
         """The network on (B, H, W, 1) slices of any size."""
         if not self._halves:
             return self._apply(lr)
@@ -82,7 +82,7 @@ class Graphs(tf.Module):
     def enhanced(
         self, image: tf.Tensor, scale: tf.Tensor | None = None, *, consistent: bool = False
     ) -> tf.Tensor:
-        """Zero-fill raw slices to twice the matrix and sharpen them, one in memory at a time.
+        """Zero-fill raw slices to twice the matrix and enhance them, one in memory at a time.
 
         Args:
             image: (B, H, W, 1) in any intensities.
@@ -99,7 +99,7 @@ class Graphs(tf.Module):
         def one(single: tf.Tensor) -> tf.Tensor:
             scan = single[tf.newaxis, ..., 0] / scale
             fine = tf.abs(upsampled(scan)) if self._magnitude else upsampled(scan)
-            sharp = self.sharpened(fine[..., tf.newaxis])[..., 0]
+            sharp = self.super_resolved(fine[..., tf.newaxis])[..., 0]
             sharp = put_back(sharp, scan, magnitude=self._magnitude) if consistent else sharp
             return sharp[0, ..., tf.newaxis] * scale
 

@@ -12,7 +12,7 @@ from srmri_tf.networks import circle, cpce
 MODELS: dict[str, Any] = {"cpce": cpce, "circle": circle}
 """Each architecture's module: it has ``build`` and ``build_generator``."""
 
-Sharpen = Callable[[np.ndarray], np.ndarray]
+SuperResolve = Callable[[np.ndarray], np.ndarray]
 
 
 def plain_model(generator: keras.Model) -> keras.Model:
@@ -26,7 +26,7 @@ def plain_model(generator: keras.Model) -> keras.Model:
     return keras.Model(generator.inputs, generator.outputs, name="sr")
 
 
-def sharpener(generator: keras.Model, batch: int = 4) -> Sharpen:
+def super_resolver(generator: keras.Model, batch: int = 4) -> SuperResolve:
     """Compile a generator into a function from (S, H, W) slices to (S, H, W) slices.
 
     Args:
@@ -38,10 +38,10 @@ def sharpener(generator: keras.Model, batch: int = 4) -> Sharpen:
     def forward(lr: tf.Tensor) -> tf.Tensor:
         return generator(lr, training=False)
 
-    def sharpen(slices: np.ndarray) -> np.ndarray:
+    def super_resolve(slices: np.ndarray) -> np.ndarray:
         starts = range(0, len(slices), batch)
         return np.concatenate(
             [forward(slices[i : i + batch, ..., None]).numpy()[..., 0] for i in starts]
         )
 
-    return sharpen
+    return super_resolve

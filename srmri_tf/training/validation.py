@@ -9,7 +9,7 @@ from data_prep.errors import BadInputError
 from data_prep.shards.schema import Split
 from srmri_tf import metrics
 from srmri_tf.data.dataset import Shards, SlicePair, refuse_small
-from srmri_tf.networks.registry import sharpener
+from srmri_tf.networks.registry import super_resolver
 
 SHOWN = 3
 
@@ -53,7 +53,7 @@ class Validator:
             )
         self.low_resolution = _mean([_quality(pair.lr, pair) for pair in self.pairs])
         self._generator = generator
-        self._sharpen = sharpener(generator)
+        self._super_resolve = super_resolver(generator)
         self._shown: list[np.ndarray] = []
 
     def measure(self, weights: list[np.ndarray]) -> Quality:
@@ -62,7 +62,7 @@ class Validator:
         self._shown = []
         qualities = []
         for pair in self.pairs:
-            sr = self._sharpen(pair.lr[None])[0]
+            sr = self._super_resolve(pair.lr[None])[0]
             qualities.append(_quality(sr, pair))
             if len(self._shown) < SHOWN:
                 self._shown.append(np.concatenate([pair.lr, sr, pair.hr], axis=1))

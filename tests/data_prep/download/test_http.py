@@ -200,9 +200,11 @@ def test_killed_at_any_moment(site, tmp_path):
     code += "print(flush=True); fetch(sys.argv[1], Path(sys.argv[2]))"
     command = [sys.executable, "-c", code, f"{site.url}/f", str(tmp_path / "f")]
     rng = random.Random(2)
-    for _ in range(6):
+    for attempt in range(6):
         process = subprocess.Popen(command, stdout=subprocess.PIPE)
         process.stdout.readline()
+        while not (attempt or any(path.stat().st_size for path in tmp_path.iterdir())):
+            time.sleep(0.01)  # the first attempt leaves something to go on from
         time.sleep(rng.uniform(0, 0.15))
         process.kill()
         process.communicate()

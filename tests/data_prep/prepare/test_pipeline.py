@@ -410,7 +410,7 @@ def test_a_scan_is_left_to_every_process(scans, tmp_path, monkeypatch):
             if function is os.getpid:
                 time.sleep(0.5)  # long enough to convert every scan
             else:
-                done.append(arguments[0].item.subject)
+                done.append(arguments[0].item.scan.subject)
             return super().submit(function, *arguments)
 
     monkeypatch.setattr(pipeline, "_pool", Pool)

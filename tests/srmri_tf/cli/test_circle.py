@@ -65,6 +65,6 @@ def test_the_demo_trains_the_model_asked_for(model, recipe, tmp_path, monkeypatc
 
     monkeypatch.setattr(demo, "fit", fit)
     monkeypatch.setattr(demo, "prepare", lambda *args, **kwargs: None)
-    monkeypatch.setattr(demo.download, "sample", lambda folder, report: folder)
+    monkeypatch.setattr(demo.sample, "sample", lambda folder, report: folder)
     with pytest.raises(StopError):
         demo.demo(tmp_path, model)

@@ -10,7 +10,7 @@ from srmri_tf.cli import process
 # Takes and returns twenty arrays of 32 MiB; prints whether it was set, and the page faults.
 FAULTS = """
 import resource
-from srmri_tf import process
+from srmri_tf.cli import process
 found = process.keep_memory() if {kept} else False
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(20):

@@ -79,7 +79,7 @@ def test_what_is_unlike_the_training_data_is_warned_of():
     scan = phantom((12, 10, 6))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        known(scan, (1.1, 1.1, 3))  # sharpened: 0.55 mm
+        known(scan, (1.1, 1.1, 3))  # enhanced: 0.55 mm
     with pytest.warns(
         UserWarning, match=r"unlike the training data of fake: .*2.5 mm.*in training"
     ):

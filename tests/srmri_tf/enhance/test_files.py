@@ -54,7 +54,7 @@ def use(network, monkeypatch):
     return network
 
 
-def sharpen(given, out=None, settings=None, warn=None, **request):
+def super_resolve(given, out=None, settings=None, warn=None, **request):
     settings = settings or Settings()
     worklist = make_worklist(given, out, settings)
     return list(enhance(worklist, Request(settings, **request), warn=warn))
@@ -73,7 +73,7 @@ def test_results_overlay_on_scans_of_every_orientation(network, tmp_path, orient
     image.set_sform(matrix, code=1)
     image.set_qform(matrix, code=2)
     nib.save(image, tmp_path / "scan.nii.gz")
-    (result,) = sharpen([tmp_path / "scan.nii.gz"])
+    (result,) = super_resolve([tmp_path / "scan.nii.gz"])
     scan, back = nib.load(tmp_path / "scan.nii.gz"), nib.load(result.target.image)
     across = scan.shape.index(7)
     step = np.where(np.arange(3) == across, 1, 2)
@@ -105,7 +105,7 @@ def test_headers_are_kept(network, tmp_path, suffix, dtype, same_grid):
     image.header["descrip"] = b"scanner says hello"
     image.header["slice_end"] = 6
     nib.save(image, tmp_path / f"scan{suffix}")
-    (result,) = sharpen([tmp_path / f"scan{suffix}"], settings=Settings(same_grid=same_grid))
+    (result,) = super_resolve([tmp_path / f"scan{suffix}"], settings=Settings(same_grid=same_grid))
     back = nib.load(result.target.image)
     assert result.target.image.name == f"scan_desc-cpce{suffix}"
     assert back.get_data_dtype() == dtype
@@ -121,7 +121,7 @@ def test_headers_are_kept(network, tmp_path, suffix, dtype, same_grid):
 def test_bright_voxels_widen_the_type_instead_of_being_clipped(tmp_path, monkeypatch):
     use(fake(lambda x: 1.5 * x), monkeypatch)
     path = save(tmp_path / "scan.nii", (phantom((12, 10, 7)) * 0.255).astype(np.uint8))
-    (result,) = sharpen([path], settings=Settings(consistency=False))
+    (result,) = super_resolve([path], settings=Settings(consistency=False))
     back = nib.load(result.target.image)
     assert back.get_data_dtype() == np.uint16
     assert back.get_fdata().max() > 1.4 * 255
@@ -153,7 +153,7 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(name, network, tmp_path
     tracemalloc.start()
     try:
         with pytest.raises(BadInputError):
-            sharpen([path], tmp_path / "out")
+            super_resolve([path], tmp_path / "out")
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -162,7 +162,7 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(name, network, tmp_path
 @pytest.mark.parametrize("name", FINE)
 def test_a_constant_scan_stays_finite(name, network, tmp_path):
     path = CASES[name][0](tmp_path)
-    (result,) = sharpen([path], settings=Settings(uncertainty=True))
+    (result,) = super_resolve([path], settings=Settings(uncertainty=True))
     for image in result.target.images:
         assert np.isfinite(nib.load(image).get_fdata()).all()
 
@@ -173,7 +173,7 @@ def test_a_damaged_scan_does_not_keep_the_others_from_being_sharpened(network, t
         save(scans / f"{name}.nii.gz")
     CASES["nan_voxel"][0](scans)  # only its voxels show it
     with pytest.raises(BadInputError, match=r"scan\.nii\.gz: has 1 voxels that are NaN"):
-        sharpen([scans], tmp_path / "out")
+        super_resolve([scans], tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "a_desc-cpce.json",
         "a_desc-cpce.nii.gz",
@@ -203,14 +203,14 @@ def test_another_scan_model_or_setting_is_refused_before_anything_is_written(
     network, tmp_path, monkeypatch
 ):
     scans = [save(tmp_path / f"s{n}.nii.gz", phantom(seed=n)) for n in range(2)]
-    sharpen(scans[1:], tmp_path / "out")
+    super_resolve(scans[1:], tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     with pytest.raises(ConfigError, match="Consistency: True there, False asked for"):
-        sharpen(scans, tmp_path / "out", Settings(consistency=False))
+        super_resolve(scans, tmp_path / "out", Settings(consistency=False))
     other = dataclasses.replace(network, sha256="f" * 64)
     use(other, monkeypatch)
     with pytest.raises(ConfigError, match="ModelSha256"):
-        sharpen(scans, tmp_path / "out")
+        super_resolve(scans, tmp_path / "out")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
 
 
@@ -221,22 +221,22 @@ def test_a_scan_is_never_replaced_by_its_own_result(network, tmp_path):
     for out in (scan, around, tmp_path / "link" / scan.name):
         for overwrite in (False, True):
             with pytest.raises(ConfigError, match="would be replaced by a result"):
-                sharpen([scan], out, overwrite=overwrite)
+                super_resolve([scan], out, overwrite=overwrite)
 
 
 def test_a_foreign_file_is_not_replaced_unless_it_is_said(network, tmp_path):
     scan = save(tmp_path / "scan.nii.gz")
     (tmp_path / "out.nii.gz").write_text("precious")
     with pytest.raises(ConfigError, match="was not made by this program"):
-        sharpen([scan], tmp_path / "out.nii.gz")
+        super_resolve([scan], tmp_path / "out.nii.gz")
     assert (tmp_path / "out.nii.gz").read_text() == "precious"
-    sharpen([scan], tmp_path / "out.nii.gz", overwrite=True)
+    super_resolve([scan], tmp_path / "out.nii.gz", overwrite=True)
     assert nib.load(tmp_path / "out.nii.gz").shape == (48, 40, 12)
 
 
 def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
     save(tmp_path / "sub-1" / "anat" / "sub-1_T2w.nii.gz")
-    (result,) = sharpen([tmp_path], settings=Settings(uncertainty=True))
+    (result,) = super_resolve([tmp_path], settings=Settings(uncertainty=True))
     out = tmp_path / "derivatives" / "srmri-tf"
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == [
         "dataset_description.json",
@@ -245,7 +245,7 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
         "sub-1/anat/sub-1_desc-cpce_T2w.nii.gz",
     ]
     (out / "dataset_description.json").unlink()  # as a kill just before it would
-    assert [again.fresh for again in sharpen([tmp_path], settings=Settings(uncertainty=True))] == [
+    assert [again.fresh for again in super_resolve([tmp_path], settings=Settings(uncertainty=True))] == [
         False
     ]
     assert (out / "dataset_description.json").exists()
@@ -261,7 +261,7 @@ def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypa
     use(known, monkeypatch)
     scan = save(tmp_path / "head_T1w.nii", spacing=(5, 5, 3))
     said = []
-    (result,) = sharpen([scan], warn=said.append)
+    (result,) = super_resolve([scan], warn=said.append)
     assert said[0].startswith(f"{scan}: its name says T1, but model fake was trained on T2")
     assert any("in-plane spacing 2.5 mm, but 0.5 to 0.6 in training" in text for text in said)
     noted = json.loads(result.target.sidecar.read_text())["Warnings"]
@@ -271,14 +271,14 @@ def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypa
 def test_a_scan_without_orientation_is_warned_of(network, tmp_path):
     scan = edit(save(tmp_path / "scan.nii"), sform_code=0, qform_code=0)
     said = []
-    sharpen([scan], warn=said.append)
+    super_resolve([scan], warn=said.append)
     assert [text for text in said if "does not say how the patient lay" in text]
 
 
 def test_a_result_as_input_is_warned_of(network, tmp_path):
-    (result,) = sharpen([save(tmp_path / "scan.nii")])
+    (result,) = super_resolve([save(tmp_path / "scan.nii")])
     said = []
-    (again,) = sharpen([result.target.image], warn=said.append)
+    (again,) = super_resolve([result.target.image], warn=said.append)
     assert said == [f"{result.target.image}: is itself a result of srmri-tf, not a scan"]
     assert again.target.image.name == "scan_desc-cpceCpce.nii"
 
@@ -288,10 +288,10 @@ def test_a_model_of_another_degradation_is_refused(tmp_path):
     model = make_run(tmp_path / "net", parameters=parameters)
     scan = save(tmp_path / "scan.nii")
     with pytest.raises(BadInputError, match=r"kept 0\.25 of k-space by axis"):
-        sharpen([scan], tmp_path / "out", model=str(model))
+        super_resolve([scan], tmp_path / "out", model=str(model))
     (model / "run.json").write_text("{}")
     with pytest.raises(BadInputError, match="does not say which degradation"):
-        sharpen([scan], tmp_path / "out", model=str(model))
+        super_resolve([scan], tmp_path / "out", model=str(model))
     assert not (tmp_path / "out").exists()
 
 

@@ -6,8 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from srmri_tf.models import model
-from tests.srmri_tf.enhance.test_files import sharpen
+from tests.srmri_tf.enhance.test_files import super_resolve, use
 from tests.srmri_tf.enhance.test_volume import fake, identity
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -20,8 +19,8 @@ pytestmark = [
 @pytest.mark.parametrize("path", sorted(DATA.glob("*/*.nii.gz")), ids=lambda path: path.name)
 def test_landmarks_are_where_they_were(path, tmp_path, monkeypatch):
     # A network that changes nothing shows where every voxel of the scan has gone.
-    monkeypatch.setattr(model, "load_network", lambda *a: fake(identity, lr="real"))
-    (result,) = sharpen([path], tmp_path)
+    use(fake(identity, lr="real"), monkeypatch)
+    (result,) = super_resolve([path], tmp_path)
     scan, back = nib.load(path), nib.load(result.target.image)
     voxels, sharp = scan.get_fdata(dtype=np.float32), back.get_fdata(dtype=np.float32)
     bright = np.argwhere(voxels > np.percentile(voxels, 99))

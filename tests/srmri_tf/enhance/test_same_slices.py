@@ -18,6 +18,7 @@ from srmri_tf.enhance.files import Request, enhance
 from srmri_tf.enhance.volume import Settings
 from srmri_tf.enhance.worklist import make_worklist
 from tests.data_prep.phantoms import affine, phantom
+from tests.srmri_tf.enhance.test_files import use
 from tests.srmri_tf.enhance.test_volume import fake
 
 SHAPE = (16, 14, 13)
@@ -55,7 +56,7 @@ def enhanced(path, folder, monkeypatch, plane="auto"):
     """The plane of a result's sidecar, and the images that the network was shown."""
     seen = []
     network = fake(lambda images: seen.append(images.copy()) or images)
-    monkeypatch.setattr("srmri_tf.models.model.load_network", lambda name, precision: network)
+    use(network, monkeypatch)
     chosen = Settings(same_grid=True, plane=plane)
     (result,) = enhance(make_worklist([path], folder, chosen), Request(chosen))
     record = json.loads(result.target.sidecar.read_text())

@@ -16,7 +16,7 @@ from srmri_tf.enhance import volume as volumes
 from srmri_tf.enhance.volume import Settings, enhance_volume
 from srmri_tf.models.model import Network, load_network
 from srmri_tf.models.stored import reach
-from srmri_tf.networks.registry import MODELS, sharpener
+from srmri_tf.networks.registry import MODELS, super_resolver
 from srmri_tf.recipes.config import CONFIGS
 from tests.data_prep.phantoms import affine, phantom
 from tests.srmri_tf.evaluation.test_measuring import make_run
@@ -31,10 +31,10 @@ SAME = Settings(same_grid=True)
 PLAIN = Settings(consistency=False)
 
 
-def fake(sharpen, halo=0, multiple=1, lr="magnitude") -> Network:
+def fake(super_resolve, halo=0, multiple=1, lr="magnitude") -> Network:
     """A network that is any function of slices."""
     degradation = Degradation(lr=lr)
-    return Network("fake", "cpce", {}, degradation, halo, multiple, "0" * 64, None, sharpen, None)
+    return Network("fake", "cpce", {}, degradation, halo, multiple, "0" * 64, None, super_resolve, None)
 
 
 def identity(images):
@@ -85,13 +85,13 @@ def test_every_orientation_stays_in_place_and_is_seen_upright(orientation, plane
     scan, matrix = stored_as(orientation, phantom((12, 10, 9)), affine((1, 1, 3)))
     seen = []
 
-    def sharpen(images):
+    def super_resolve(images):
         seen.append(images)
         ramp = np.add.outer(np.arange(images.shape[1]), 100 * np.arange(images.shape[2]))
         return images + ramp.astype(np.float32)
 
     settings = Settings(plane=plane, consistency=False)
-    result = enhance_volume(fake(sharpen), scan, matrix, settings)
+    result = enhance_volume(fake(super_resolve), scan, matrix, settings)
     across = int(np.flatnonzero(np.array(result.voxels.shape) == scan.shape)[0])
     zero_filled = np.moveaxis(fine(np.moveaxis(scan, across, 0).astype(float)), 0, across)
     assert result.voxels.shape == zero_filled.shape
@@ -204,14 +204,14 @@ def network(request, cpce):
     generator = MODELS[kind].build_generator(config, "float32")
     halo, multiple = reach(kind, config.generator.model_dump())
     return dataclasses.replace(
-        cpce, kind=kind, halo=halo, multiple=multiple, sharpen=sharpener(generator)
+        cpce, kind=kind, halo=halo, multiple=multiple, super_resolve=super_resolver(generator)
     )
 
 
 @pytest.mark.parametrize("shape", [(150, 97), (97, 150), (128, 64)])
 def test_tiles_have_no_seams(network, shape):
     images = np.random.default_rng(1).random((2, *shape)).astype(np.float32)
-    whole = network.sharpen(images)
+    whole = network.super_resolve(images)
     for side in (48, 67):
         difference = np.abs(tiles.tiled(network, images, side) - whole).max()
         assert difference <= 1e-5 * np.abs(whole).max()
@@ -220,15 +220,15 @@ def test_tiles_have_no_seams(network, shape):
 def test_a_halo_too_small_would_show(cpce):
     images = np.random.default_rng(1).random((1, 100, 40)).astype(np.float32)
     short = dataclasses.replace(cpce, halo=4)
-    difference = np.abs(tiles.tiled(short, images, 50) - cpce.sharpen(images)).max()
-    assert difference > 1e-4 * np.abs(cpce.sharpen(images)).max()
+    difference = np.abs(tiles.tiled(short, images, 50) - cpce.super_resolve(images)).max()
+    assert difference > 1e-4 * np.abs(cpce.super_resolve(images)).max()
 
 
 @pytest.mark.parametrize("shape", [(150, 97), (97, 150), (128, 64)])
 @pytest.mark.parametrize("box", [(slice(33, 80), slice(16, 64)), (slice(0, 5), slice(40, 64))])
 def test_a_box_is_as_in_the_whole_slice_and_the_rest_as_it_was(network, shape, box):
     images = np.random.default_rng(1).random((2, *shape)).astype(np.float32)
-    whole = network.sharpen(images)
+    whole = network.super_resolve(images)
     inside = (slice(None), *box)
     for side in (1024, 31):
         found = tiles.tiled(network, images, side, box)
@@ -298,7 +298,7 @@ def test_large_slices_are_tiled_and_few_go_together(monkeypatch, pixels, togethe
     monkeypatch.setattr(tiles, "TILE", 16)
     seen, inside, most = [], [], []
 
-    def sharpen(images):
+    def super_resolve(images):
         inside.append(len(images))
         most.append(sum(inside))
         time.sleep(0.01)  # long enough for another thread to come in
@@ -307,7 +307,7 @@ def test_large_slices_are_tiled_and_few_go_together(monkeypatch, pixels, togethe
         return images
 
     scan = phantom((20, 12, 7))
-    result = enhance_volume(fake(sharpen), scan, affine(), PLAIN)
+    result = enhance_volume(fake(super_resolve), scan, affine(), PLAIN)
     assert max(most) == together  # of 40 x 24 pixels each, or one
     assert max(max(sides) for _, *sides in seen) <= 16
     untiled = enhance_volume(fake(identity), scan, affine(), PLAIN)

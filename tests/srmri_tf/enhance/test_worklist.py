@@ -1,4 +1,4 @@
-"""What is to be sharpened and where it goes."""
+"""What is to be enhanced and where it goes."""
 
 import json
 import math

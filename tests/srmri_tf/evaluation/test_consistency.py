@@ -11,7 +11,7 @@ from data_prep.errors import ConfigError
 from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.options import Options
 from srmri_tf.models.run import Run
-from srmri_tf.networks.registry import sharpener
+from srmri_tf.networks.registry import super_resolver
 from srmri_tf.report.page import report
 from tests.srmri_tf.cli.test_cli import run
 from tests.srmri_tf.conftest import SIDE, image_pair, make_shards
@@ -47,11 +47,11 @@ def test_a_row_more_for_every_run_measured_as_numpy_does(result):
         "net+dc",
         "bicubic",
     ]
-    sharpen = sharpener(Run(result.folder.parent / "net").generator())
+    super_resolve = super_resolver(Run(result.folder.parent / "net").generator())
     means = []
     for subject in ("s4", "s5"):
         pairs = [image_pair(subject, index) for index in range(4)]
-        sharp = sharpen(np.stack([lr for lr, _ in pairs]))
+        sharp = super_resolve(np.stack([lr for lr, _ in pairs]))
         scores = [
             peak_signal_noise_ratio(hr, put_back(s, lr), data_range=1)
             for s, (lr, hr) in zip(sharp, pairs, strict=True)
@@ -71,8 +71,8 @@ def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
     result = evaluate([network], shards, tmp_path / "out", Options(consistency=True))
     pairs = [image_pair("s4", index) for index in range(4)]
     scores = []
-    sharpened = sharpener(Run(network).generator())(np.stack([lr for lr, _ in pairs]))
-    for sharp, (lr, hr) in zip(sharpened, pairs, strict=True):
+    super_resolved = super_resolver(Run(network).generator())(np.stack([lr for lr, _ in pairs]))
+    for sharp, (lr, hr) in zip(super_resolved, pairs, strict=True):
         low = resample(resample(sharp, SIDE // 2, axis=0), SIDE // 2, axis=1)
         missing = np.where(low < 0, -1, 1) * lr[::2, ::2] - low
         image = sharp + resample(resample(missing, SIDE, axis=0), SIDE, axis=1)

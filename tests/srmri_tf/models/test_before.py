@@ -31,7 +31,7 @@ def expected():
 )
 def test_models_open_and_compute_what_they_did(model, architecture, expected):
     network = load_network(BEFORE / model)
-    found = network.sharpen(expected["lr"])
+    found = network.super_resolve(expected["lr"])
     np.testing.assert_allclose(found, expected[architecture], atol=1e-5)
 
 

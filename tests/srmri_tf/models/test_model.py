@@ -43,7 +43,7 @@ def test_a_run_is_a_network(tmp_path):
     assert network.card is None
     lr = RNG.random((3, 21, 34), np.float32)
     expected = Run(run).generator()(lr[..., None]).numpy()[..., 0]
-    np.testing.assert_allclose(network.sharpen(lr), expected, atol=1e-6)
+    np.testing.assert_allclose(network.super_resolve(lr), expected, atol=1e-6)
     assert load_network(run).sha256 == network.sha256
     assert load_network(make_run(tmp_path / "b" / "run", gain=1.0)).sha256 != network.sha256
 
@@ -52,7 +52,9 @@ def test_a_run_with_numbered_arrays_opens(tmp_path):
     """As they were kept before layers' names were."""
     run = Run(make_run(tmp_path / "run", gain=1.0))
     named = run.weights()
-    numbered = {f"{i:03d}": array for i, array in enumerate(named.values())}
+    former = [*(f"conv{i}" for i in (1, 2, 3, 4)), *(f"deconv{i}" for i in (5, 6, 7))]
+    former += [*(f"squeeze{i}" for i in (5, 6, 7)), "deconv8"]
+    numbered = {f"{i:03d}": named[f"{layer}/kernel"] for i, layer in enumerate(former)}
     sha256 = load_network(run.folder).sha256
     checkpoint.save(run.best_file, numbered, {})
     assert load_network(run.folder).sha256 == sha256

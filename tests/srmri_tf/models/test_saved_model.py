@@ -89,7 +89,7 @@ def test_a_scale_makes_parts_of_a_volume_agree_with_the_whole(tmp_path):
 def test_a_network_for_odd_sides_gives_what_ours_gives(tmp_path):
     stored = read(make_circle_run(tmp_path / "run"))
     lr = RNG.random((1, 21, 18, 1), np.float32)
-    np.testing.assert_allclose(Graphs(stored).sharpened(lr), stored.generator()(lr), atol=1e-5)
+    np.testing.assert_allclose(Graphs(stored).super_resolved(lr), stored.generator()(lr), atol=1e-5)
 
 
 def test_an_empty_image_stays_empty(tmp_path):

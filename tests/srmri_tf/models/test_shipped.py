@@ -31,7 +31,7 @@ def test_every_model_opens_is_small_and_has_what_a_card_must_have():
         assert CONFIGS[card.kind].model_validate(card.recipe).model == network.kind
         assert any("diagnostic" in limit for limit in card.limits)
         lr = np.random.default_rng(0).random((1, 24, 24), np.float32)
-        assert np.isfinite(network.sharpen(lr)).all()
+        assert np.isfinite(network.super_resolve(lr)).all()
 
 
 def test_the_commands_of_every_card_are_understood():

@@ -21,10 +21,11 @@ from tests.srmri_tf.training.test_fitting import quick
 WORKER = """
     import hashlib, sys
     from pathlib import Path
-    from srmri_tf import training
     from srmri_tf.recipes import load_recipe
+    from srmri_tf.training import fit
+    from srmri_tf.training.engine import Engine
 
-    train = training.Engine.train
+    train = Engine.train
 
     def train_and_tell(self):
         train(self)
@@ -33,9 +34,9 @@ WORKER = """
             digest.update(weight.tobytes())
         print("weights", digest.hexdigest())
 
-    training.Engine.train = train_and_tell
+    Engine.train = train_and_tell
     config, shards, run = sys.argv[1:]
-    training.fit(load_recipe(config), Path(shards), Path(run))
+    fit(load_recipe(config), Path(shards), Path(run))
 """
 
 

@@ -18,12 +18,12 @@ from data_prep.files import LOCK
 from srmri_tf.models import checkpoint
 from srmri_tf.models.resume import is_finished
 from srmri_tf.models.run import Run
-from srmri_tf.networks import cpce
+from srmri_tf.networks import cpce, precision
 from srmri_tf.networks.vgg19 import weights
 from srmri_tf.networks.vgg19.weights import VggWeights
 from srmri_tf.recipes import load_recipe, to_toml
 from srmri_tf.recipes.config import CpceConfig
-from srmri_tf.training import devices, watch
+from srmri_tf.training import watch
 from srmri_tf.training.engine import phases, stop_requests
 from srmri_tf.training.fitting import fit
 from srmri_tf.training.journal import Journal
@@ -99,8 +99,8 @@ def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatc
         run = train(config, shards, tmp_path / monitor)
         kept, meta = checkpoint.load(run.best_file)
         assert meta["epoch"] == expected
-    for i, array in enumerate(kept.values()):
-        np.testing.assert_array_equal(final_arrays(run)[f"generator/{i:03d}"], array)
+    for name, array in kept.items():
+        np.testing.assert_array_equal(final_arrays(run)[f"generator/{name}"], array)
 
 
 def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path, monkeypatch):
@@ -288,8 +288,8 @@ def test_phases_from_any_epoch_on():
 
 
 def test_auto_precision_is_one_of_the_two():
-    assert devices.resolve_precision("auto") in ("float32", "bfloat16")
-    assert devices.resolve_precision("float32") == "float32"
+    assert precision.resolve_precision("auto") in ("float32", "bfloat16")
+    assert precision.resolve_precision("float32") == "float32"
 
 
 def test_a_stop_request_saves_and_the_run_goes_on_to_the_same_bits(

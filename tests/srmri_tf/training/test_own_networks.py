@@ -78,7 +78,7 @@ def test_an_exported_model_computes_the_same_but_is_not_opened_by_its_name(runs,
     out = export(run, tmp_path / "model")
     lr = np.random.default_rng(0).random((1, 16, 18, 1), np.float32)
     found = tf.saved_model.load(str(out)).signatures["serving_default"](lr=lr)["sr"]
-    expected = load_network(run).sharpen(lr[..., 0])
+    expected = load_network(run).super_resolve(lr[..., 0])
     np.testing.assert_allclose(found[..., 0], expected, atol=1e-5)
     with pytest.raises(BadInputError, match="my_networks:build, and no code is run"):
         load_network(out)
