@@ -235,7 +235,7 @@ class _Enhancer:
         return put_back(sharp, scan, self._network.degradation)
 
 
-def _one_at_a_time(super_resolve: "Enhance") -> "Enhance":
+def _one_at_a_time(super_resolve: "SuperResolve") -> "SuperResolve":
     """The same function, which threads wait for: it takes most memory, and every core."""
     lock = threading.Lock()
 

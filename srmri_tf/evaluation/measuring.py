@@ -137,7 +137,9 @@ def _distance(options: Options) -> tuple[FeatureDistance | None, list[str]]:
     return FeatureDistance(build_features(weights)), [f"VGG distance: {weights.description}."]
 
 
-def _methods(generators: Mapping[str, Any], shards: Shards, options: Options) -> dict[str, SuperResolve]:
+def _methods(
+    generators: Mapping[str, Any], shards: Shards, options: Options
+) -> dict[str, SuperResolve]:
     degradation = shards.manifest.parameters.degradation
     methods: dict[str, SuperResolve] = {LOW_RESOLUTION: lambda slices: slices}
     for name, network in generators.items():
@@ -165,7 +167,9 @@ class _Remembering:
 def _put_back(super_resolve: SuperResolve, degradation: Degradation) -> SuperResolve:
     if degradation.lr == "coarse":
         return lambda slices: consistent_with_scan(
-            super_resolve(slices), np.stack([small_image(lr, degradation) for lr in slices]), degradation
+            super_resolve(slices),
+            np.stack([small_image(lr, degradation) for lr in slices]),
+            degradation,
         )
     return lambda slices: consistent(super_resolve(slices), slices, degradation)
 

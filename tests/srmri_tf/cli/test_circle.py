@@ -59,7 +59,7 @@ def test_the_demo_trains_the_model_asked_for(model, recipe, tmp_path, monkeypatc
     class StopError(Exception):
         pass
 
-    def fit(config, shards, folder):
+    def fit(config, shards, folder, *, estimate):
         assert (config.model, folder.parent) == (recipe, tmp_path)
         raise StopError
 

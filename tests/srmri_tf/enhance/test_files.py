@@ -245,9 +245,9 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
         "sub-1/anat/sub-1_desc-cpce_T2w.nii.gz",
     ]
     (out / "dataset_description.json").unlink()  # as a kill just before it would
-    assert [again.fresh for again in super_resolve([tmp_path], settings=Settings(uncertainty=True))] == [
-        False
-    ]
+    assert [
+        again.fresh for again in super_resolve([tmp_path], settings=Settings(uncertainty=True))
+    ] == [False]
     assert (out / "dataset_description.json").exists()
     said = json.loads(result.target.sidecar.read_text())
     assert said["Sources"] == ["bids:raw:sub-1/anat/sub-1_T2w.nii.gz"]

@@ -34,7 +34,9 @@ PLAIN = Settings(consistency=False)
 def fake(super_resolve, halo=0, multiple=1, lr="magnitude") -> Network:
     """A network that is any function of slices."""
     degradation = Degradation(lr=lr)
-    return Network("fake", "cpce", {}, degradation, halo, multiple, "0" * 64, None, super_resolve, None)
+    return Network(
+        "fake", "cpce", {}, degradation, halo, multiple, "0" * 64, None, super_resolve, None
+    )
 
 
 def identity(images):
