@@ -17,7 +17,7 @@ INTERRUPTED = 130
 def cli(debug: bool) -> None:
     """Super-resolution MRI with GAN-CPCE and GAN-CIRCLE.
 
-    enhance enhances scans; prepare turns them into shards, fit trains, evaluate measures, export
+    enhance super-resolves scans; prepare makes shards of them, fit trains, evaluate measures, export
     ships the model.
     """
 
