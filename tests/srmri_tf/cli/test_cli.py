@@ -116,7 +116,7 @@ def test_version(capsys):
         (["fit", "cpce", "absent"], 2, "Missing option"),
         (["evaluate", "absent", "absent", "-o", "out"], 3, "absent: is not a training run"),
         (["export", "absent", "-o", "out"], 3, "absent: is not a training run"),
-        (["enhance"], 2, "No such command"),
+        (["sharpen"], 2, "No such command"),
     ],
 )
 def test_wrong_usage_is_one_message_its_code_and_nothing_written(

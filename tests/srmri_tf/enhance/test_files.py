@@ -317,11 +317,10 @@ def test_what_is_finished_is_known_without_tensorflow(kept_in, folder, tmp_path)
     arguments = ["enhance", tmp_path / "in", "-o", tmp_path / "out"]
     arguments += ["--model", folder] if kept_in == "run" else []
     assert run(*arguments) == 0
-    printed, _, imported, seconds = run_alone(*arguments)
+    printed, _, imported, _ = run_alone(*arguments)
     assert printed.count("(finished already)") == 2
     assert "tensorflow" not in imported
     assert "keras" not in imported
-    assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
 
 
 @pytest.mark.slow

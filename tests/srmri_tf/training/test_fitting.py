@@ -139,12 +139,11 @@ def test_a_finished_run_is_known_without_tensorflow(finished, shards, tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(to_toml(quick(precision="auto")))  # whatever that means here
     command = ["fit", "cpce", shards, "-o", finished.folder, "--recipe", recipe]
-    printed, messages, imported, seconds = run_alone(*command)
+    printed, messages, imported, _ = run_alone(*command)
     assert printed == f"run: {finished.folder}\n"
     assert "this run is finished" in messages
     assert "tensorflow" not in imported
     assert "keras" not in imported
-    assert seconds < 2  # one is wanted; TensorFlow's import alone takes three and more
 
 
 def test_a_finished_run_that_is_damaged_is_refused(finished, shards, tmp_path):
