@@ -17,8 +17,8 @@ INTERRUPTED = 130
 def cli(debug: bool) -> None:
     """Super-resolution MRI with GAN-CPCE and GAN-CIRCLE.
 
-    enhance super-resolves scans; prepare makes shards of them, fit trains, evaluate measures, export
-    ships the model.
+    enhance super-resolves scans; prepare makes shards of them, fit trains, evaluate measures,
+    export ships the model.
     """
 
 
