@@ -44,8 +44,8 @@ import nibabel as nib
 import numpy as np
 import tensorflow as tf
 import torch
-from parts import Part, large_convolution
-from torch_cpce import Generator
+from parts import Part, arrays_of, large_convolution
+from torch_cpce import GENERATOR, Generator
 from turns import in_turns, ratio, report
 
 from data_prep.kspace import upsampled
@@ -144,7 +144,7 @@ def peak_memory(scan: Path, run: Path, out: Path) -> float:
 def contenders(scan: Path, run: Path, precision: str, slices: np.ndarray) -> dict[str, Callable]:
     """All that does the same work in a precision: our command, our network, PyTorch's."""
     network = load_network(run, precision)
-    weights = network.generator.get_weights()
+    weights = arrays_of(network.generator, GENERATOR)
     worklist = make_worklist([scan], scan.with_name("out.nii.gz"))
     request = Request(model=str(run), precision=precision, overwrite=True)
     found: dict[str, Callable] = {

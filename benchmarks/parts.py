@@ -1,11 +1,12 @@
 """Where the time of a training step goes, part by part, against the machine's convolution peak."""
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from turns import in_turns
 
@@ -25,6 +26,11 @@ class Part:
     call: Callable[[], Any]
     times: int
     gflop: float = 0.0
+
+
+def arrays_of(network: keras.Model, layers: Sequence[str]) -> list[np.ndarray]:
+    """Weights of a network's layers, in the order in which they are named."""
+    return [weight.numpy() for name in layers for weight in network.get_layer(name).weights]
 
 
 def gradient_of(

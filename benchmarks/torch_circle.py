@@ -12,6 +12,8 @@ from torch.nn import functional
 
 WIDTHS = (64, 54, 48, 43, 39, 35, 31, 28, 25, 22, 18, 16)
 STAGES = tuple((width, stride) for width in (64, 128, 256, 512) for stride in (1, 2))
+GENERATOR = (*(f"feat{i}" for i in range(1, 13)), "A1", "B1", "B2", "C1", "C2", "out")
+"""Layers of the Keras generator, in the order of this one's parameters."""
 
 
 class Generator(nn.Module):

@@ -11,6 +11,13 @@ from torch.nn import functional
 
 BGR_MEAN = (103.939, 116.779, 123.68)
 VGG_WIDTHS = (64, 64, "M", 128, 128, "M", *[256] * 4, "M", *[512] * 4, "M", *[512] * 4)
+GENERATOR = (
+    *(f"conv{i}" for i in (1, 2, 3, 4)),
+    *(f"deconv{i}" for i in (5, 6, 7)),
+    *(f"squeeze{i}" for i in (5, 6, 7)),
+    "deconv8",
+)
+"""Layers of the Keras generator, in the order of this one's parameters."""
 
 
 class Generator(nn.Module):

@@ -26,8 +26,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 import torch
-from parts import Part, gradient_of, measure, table, update_of
-from torch_circle import Step
+from parts import Part, arrays_of, gradient_of, measure, table, update_of
+from torch_circle import GENERATOR, Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
 from srmri_tf.networks import losses
@@ -73,7 +73,7 @@ def check_same_losses(lr: np.ndarray, hr: np.ndarray) -> float:
         adam.param_groups[0]["lr"] = 0.0  # Adam's first steps turn rounding into signs
     for optimizer in model.optimizers():
         optimizer.learning_rate.assign(0.0)
-    generators = [net.get_weights() for net in (model.generator, model.degrader)]
+    generators = [arrays_of(net, GENERATOR) for net in (model.generator, model.degrader)]
     critics = [critic_arrays(net) for net in (model.critic_y, model.critic_x)]
     theirs.load([*generators, *critics])
     alphas = [

@@ -29,8 +29,8 @@ import numpy as np
 import read
 import tensorflow as tf
 import torch
-from parts import Part, gradient_of, measure, table, update_of
-from torch_cpce import Step
+from parts import Part, arrays_of, gradient_of, measure, table, update_of
+from torch_cpce import GENERATOR, Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 from vgg import features
 
@@ -95,7 +95,7 @@ def check_same_losses(lr: np.ndarray, hr: np.ndarray) -> float:
         optimizer.learning_rate.assign(0.0)
     theirs.load(
         {
-            "generator": model.generator.get_weights(),
+            "generator": arrays_of(model.generator, GENERATOR),
             "critic": model.critic.get_weights(),
             "vgg": vgg,
         }
