@@ -145,8 +145,13 @@ def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def meaning(config: RunConfig) -> dict[str, Any]:
-    """The generator's settings that matter once it is trained."""
+    """The generator's settings that matter once it is trained.
+
+    Of one of the user's own only its function: the others are those of the paper's.
+    """
     options = config.model_dump()["generator"]
+    if options["function"]:
+        return {"function": options["function"]}
     return {k: value for k, value in options.items() if k != "dropout" and value is not None}
 
 

@@ -428,7 +428,9 @@ class Circle(AdversarialModel):
 
     def _apply(self, network: keras.Model, images: tf.Tensor, number: int) -> tf.Tensor:
         """One of the passes of a step; each drops other features."""
-        if not getattr(network, "dropout", 0):
+        rate = getattr(network, "dropout", 0.0)
+        # In a generator of the user's own it may be a layer.
+        if not (isinstance(rate, float) and rate):
             return network(images, training=True)
         return network(images, training=True, noise=self._noise(number))
 

@@ -113,8 +113,8 @@ class AdversarialModel(keras.Model):
 
 
 def variables_by_layer(network: keras.Model) -> dict[str, keras.Variable]:
-    """A network's variables by ``LAYER/VARIABLE``, such as ``conv1/kernel``."""
-    return {"/".join(v.path.split("/")[-2:]): v for v in network.variables}
+    """A network's weights by ``LAYER/VARIABLE``, such as ``conv1/kernel``."""
+    return {"/".join(v.path.split("/")[-2:]): v for v in network.weights}
 
 
 def own_generator(function: str, policy: str, name: str) -> keras.Model:
@@ -126,15 +126,37 @@ def own_generator(function: str, policy: str, name: str) -> keras.Model:
         name: That name.
 
     Raises:
-        ConfigError: There is no such function, or its layers are named anew in every call, so that
-            weights that are kept by names would not be found again.
+        ConfigError: There is no such function, it does not make a model that keeps an image's size,
+            or weights that are kept by their layers' names would not be found again.
     """
     make = load_function(function)
-    network, again = make(dtype=policy, name=name), make(dtype=policy, name=name)
-    if variables_by_layer(network).keys() != variables_by_layer(again).keys():
+    network, again = (_sized(function, make(dtype=policy, name=name)) for _ in range(2))
+    names = variables_by_layer(network).keys()
+    if names != variables_by_layer(again).keys():
         raise ConfigError(
             f"{function} makes layers whose names differ from call to call",
             remedy="Give a name to every layer that has weights",
+        )
+    if len(names) < len(network.weights):
+        raise ConfigError(
+            f"{function} gives one name to several layers that have weights",
+            remedy="Give each a name of its own, also within models inside the model",
+        )
+    return network
+
+
+def _sized(function: str, network: Any) -> keras.Model:
+    """A user's generator, with its weights, once it is known to keep the size of an image."""
+    if not isinstance(network, keras.Model):
+        raise ConfigError(
+            f"{function} returns a {type(network).__name__}, not a keras.Model",
+            remedy="Return the model itself, not its output",
+        )
+    found = tuple(network(tf.zeros([1, 9, 10, 1])).shape)
+    if found != (1, 9, 10, 1):
+        raise ConfigError(
+            f"{function} makes a model from (1, 9, 10, 1) to {found}, not to the same shape",
+            remedy='Pad with "same", and end in one channel',
         )
     return network
 

@@ -40,10 +40,11 @@ def weighted_sum(terms: Sequence[Term], images: Any) -> tuple[tf.Tensor, Terms]:
 
 
 def own_terms(weights: Mapping[str, float]) -> list[Term]:
-    """Terms of the user's own, as a recipe names them.
+    """Terms of the user's own, by the whole names that a recipe gives them.
 
-    Each is a function ``term(lr, sr, hr)`` of (B, H, W, 1) float32 images, of which hr belongs to
-    lr where pairs are known, to a float32 scalar that is a mean over the batch.
+    No other term can then have the same name. Each is a function ``term(lr, sr, hr)`` of
+    (B, H, W, 1) float32 images, of which hr belongs to lr where pairs are known, to a float32
+    scalar that is a mean over the batch.
 
     Args:
         weights: ``package.module:function`` to weight.
@@ -52,8 +53,7 @@ def own_terms(weights: Mapping[str, float]) -> list[Term]:
         ConfigError: There is no such function.
     """
     return [
-        Term(name.partition(":")[2], weight, _checked(name, load_function(name)))
-        for name, weight in weights.items()
+        Term(name, weight, _checked(name, load_function(name))) for name, weight in weights.items()
     ]
 
 
