@@ -1,12 +1,12 @@
 """Makes a model card: every figure in it is read from a run, its shards and a measurement."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.files import write_text
@@ -36,7 +36,7 @@ from srmri_tf.recipes.config import RunConfig
 _OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
 """Settings that may differ between a run and those that were cross-validated in its stead."""
 
-Values = dict[str, dict[str, dict[str, list[float]]]]  # method, measure, subject: slices
+Values = dict[str, list[float]]  # subject: slices
 
 
 @dataclass(frozen=True)
@@ -152,38 +152,39 @@ def _commands(config: RunConfig, fold: int | None, manifest: Manifest, name: str
 
 
 def _parameter_options(parameters: Parameters) -> Iterator[str]:
-    said = {**parameters.model_dump(exclude={"degradation"}), **parameters.degradation.model_dump()}
     usual = Parameters()
-    default = {**usual.model_dump(exclude={"degradation"}), **usual.degradation.model_dump()}
-    for key, value in said.items():
-        if value != default[key]:
-            yield from (f"--{key.replace('_', '-')}", str(value))
+    yield from _options(parameters, usual, {"degradation"})
+    yield from _options(parameters.degradation, usual.degradation)
 
 
 def _split_options(rule: SplitRule) -> Iterator[str]:
     if rule.file:
         yield from ("--split", rule.file)
         return
-    default = SplitRule().model_dump()
     fractions = {"val_fraction", "test_fraction"} if rule.folds else set()  # folds leave none
-    for key, value in rule.model_dump(exclude={"by", "file", *fractions}).items():
-        if value != default[key]:
-            yield from (f"--{key.replace('_', '-')}", str(value))
+    yield from _options(rule, SplitRule(), {"by", *fractions})
     if rule.by == "slice":
         yield "--slice-wise"
+
+
+def _options(said: BaseModel, usual: BaseModel, left_out: Set[str] = frozenset()) -> Iterator[str]:
+    """The options that say what is not as usual."""
+    default = usual.model_dump()
+    for key, value in said.model_dump(exclude=set(left_out)).items():
+        if value != default[key]:
+            yield from (f"--{key.replace('_', '-')}", str(value))
 
 
 def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     folded = (folder / SUMMARY_NAME).is_file()
     if folded:
-        evaluations, method = _folds(run, folder), run.config().model
+        evaluations, method = read_finished(folder)[1], run.config().model
         again = "Remove it and run `srmri-tf crossval` again"
-        documents = [read_evaluation(evaluation, again) for evaluation in evaluations]
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
-        command += _validation(run, evaluations[0])
+        command += _validation(run, [Run(each.parent / method) for each in evaluations])
     elif (folder / METRICS_NAME).is_file():
         evaluations, method = [folder], _name_in(run, folder)
-        documents = [read_evaluation(folder, "Run `srmri-tf evaluate` again")]
+        again = "Run `srmri-tf evaluate` again"
         command = "srmri-tf evaluate run shards -o evaluation"
     else:
         raise BadInputError(
@@ -191,63 +192,61 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
             path=folder,
             remedy="Make one with `srmri-tf evaluate` or `srmri-tf crossval`",
         )
-    for document in documents:
-        _refuse_leaks(document, method, folder)
-    values = _values(evaluations)
+    subjects: set[str] = set()
+    for document in (read_evaluation(evaluation, again) for evaluation in evaluations):
+        if marks := document["methods"][method]["marks"]:
+            raise ConfigError(
+                f"has figures of {method} that are too good: it {'; '.join(marks)}",
+                path=folder,
+                remedy="Measure it on subjects that it was not trained on",
+            )
+        subjects.update(document["test_subjects"])
+    rows = [row for evaluation in evaluations for row in read_slices(evaluation)]
+    values = by_subject(rows, ("psnr", "ssim"))
     scores = {
-        f"{key}{suffix}": _score(values, method + row, key)
+        f"{key}{suffix}": _score(values[LOW_RESOLUTION][key], values[method + row][key])
         for row, suffix in (("", ""), (CONSISTENT, "_consistent"))
         for key in ("psnr", "ssim")
         if method + row in values
     }
-    subjects = sorted({who for document in documents for who in document["test_subjects"]})
-    consistency = " --consistency" if method + CONSISTENT in values else ""
+    counts = summarise(values[method]["psnr"])
     return Measured(
         protocol="crossval" if folded else "evaluation",
-        command=command + consistency,
-        data=f"{about.data}: {', '.join(subjects)}",
-        subjects=len(values[method]["psnr"]),
-        slices=sum(len(slices) for slices in values[method]["psnr"].values()),
+        command=command + (" --consistency" if method + CONSISTENT in values else ""),
+        data=f"{about.data}: {', '.join(sorted(subjects))}",
+        subjects=counts.n_subjects,
+        slices=counts.n_slices,
         **scores,
     )
 
 
-def _folds(run: Run, folder: Path) -> list[Path]:
-    """The folds' evaluations, once all are there and of this run's recipe."""
-    _, evaluations = read_finished(folder)
-    for evaluation in evaluations:
-        theirs = Run(evaluation.parent / run.config().model)
-        changed = [
-            line
-            for line in differences(theirs.config(), run.config())
-            if line.split(":")[0] not in _OF_THE_PLACE
-        ]
-        if changed:
-            listing = "\n".join(f"  {line}" for line in changed)
+def _validation(run: Run, folds: Sequence[Run]) -> str:
+    """Says how the folds were validated, if the run, which may have no folds, says otherwise.
+
+    Raises:
+        ConfigError: A fold is of another recipe than the run.
+    """
+    for fold in folds:
+        changed = differences(fold.config(), run.config())
+        if other := [line for line in changed if line.split(":")[0] not in _OF_THE_PLACE]:
+            listing = "\n".join(f"  {line}" for line in other)
             raise ConfigError(
                 f"was made with another recipe than {run.folder}:\n{listing}\n",
-                path=theirs.folder,
+                path=fold.folder,
                 remedy="Cross-validate the recipe that the run was trained with",
             )
-    return evaluations
-
-
-def _validation(run: Run, evaluation: Path) -> str:
-    """Says how the folds were validated, if the run, which may have no folds, says otherwise."""
-    theirs = Run(evaluation.parent / run.config().model).config().validation.fold
+    theirs = folds[0].config().validation.fold
     return "" if theirs == run.config().validation.fold else f" --set validation.fold={theirs}"
 
 
 def _name_in(run: Run, evaluation: Path) -> str:
     """What an evaluation calls this run: the one with the same settings, facts and log."""
+
+    def contents(of: Run) -> list[bytes]:
+        return [f.read_bytes() for f in (of.config_file, of.facts_file, of.log_file) if f.is_file()]
+
     for folder in sorted((evaluation / "runs").glob("*")):
-        theirs = Run(folder)
-        pairs = [
-            (run.config_file, theirs.config_file),
-            (run.facts_file, theirs.facts_file),
-            (run.log_file, theirs.log_file),
-        ]
-        if all(_content(a) == _content(b) for a, b in pairs):
+        if contents(Run(folder)) == contents(run):
             return folder.name
     raise ConfigError(
         f"did not measure {run.folder} as it is now",
@@ -256,32 +255,8 @@ def _name_in(run: Run, evaluation: Path) -> str:
     )
 
 
-def _refuse_leaks(document: Mapping[str, Any], method: str, folder: Path) -> None:
-    marks = document["methods"][method]["marks"]
-    if marks:
-        raise ConfigError(
-            f"has figures of {method} that are too good: it {'; '.join(marks)}",
-            path=folder,
-            remedy="Measure it on subjects that it was not trained on",
-        )
-
-
-def _values(evaluations: Sequence[Path]) -> Values:
-    """The slices' values of all evaluations together; air-only slices are left out."""
-    rows = [row for evaluation in evaluations for row in read_slices(evaluation)]
-    return by_subject(rows, ("psnr", "ssim"))
-
-
-def _score(values: Values, method: str, key: str) -> Score:
-    output, low = values[method][key], values[LOW_RESOLUTION][key]
+def _score(low: Values, output: Values) -> Score:
     gain = compare(output, low)
     return Score(
-        input=summarise(low).mean,
-        output=summarise(output).mean,
-        gain=gain.mean,
-        ci95=gain.ci95,
+        input=summarise(low).mean, output=summarise(output).mean, gain=gain.mean, ci95=gain.ci95
     )
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
