@@ -32,8 +32,9 @@ lint: $(VENV)/.dev  ## Style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# A process per core, up to four: each takes about 2 GB.
 test: lint  ## Lint, then the fast tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(VENV)/.dev  ## The slow tests: real downloads, kills, whole commands
 	$(BIN)/pytest -m slow

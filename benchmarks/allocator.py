@@ -53,15 +53,16 @@ def enhancement(repeats: int, folder: Path) -> Callable[[], list[float]]:
     """`enhance` of a phantom, from file to file."""
     from enhance import make_run, make_scan
 
-    from srmri_tf.enhance.files import Request, enhance
+    from srmri_tf.enhance.config import EnhanceConfig
+    from srmri_tf.enhance.files import enhance
     from srmri_tf.enhance.worklist import make_worklist
 
     scan, out = folder / "scan.nii.gz", folder / "out.nii.gz"
     make_scan(scan, 16 * repeats)
-    request = Request(model=str(make_run(folder / "run")), overwrite=True)
+    config = EnhanceConfig(model=str(make_run(folder / "run")))
 
     def call() -> list[float]:
-        list(enhance(make_worklist([scan], out), request))
+        list(enhance(make_worklist([scan], out), config, overwrite=True))
         return list(out.read_bytes())
 
     return call

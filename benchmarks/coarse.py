@@ -25,17 +25,18 @@ from turns import report
 from data_prep.kspace import Degradation, zero_filled
 from data_prep.shards.schema import read_manifest
 from srmri_tf.data.dataset import Shards, SlicePair
-from srmri_tf.enhance.volume import Settings, enhance_volume
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.evaluation import tables
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
-from srmri_tf.evaluation.options import CONSISTENT
+from srmri_tf.evaluation.config import CONSISTENT
 from srmri_tf.evaluation.scores import Scorer, SliceRow
 from srmri_tf.evaluation.summary import figures_of, plain
 from srmri_tf.experiments.crossval import read_finished
 from srmri_tf.models.model import Network, load_network
 
 
-def super_resolved(network: Network, scan: np.ndarray, settings: Settings) -> np.ndarray:
+def super_resolved(network: Network, scan: np.ndarray, settings: EnhanceConfig) -> np.ndarray:
     """The slices of a scan (S, H, W) as `enhance` enhances them."""
     # Columns from right to left, rows from front to back: pixel (0, 0) stays where it is.
     result = enhance_volume(network, scan.transpose(2, 1, 0), np.eye(4), settings)
@@ -53,7 +54,7 @@ def scored(
     images = {LOW_RESOLUTION: filled}
     for name, network in networks.items():
         for suffix, consistency in (("", False), (CONSISTENT, True)):
-            settings = Settings(same_grid, plane="axial", consistency=consistency)
+            settings = EnhanceConfig(same_grid, plane="axial", consistency=consistency)
             images[name + suffix] = super_resolved(network, stored, settings)
     rows = []
     for k, pair in enumerate(scan):

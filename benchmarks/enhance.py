@@ -50,7 +50,8 @@ from turns import in_turns, ratio, report
 
 from data_prep.kspace import upsampled
 from srmri_tf.enhance import head
-from srmri_tf.enhance.files import Request, enhance
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
 from srmri_tf.models import checkpoint
 from srmri_tf.models.model import load_network
@@ -146,9 +147,9 @@ def contenders(scan: Path, run: Path, precision: str, slices: np.ndarray) -> dic
     network = load_network(run, precision)
     weights = arrays_of(network.generator, GENERATOR)
     worklist = make_worklist([scan], scan.with_name("out.nii.gz"))
-    request = Request(model=str(run), precision=precision, overwrite=True)
+    config = EnhanceConfig(model=str(run), precision=precision)
     found: dict[str, Callable] = {
-        f"enhance {precision}": lambda: list(enhance(worklist, request)),
+        f"enhance {precision}": lambda: list(enhance(worklist, config, overwrite=True)),
         f"bare network {precision}": lambda: network.super_resolve(slices),
     }
     for batch in TORCH_BATCHES:
@@ -183,10 +184,10 @@ def peak_ratios(
 def box_gain(scan: Path, run: Path, out: Path, rounds: int) -> tuple[float, dict[str, float]]:
     """How much faster a scan is by its head's box than by whole slices, and both times."""
     worklist = make_worklist([scan], out)
-    request = Request(model=str(run), overwrite=True)
+    config = EnhanceConfig(model=str(run))
 
     def boxed() -> None:
-        list(enhance(worklist, request))
+        list(enhance(worklist, config, overwrite=True))
 
     def whole() -> None:
         with patch.object(head, "BACKGROUND", -1.0):  # every voxel is above it

@@ -36,7 +36,7 @@ from srmri_tf.networks import circle, cpce
 from srmri_tf.networks.precision import POLICIES
 from srmri_tf.networks.vgg19.features import LAYER
 from srmri_tf.recipes import load_recipe
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training.engine import make_step
 
 EPOCH = 128_000  # pairs: the paper's 8,000 slices
@@ -69,7 +69,7 @@ class Plan:
     patch: int = 64
     voxels: tuple[int, int, int] = (128, 128, 130)
 
-    def recipe(self, name: str) -> RunConfig:
+    def recipe(self, name: str) -> TrainConfig:
         return load_recipe(f"paper-{name}", dict(self.changes[name]) if self.changes else {})
 
 
@@ -163,8 +163,7 @@ class Trainer:
 
     def from_shards(self, folder: Path, steps: int) -> Callable[[], None]:
         """Steps on pairs that are read, shuffled and moved to the devices meanwhile."""
-        replicas = self.strategy.num_replicas_in_sync
-        data, _ = Shards.open(folder).pairs(self.pairs, 0, range(10**6), replicas=replicas)
+        data, _ = Shards.open(folder).pairs(self.pairs, 0, range(10**6))
         batches = iter(share(self.strategy, data, self.pairs))
         return lambda: [self.step(next(batches), tf.constant(0.0)) for _ in range(steps)]
 

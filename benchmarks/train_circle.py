@@ -34,14 +34,14 @@ from srmri_tf.networks import losses
 from srmri_tf.networks.circle import Circle, build, interleave, separate
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.recipes import load_recipe
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training.engine import make_step
 
 SIDE = 64
 DATA = "random 64x64 pairs, random weights; no scans"
 
 
-def our_model(config: RunConfig, precision: str) -> tuple[Circle, tf.distribute.Strategy]:
+def our_model(config: TrainConfig, precision: str) -> tuple[Circle, tf.distribute.Strategy]:
     """The model as `fit` builds it, under the strategy that `fit` uses."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
@@ -49,7 +49,7 @@ def our_model(config: RunConfig, precision: str) -> tuple[Circle, tf.distribute.
     return model, strategy
 
 
-def our_step(config: RunConfig, precision: str, lr: np.ndarray, hr: np.ndarray) -> Callable:
+def our_step(config: TrainConfig, precision: str, lr: np.ndarray, hr: np.ndarray) -> Callable:
     """One adversarial step of the engine on fixed pairs."""
     model, strategy = our_model(config, precision)
     step = make_step(strategy, model, "adversarial")

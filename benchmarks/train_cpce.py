@@ -39,14 +39,14 @@ from srmri_tf.networks import losses
 from srmri_tf.networks.cpce import Cpce, build
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.recipes import load_recipe
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training.engine import make_step
 
 SIDE = 64
 DATA = "random 64x64 pairs, random weights; no scans"
 
 
-def our_model(config: RunConfig, policy: str) -> tuple[Cpce, tf.distribute.Strategy]:
+def our_model(config: TrainConfig, policy: str) -> tuple[Cpce, tf.distribute.Strategy]:
     """The model as `fit` builds it, under the strategy that `fit` uses."""
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with strategy.scope():
@@ -54,7 +54,7 @@ def our_model(config: RunConfig, policy: str) -> tuple[Cpce, tf.distribute.Strat
     return model, strategy
 
 
-def our_step(config: RunConfig, precision: str, lr: np.ndarray, hr: np.ndarray) -> Callable:
+def our_step(config: TrainConfig, precision: str, lr: np.ndarray, hr: np.ndarray) -> Callable:
     """One adversarial step of the engine on fixed pairs."""
     model, strategy = our_model(config, POLICIES[precision])
     step = make_step(strategy, model, "adversarial")
@@ -63,7 +63,7 @@ def our_step(config: RunConfig, precision: str, lr: np.ndarray, hr: np.ndarray) 
     return lambda: step(batch, tf.constant(0.0))
 
 
-def plain_step(config: RunConfig, lr: np.ndarray, hr: np.ndarray) -> Callable:
+def plain_step(config: TrainConfig, lr: np.ndarray, hr: np.ndarray) -> Callable:
     """The same step as one compiled float32 graph with Keras's own Adam, and no engine."""
     model = build(config, (SIDE, SIDE), features("float32"), "float32")
     model.compile(keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4))

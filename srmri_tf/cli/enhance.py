@@ -70,20 +70,30 @@ def enhance(
     Research only: a network can invent detail.
     """
     tell_opening(*scans, model=model)
-    from srmri_tf.enhance.files import Request
+    from srmri_tf.enhance.config import EnhanceConfig
     from srmri_tf.enhance.files import enhance as super_resolve
-    from srmri_tf.enhance.volume import Settings
     from srmri_tf.enhance.worklist import make_worklist
     from srmri_tf.models.stored import needs_tensorflow
 
-    settings = Settings(same_grid, plane, consistency, uncertainty)  # type: ignore[arg-type]
-    worklist = make_worklist(scans, out, settings, modality=modality)
+    config = EnhanceConfig(
+        same_grid,
+        plane,  # type: ignore[arg-type]
+        consistency,
+        uncertainty,
+        model,
+        precision,
+    )
+    worklist = make_worklist(scans, out, config, modality=modality)
     if needs_tensorflow(model):
         quiet_tensorflow()
-    request = Request(settings, model, precision, overwrite)
     with counting("enhancing") as advance:
         results = super_resolve(
-            worklist, request, progress=advance, warn=_warn, before_networks=quiet_tensorflow
+            worklist,
+            config,
+            overwrite=overwrite,
+            progress=advance,
+            warn=_warn,
+            before_networks=quiet_tensorflow,
         )
         for result in results:
             state = "" if result.fresh else " (finished already)"

@@ -51,12 +51,12 @@ def evaluate(
     """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
     tell_opening(*runs, shards)
     quiet_tensorflow()
+    from srmri_tf.evaluation.config import EvaluateConfig
     from srmri_tf.evaluation.measuring import evaluate as measure
-    from srmri_tf.evaluation.options import Options
 
-    options = Options(bicubic=not no_bicubic, **given)
+    config = EvaluateConfig(bicubic=not no_bicubic, **given)
     with counting("measuring") as advance:
-        result = measure(runs, shards, out, options, advance)
+        result = measure(runs, shards, out, config, advance)
     click.echo(result.table)
     click.echo(f"\nfigure: {result.figure}")
 
@@ -104,16 +104,16 @@ def crossval(
     """
     tell_opening(shards, out)
     from data_prep.errors import ConfigError
-    from srmri_tf.evaluation.options import Options
+    from srmri_tf.evaluation.config import EvaluateConfig
     from srmri_tf.evaluation.tables import markdown
     from srmri_tf.experiments.crossval import Plan, is_done, summarise_folds
 
     settings = _crossval_settings(model, given)
-    options = Options(
+    measured = EvaluateConfig(
         vgg_weights=settings.vgg_weights,
         **{name: given[name] for name in ("perceptual", "licence", "consistency")},
     )
-    plan = Plan(settings, shards, out, given["devices"], options)
+    plan = Plan(settings, shards, out, given["devices"], measured)
     if folds not in (None, plan.folds()):
         raise ConfigError(
             f"was prepared with {plan.folds()} folds, not {folds}",

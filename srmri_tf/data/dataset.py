@@ -100,6 +100,28 @@ class Shards:
         """Number of training pairs."""
         return sum(shard.records for shard in self.training())
 
+    def steps(self, batch: int, at_most: int = 0) -> int:
+        """Batches in an epoch of training pairs; at most so many, unless 0.
+
+        Raises:
+            ConfigError: There are fewer pairs than a batch takes.
+        """
+        if steps := self.records() // batch:
+            return min(steps, at_most or steps)
+        raise ConfigError(
+            f"one step takes {batch} pairs, but there are only {self.records()}",
+            path=self.folder,
+            remedy="Choose a smaller --batch-size or prepare more scans",
+        )
+
+    def pairing(self, share: float = 1.0) -> Pairing:
+        """The training records, of a fraction ``share`` of whose slices the pairs are known.
+
+        Raises:
+            BadInputError: Too few subjects or slices for such a share.
+        """
+        return Pairing.of(self.folder, self.training(), share)
+
     def pairs(
         self,
         batch: int,
@@ -107,7 +129,6 @@ class Shards:
         epochs: range,
         *,
         max_steps: int = 0,
-        replicas: int = 1,
         flips: bool = False,
         paired_share: float = 1.0,
         known_only: bool = False,
@@ -115,11 +136,10 @@ class Shards:
         """Shuffled training pairs of several epochs, one after the other.
 
         Args:
-            batch: Pairs per element, over all replicas together.
+            batch: Pairs per element.
             seed: With the epoch, decides the order.
             epochs: The 0-based epochs to run through.
             max_steps: At most so many batches of each epoch; 0 takes all.
-            replicas: Devices that will share each batch.
             flips: Mirror each pair at random along both axes.
             paired_share: The fraction of slices whose pairs are known (`srmri_tf.data.pairing`).
             known_only: Of these, take only known pairs, as often as it takes to fill the epoch;
@@ -132,25 +152,13 @@ class Shards:
             lr and hr are a pair, 0 where they are of different subjects.
 
         Raises:
-            ConfigError: The batch cannot be shared evenly, or is larger than the data.
+            ConfigError: There are fewer pairs than a batch takes.
             BadInputError: Too few subjects or slices for such a share.
         """
-        if batch % replicas:
-            raise ConfigError(
-                f"a batch of {batch} pairs cannot be shared by {replicas} devices",
-                remedy=f"Choose a batch size that is a multiple of {replicas}",
-            )
-        shards = self.training()
-        steps = self.records() // batch
-        if steps == 0:
-            raise ConfigError(
-                f"one step takes {batch} pairs, but there are only {self.records()}",
-                path=self.folder,
-                remedy="Choose a smaller --batch-size or prepare more scans",
-            )
-        steps = min(steps, max_steps or steps)
-        shape = (shards[0].height, shards[0].width)
-        pairing = Pairing.of(self.folder, shards, paired_share)
+        steps = self.steps(batch, max_steps)
+        first = self.training()[0]
+        shape = (first.height, first.width)
+        pairing = self.pairing(paired_share)
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
             lambda epoch: _parsed(pairing.epoch(seed, epoch, batch, known_only), shape).take(steps)
         )

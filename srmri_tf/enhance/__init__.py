@@ -5,9 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "files": ["enhance", "Request"],
+        "config": ["EnhanceConfig"],
+        "files": ["enhance"],
         "worklist": ["make_worklist"],
-        "volume": ["enhance_volume", "Settings"],
+        "volume": ["enhance_volume"],
         "api": ["load_model", "Model"],
     },
 )

@@ -9,7 +9,8 @@ import numpy as np
 
 from data_prep.errors import BadInputError
 from data_prep.scans.orientation import PlaneChoice
-from srmri_tf.enhance.volume import Enhanced, Settings, departures, enhance_volume
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.volume import Enhanced, departures, enhance_volume
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.card import ModelCard
@@ -63,20 +64,20 @@ class Model:
         Raises:
             BadInputError: The array is no volume of magnitudes, or the spacing is impossible.
         """
-        settings = Settings(same_grid, plane, consistency)
-        return self.enhance(array, spacing, settings).voxels
+        config = EnhanceConfig(same_grid, plane, consistency)
+        return self.enhance(array, spacing, config).voxels
 
     def enhance(
         self,
         array: np.ndarray,
         spacing: Sequence[float] | np.ndarray,
-        settings: Settings | None = None,
+        config: EnhanceConfig | None = None,
     ) -> Enhanced:
         """The same with everything else there is: the affine, the plane, the uncertainty."""
-        settings = settings or Settings()
+        config = config or EnhanceConfig()
         voxels, affine = _checked(array), _as_affine(spacing)
-        result = enhance_volume(self.network, voxels, affine, settings)
-        for clause in departures(self.network, voxels, affine, result.slicing, settings.factor):
+        result = enhance_volume(self.network, voxels, affine, config)
+        for clause in departures(self.network, voxels, affine, result.slicing, config.factor):
             warnings.warn(f"unlike the training data of {self.name}: {clause}", stacklevel=3)
         return result
 

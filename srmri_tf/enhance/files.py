@@ -7,7 +7,7 @@ unless it takes TensorFlow to read the model (`srmri_tf.models.stored`).
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
@@ -16,8 +16,9 @@ from data_prep.scans import nifti
 from data_prep.scans.nifti_header import refined
 from data_prep.scans.orientation import Slicing, find_slicing
 from srmri_tf.enhance import derivatives
+from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
-from srmri_tf.enhance.volume import Settings, departures, enhance_volume
+from srmri_tf.enhance.volume import departures, enhance_volume
 from srmri_tf.enhance.worklist import Job, Worklist, place
 from srmri_tf.models.stored import Stored, check_degradation, read
 
@@ -25,23 +26,6 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.model import Network
 
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to make of every scan, and with what.
-
-    Args:
-        settings: What to make.
-        model: A MODEL; empty for the shipped one of each scan's contrast.
-        precision: What networks compute in.
-        overwrite: Replace whatever is where a result goes.
-    """
-
-    settings: Settings = field(default_factory=Settings)
-    model: str = ""
-    precision: str = "float32"
-    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,8 +43,9 @@ class Result:
 
 def enhance(
     worklist: Worklist,
-    request: Request | None = None,
+    config: EnhanceConfig | None = None,
     *,
+    overwrite: bool = False,
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
     before_networks: Callable[[], None] | None = None,
@@ -69,7 +54,8 @@ def enhance(
 
     Args:
         worklist: From `srmri_tf.enhance.worklist.make_worklist`.
-        request: What to make of them.
+        config: What to make of them, and with what.
+        overwrite: Replace whatever is where a result goes.
         progress: Called with finished slices, all slices and the name of a scan.
         warn: Called with what a person should know.
         before_networks: Called once before networks are built, which imports TensorFlow.
@@ -83,11 +69,10 @@ def enhance(
         CorruptArtefactError: The model is damaged.
         EnvironmentFault: The disk is full.
     """
-    request = request or Request()
     say = warn or (lambda text: None)
     for text in worklist.warnings:
         say(text)
-    work = _Work(worklist, request)
+    work = _Work(worklist, config or EnhanceConfig(), overwrite)
     faults = list(worklist.faults)
     with _held(worklist):
         finished = [work.is_finished(job) for job in worklist.jobs]
@@ -110,8 +95,8 @@ def enhance(
 class _Work:
     """The jobs' models, read once each, and what is done with them."""
 
-    def __init__(self, worklist: Worklist, request: Request) -> None:
-        self._request = request
+    def __init__(self, worklist: Worklist, config: EnhanceConfig, overwrite: bool) -> None:
+        self._config, self._overwrite = config, overwrite
         self._scans = {place(job.scan) for job in worklist.jobs}
         wanted = dict.fromkeys(map(self._name, worklist.jobs))
         self._models = {name: read(name) for name in wanted}
@@ -124,16 +109,16 @@ class _Work:
         from srmri_tf.models.model import network_of
 
         for name in dict.fromkeys(map(self._name, jobs)):
-            self._networks[name] = network_of(self._models[name], self._request.precision)
+            self._networks[name] = network_of(self._models[name], self._config.precision)
 
     def _name(self, job: Job) -> str:
-        return self._request.model or job.default_model
+        return self._config.model or job.default_model
 
     def _model(self, job: Job) -> Stored:
         return self._models[self._name(job)]
 
     def target(self, job: Job) -> Target:
-        return job.target(self._model(job).kind, self._request.settings.uncertainty)
+        return job.target(self._model(job).kind, self._config.uncertainty)
 
     def is_finished(self, job: Job) -> bool:
         """Whether a result is there already; refuses to replace anything else."""
@@ -145,7 +130,7 @@ class _Work:
                 remedy="Give another -o",
             )
         there = any(path.exists() for path in (*target.images, target.sidecar))
-        if self._request.overwrite or not there:
+        if self._overwrite or not there:
             return False
         record = self._record(job, derivatives.checksum(job.scan))
         return derivatives.is_finished(target, record)
@@ -154,24 +139,24 @@ class _Work:
         self, job: Job, label: str, progress: Progress | None, say: Callable[[str], None]
     ) -> None:
         """Enhance one scan and write what comes out."""
-        settings, network = self._request.settings, self._networks[self._name(job)]
+        config, network = self._config, self._networks[self._name(job)]
         image = nifti.read(job.scan)
         found = find_slicing(image.affine, job.plane, path=job.scan)
-        warnings = _warnings(job, network, image, found, settings.factor)
+        warnings = _warnings(job, network, image, found, config.factor)
         for text in warnings:
             say(f"{job.scan}: {text}")
         result = enhance_volume(
             network,
             image.voxels,
             image.affine,
-            settings,
+            config,
             path=job.scan,
             slicing=found,
             progress=progress and (lambda done, total: progress(done, total, label)),
         )
         header = image.header
-        if not settings.same_grid:
-            header = refined(header, found.in_plane, settings.factor)
+        if not config.same_grid:
+            header = refined(header, found.in_plane, config.factor)
         volumes = [result.voxels]
         if result.uncertainty is not None:
             volumes.append(result.uncertainty)
@@ -180,7 +165,7 @@ class _Work:
         derivatives.write(self.target(job), volumes, header, record)
 
     def _record(self, job: Job, sha256: str) -> dict[str, Any]:
-        settings, model = self._request.settings, self._model(job)
+        config, model = self._config, self._model(job)
         source = job.scan.name
         if job.dataset is not None:
             source = f"bids:raw:{job.scan.relative_to(job.dataset).as_posix()}"
@@ -189,11 +174,11 @@ class _Work:
             sha256,
             {"Name": model.name, "Kind": model.kind, "Sha256": model.sha256},
             {
-                "SameGrid": settings.same_grid,
-                "Plane": settings.plane,
-                "Consistency": settings.puts_back,
-                "Uncertainty": settings.uncertainty,
-                "Precision": self._request.precision,
+                "SameGrid": config.same_grid,
+                "Plane": config.plane,
+                "Consistency": config.puts_back,
+                "Uncertainty": config.uncertainty,
+                "Precision": self._config.precision,
             },
         )
 

@@ -19,10 +19,11 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.kspace import FACTOR, consistent, consistent_with_scan, upsampled
+from data_prep.kspace import consistent, consistent_with_scan, upsampled
 from data_prep.scans.intensity import intensity_scale
-from data_prep.scans.orientation import PlaneChoice, Slicing, find_slicing
+from data_prep.scans.orientation import Slicing, find_slicing
 from srmri_tf.enhance import head, tiles
+from srmri_tf.enhance.config import EnhanceConfig
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.model import Network
@@ -40,36 +41,9 @@ Progress = Callable[[int, int], None]
 Transform = tuple[bool, bool, bool]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What to make of a volume.
-
-    Args:
-        same_grid: The scanner has interpolated already: enhance on the grid as it is.
-        plane: The plane that was acquired; ``auto`` finds it.
-        consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
-        uncertainty: Also map how much the network's answer depends on how a slice is turned.
-    """
-
-    same_grid: bool = False
-    plane: PlaneChoice = "auto"
-    consistency: bool | None = None
-    uncertainty: bool = False
-
-    @property
-    def factor(self) -> int:
-        """How many times as many voxels a slice has along each axis."""
-        return 1 if self.same_grid else FACTOR
-
-    @property
-    def puts_back(self) -> bool:
-        """Whether the measured centre of k-space is put back."""
-        return not self.same_grid if self.consistency is None else self.consistency
-
-
 @dataclass(frozen=True, eq=False)
 class Enhanced:
-    """A enhanced volume.
+    """An enhanced volume.
 
     Args:
         voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
@@ -89,7 +63,7 @@ def enhance_volume(
     network: "Network",
     voxels: np.ndarray,
     affine: np.ndarray,
-    settings: Settings | None = None,
+    config: EnhanceConfig | None = None,
     *,
     path: Path | None = None,
     slicing: Slicing | None = None,
@@ -101,7 +75,7 @@ def enhance_volume(
         network: From `srmri_tf.models.model.load_network`.
         voxels: ``(X, Y, Z)`` float, finite, magnitudes in any scale, in any storage order.
         affine: ``(4, 4)``, voxel indices to RAS+ mm.
-        settings: What to make of it; by default a low-resolution scan's matrix is doubled.
+        config: What to make of it; by default a low-resolution scan's matrix is doubled.
         path: Named in errors.
         slicing: How the volume is cut, where a header has decided; None: by the affine.
         progress: Called with (finished, total) slices.
@@ -111,19 +85,19 @@ def enhance_volume(
             intensities too large.
         CorruptArtefactError: The network gives values that are not finite.
     """
-    settings = settings or Settings()
+    config = config or EnhanceConfig()
     scale = volume_scale(voxels, path)
-    found = slicing or find_slicing(affine, settings.plane, path=path)
+    found = slicing or find_slicing(affine, config.plane, path=path)
     stack = found.stack(voxels)
-    _check_sides(stack.shape[1:], settings.factor, path)
+    _check_sides(stack.shape[1:], config.factor, path)
     shape, steps = list(voxels.shape), np.ones(4)
     for axis in found.in_plane:
-        shape[axis] *= settings.factor
-        steps[axis] = 1 / settings.factor
-    count = 2 if settings.uncertainty else 1
+        shape[axis] *= config.factor
+        steps[axis] = 1 / config.factor
+    count = 2 if config.uncertainty else 1
     volumes = [np.empty(shape, np.float32, order="F") for _ in range(count)]
     views = [found.stack(volume) for volume in volumes]
-    super_resolver = _Enhancer(network, found, settings, head.background_level(voxels) / scale)
+    super_resolver = _Enhancer(network, found, config, head.background_level(voxels) / scale)
 
     def super_resolve(chunk: slice) -> int:
         images = super_resolver(stack[chunk] / np.float32(scale))
@@ -143,7 +117,7 @@ def enhance_volume(
             np.multiply(image, np.float32(scale), out=view[chunk])
         return min(chunk.stop, len(stack))
 
-    together = max(1, PIXELS // (stack[0].size * settings.factor**2))
+    together = max(1, PIXELS // (stack[0].size * config.factor**2))
     with ThreadPoolExecutor(THREADS) as pool:
         for done in pool.map(super_resolve, _chunks(len(stack), together)):
             if progress:
@@ -191,23 +165,23 @@ class _Enhancer:
     Args:
         network: What enhances them.
         found: How they are cut.
-        settings: What to make of them.
+        config: What to make of them.
         background: The intensity up to which a voxel is background, in that scale.
     """
 
     def __init__(
-        self, network: "Network", found: Slicing, settings: Settings, background: float
+        self, network: "Network", found: Slicing, config: EnhanceConfig, background: float
     ) -> None:
         self._network = replace(network, super_resolve=_one_at_a_time(network.super_resolve))
-        self._slicing, self._settings, self._background = found, settings, background
+        self._slicing, self._config, self._background = found, config, background
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
-        measured = scan if self._settings.same_grid else upsampled(scan)
+        measured = scan if self._config.same_grid else upsampled(scan)
         mask = self._slicing.shown(head.head_mask(scan, self._background))
-        box = head.box_around(mask, self._settings.factor)
+        box = head.box_around(mask, self._config.factor)
         sharp = self._turned(scan, measured, box, (False, False, False))
-        if not self._settings.uncertainty:
+        if not self._config.uncertainty:
             return [sharp]
         first, second = np.zeros_like(sharp), np.zeros_like(sharp)
         for turn in _TURNS[1:]:
@@ -229,9 +203,9 @@ class _Enhancer:
                 self._network, turned, tiles.TILE, _turn_box(box, images.shape[1:], turn)
             )
         sharp = self._slicing.stored(_turn_back(answer, turn))
-        if not self._settings.puts_back:
+        if not self._config.puts_back:
             return sharp
-        put_back = consistent if self._settings.same_grid else consistent_with_scan
+        put_back = consistent if self._config.same_grid else consistent_with_scan
         return put_back(sharp, scan, self._network.degradation)
 
 

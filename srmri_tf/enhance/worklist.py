@@ -12,8 +12,8 @@ from data_prep.scans import names, nifti, sources
 from data_prep.scans.nifti_header import MAX_BYTES
 from data_prep.scans.orientation import AnatomicalPlane, PlaneChoice, find_slicing
 from srmri_tf.enhance import derivatives
+from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
-from srmri_tf.enhance.volume import Settings
 from srmri_tf.recipes.config import CONFIGS
 
 DERIVATIVES = Path("derivatives") / derivatives.TOOL
@@ -93,7 +93,7 @@ class Worklist:
 def make_worklist(
     given: Sequence[Path],
     out: Path | None = None,
-    settings: Settings | None = None,
+    config: EnhanceConfig | None = None,
     *,
     modality: str = "",
 ) -> Worklist:
@@ -103,7 +103,7 @@ def make_worklist(
         given: NIfTI files, folders, BIDS data sets and patterns.
         out: A folder, or for a single scan a ``.nii`` or ``.nii.gz`` file. None: beside a scan
             that was named itself, and in ``derivatives/srmri-tf`` of a folder.
-        settings: What will be made of them.
+        config: What will be made of them.
         modality: Keep only scans of this modality.
 
     Raises:
@@ -134,7 +134,7 @@ def make_worklist(
             )
         chosen = [dataclasses.replace(chosen[0], root=None, name=out.name)]
     _refuse_clashes(chosen)
-    sound, faults = _checked(chosen, settings or Settings())
+    sound, faults = _checked(chosen, config or EnhanceConfig())
     if not sound:
         raise_together(faults)
     return Worklist(tuple(sound), tuple(warnings), tuple(faults))
@@ -229,24 +229,24 @@ def _refuse_clashes(jobs: Sequence[Job]) -> None:
             )
 
 
-def _checked(jobs: Sequence[Job], settings: Settings) -> tuple[list[Job], list[BadInputError]]:
+def _checked(jobs: Sequence[Job], config: EnhanceConfig) -> tuple[list[Job], list[BadInputError]]:
     """Jobs whose headers are sound, with the plane that these decide, and the others' faults."""
     sound, faults = [], []
     for job in jobs:
         try:
-            sound.append(dataclasses.replace(job, plane=_plane(job.scan, settings)))
+            sound.append(dataclasses.replace(job, plane=_plane(job.scan, config)))
         except BadInputError as error:
             faults.append(error)
     return sound, faults
 
 
-def _plane(scan: Path, settings: Settings) -> AnatomicalPlane:
+def _plane(scan: Path, config: EnhanceConfig) -> AnatomicalPlane:
     """How a scan is to be cut, decided here once; refuses results too large for a file."""
     geometry = nifti.read_geometry(scan)
     shape = geometry.shape
-    found = find_slicing(geometry.affine, settings.plane, slice_axis=geometry.slice_axis, path=scan)
-    size = 4 * math.prod(shape) * settings.factor**2
-    longest = settings.factor * max(shape[axis] for axis in found.in_plane)
+    found = find_slicing(geometry.affine, config.plane, slice_axis=geometry.slice_axis, path=scan)
+    size = 4 * math.prod(shape) * config.factor**2
+    longest = config.factor * max(shape[axis] for axis in found.in_plane)
     if size > MAX_BYTES or longest > MOST_VOXELS:
         raise BadInputError(
             f"would become a volume of {size} bytes with sides of up to {longest} voxels, got "

@@ -19,8 +19,8 @@ from data_prep.kspace import Degradation, consistent, consistent_with_scan
 from srmri_tf.data.dataset import Shards, SlicePair, refuse_small
 from srmri_tf.evaluation import gallery, leakage, tables
 from srmri_tf.evaluation.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
+from srmri_tf.evaluation.config import CONSISTENT, EvaluateConfig
 from srmri_tf.evaluation.figure import comparison
-from srmri_tf.evaluation.options import CONSISTENT, Options
 from srmri_tf.evaluation.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.evaluation.scores import FeatureDistance, Scorer, SliceRow
 from srmri_tf.evaluation.summary import document_of, refuse_others, write_document
@@ -58,7 +58,7 @@ def evaluate(
     runs: Sequence[Path],
     shards_folder: Path,
     out: Path,
-    options: Options | None = None,
+    config: EvaluateConfig | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure runs on the test subjects of a shard folder.
@@ -70,7 +70,7 @@ def evaluate(
         runs: RUN folders.
         shards_folder: What `srmri-tf prepare` wrote.
         out: Where the results go; an earlier evaluation there is replaced as a whole.
-        options: What else to measure; the defaults are quick.
+        config: What else to measure; the defaults are quick.
         progress: Told the slices done, the slices there are, and the subject.
 
     Raises:
@@ -79,24 +79,24 @@ def evaluate(
         CorruptArtefactError: Shards or weights are damaged.
         EnvironmentFault: The disk is full, or VGG weights that were asked for cannot be had.
     """
-    options = options or Options()
+    config = config or EvaluateConfig()
     refuse_others(Path(out), comparison=False)
-    opened = _opened(runs, options.consistency)
+    opened = _opened(runs, config.consistency)
     generators = {run.name: run.generator() for run in opened}
-    shards = Shards.open(shards_folder, fold=options.fold)
+    shards = Shards.open(shards_folder, fold=config.fold)
     refuse_small(shards.folder, shards.manifest.of("test"))
-    marks = {run.name: leakage.check(run, shards, options.force) for run in opened}
-    marks |= {name + CONSISTENT: why for name, why in marks.items() if options.consistency}
+    marks = {run.name: leakage.check(run, shards, config.force) for run in opened}
+    marks |= {name + CONSISTENT: why for name, why in marks.items() if config.consistency}
     seen = gallery.survey(shards)
-    distance, notes = _distance(options)
+    distance, notes = _distance(config)
     if distance:
         refuse_small(shards.folder, shards.manifest.of("test"), LEAST_SIDE, "VGG-19")
-    methods = _methods(generators, shards, options)
+    methods = _methods(generators, shards, config)
     scorer = Scorer(shards.manifest.parameters.degradation, distance)
-    looks = gallery.Gallery(gallery.choose(options.slices, seen), list(generators))
+    looks = gallery.Gallery(gallery.choose(config.slices, seen), list(generators))
     slices = list(_measure(methods, shards, scorer, looks, seen, progress))
     document = document_of(
-        slices, scorer.volumes(), marks, shards, fold=options.fold, licence=options.licence
+        slices, scorer.volumes(), marks, shards, fold=config.fold, licence=config.licence
     )
     document["notes"] = notes
     with atomic_folder(Path(out)) as folder:
@@ -123,13 +123,13 @@ def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
     return opened
 
 
-def _distance(options: Options) -> tuple[FeatureDistance | None, list[str]]:
+def _distance(config: EvaluateConfig) -> tuple[FeatureDistance | None, list[str]]:
     """The VGG distance, or a note that says why there is none."""
-    asked = options.perceptual
+    asked = config.perceptual
     if not asked and (asked is False or not has_gpu()):
         return None, [NO_DISTANCE]
     try:
-        weights = resolve(options.vgg_weights)
+        weights = resolve(config.vgg_weights)
     except EnvironmentFault as error:
         if asked:
             raise
@@ -138,15 +138,15 @@ def _distance(options: Options) -> tuple[FeatureDistance | None, list[str]]:
 
 
 def _methods(
-    generators: Mapping[str, Any], shards: Shards, options: Options
+    generators: Mapping[str, Any], shards: Shards, config: EvaluateConfig
 ) -> dict[str, SuperResolve]:
     degradation = shards.manifest.parameters.degradation
     methods: dict[str, SuperResolve] = {LOW_RESOLUTION: lambda slices: slices}
     for name, network in generators.items():
         methods[name] = super_resolve = _Remembering(super_resolver(network, BATCH))
-        if options.consistency:
+        if config.consistency:
             methods[name + CONSISTENT] = _put_back(super_resolve, degradation)
-    if options.bicubic:
+    if config.bicubic:
         methods[BICUBIC] = lambda slices: np.stack([bicubic(lr, degradation) for lr in slices])
     return methods
 

@@ -21,7 +21,7 @@ from data_prep.files import write_text
 from data_prep.shards.schema import manifest_sha256, read_manifest
 from srmri_tf.evaluation import tables
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
-from srmri_tf.evaluation.options import CONSISTENT, Options
+from srmri_tf.evaluation.config import CONSISTENT, EvaluateConfig
 from srmri_tf.evaluation.scorefiles import read_slices
 from srmri_tf.evaluation.statistics import summarise
 from srmri_tf.evaluation.summary import (
@@ -33,7 +33,7 @@ from srmri_tf.evaluation.summary import (
 )
 from srmri_tf.models.run import Run
 from srmri_tf.recipes import differences
-from srmri_tf.recipes.config import CONFIGS, RunConfig
+from srmri_tf.recipes.config import CONFIGS, TrainConfig
 
 SUMMARY_NAME = "summary.json"
 _AGAIN = "Remove it to measure the fold again"
@@ -49,14 +49,14 @@ class Plan:
         shards: Shards prepared with ``--folds``.
         out: Gets a folder for every fold, and the summary.
         devices: As for ``fit``.
-        options: As for ``evaluate``; ``fold`` is set for each evaluation.
+        measured: As for ``evaluate``; ``fold`` is set for each evaluation.
     """
 
-    config: RunConfig
+    config: TrainConfig
     shards: Path
     out: Path
     devices: int | None = None
-    options: Options = dataclasses.field(default_factory=Options)
+    measured: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
 
     def run(self, fold: int) -> Run:
         """What is trained without a fold."""
@@ -70,7 +70,7 @@ class Plan:
         """Where a fold is."""
         return self.out / f"fold-{fold}"
 
-    def config_of(self, fold: int) -> RunConfig:
+    def config_of(self, fold: int) -> TrainConfig:
         """The settings of one fold's run."""
         return self.config.model_copy(update={"fold": fold})
 
@@ -155,9 +155,9 @@ def _has_all(plan: Plan, evaluation: Path) -> bool:
     data = document.get("data", {})
     return (
         data.get("manifest_sha256") == manifest_sha256(plan.shards)
-        and plan.options.licence in ("", data.get("licence"))
-        and (consistent or not plan.options.consistency)
-        and (perceptual or not plan.options.perceptual)
+        and plan.measured.licence in ("", data.get("licence"))
+        and (consistent or not plan.measured.consistency)
+        and (perceptual or not plan.measured.perceptual)
     )
 
 

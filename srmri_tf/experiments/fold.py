@@ -22,5 +22,5 @@ def run_fold(plan: Plan, fold: int) -> None:
     run, config = plan.run(fold), plan.config_of(fold)
     config = config.model_copy(update={"precision": resolve_precision(config.precision)})
     fit(config, plan.shards, run.folder, devices=plan.devices)
-    options = dataclasses.replace(plan.options, fold=fold)
-    evaluate([run.folder], plan.shards, plan.evaluation(fold), options)
+    measured = dataclasses.replace(plan.measured, fold=fold)
+    evaluate([run.folder], plan.shards, plan.evaluation(fold), measured)

@@ -13,7 +13,7 @@ from data_prep.files import write_text
 from data_prep.shards.files import verify, whole_slices
 from data_prep.shards.schema import Manifest, Parameters, Shard, SplitRule, manifest_sha256
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
-from srmri_tf.evaluation.options import CONSISTENT
+from srmri_tf.evaluation.config import CONSISTENT
 from srmri_tf.evaluation.scorefiles import read_slices
 from srmri_tf.evaluation.statistics import compare, summarise
 from srmri_tf.evaluation.summary import METRICS_NAME, by_subject, read_evaluation
@@ -31,7 +31,7 @@ from srmri_tf.models.card import (
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import check_degradation, read
 from srmri_tf.recipes import differences
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 
 _OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
 """Settings that may differ between a run and those that were cross-validated in its stead."""
@@ -143,7 +143,9 @@ def _span(values: Sequence[float]) -> Interval:
     return low, high
 
 
-def _commands(config: RunConfig, fold: int | None, manifest: Manifest, name: str) -> Iterator[str]:
+def _commands(
+    config: TrainConfig, fold: int | None, manifest: Manifest, name: str
+) -> Iterator[str]:
     options = [*_parameter_options(manifest.parameters), *_split_options(manifest.split_rule)]
     yield shlex.join(["srmri-tf", "prepare", "SCANS", "-o", "shards", *options])
     yield f"srmri-tf models {name} --recipe > {name}.toml"

@@ -13,12 +13,12 @@ from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
 from srmri_tf.networks.vgg19.file import keras_file
 from srmri_tf.recipes import differences
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 
 FINISHED = "this run is finished; nothing to do"
 
 
-def changes(run: Run, config: RunConfig, data_sha256: str, vgg_sha256: str) -> list[str]:
+def changes(run: Run, config: TrainConfig, data_sha256: str, vgg_sha256: str) -> list[str]:
     """What is asked for now and differs from what a run was started with, a line each.
 
     Args:
@@ -35,7 +35,7 @@ def changes(run: Run, config: RunConfig, data_sha256: str, vgg_sha256: str) -> l
     ]
 
 
-def is_finished(run: Run, config: RunConfig, shards: Path) -> bool:
+def is_finished(run: Run, config: TrainConfig, shards: Path) -> bool:
     """Whether a run has done all its epochs, with these settings, shards and VGG-19 weights.
 
     Args:

@@ -19,7 +19,7 @@ import numpy as np
 from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf.models import checkpoint
 from srmri_tf.recipes import RUN_CONFIG, load_recipe
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is known without
     import keras
@@ -63,7 +63,7 @@ class Run:
         """What tables call this run."""
         return self.folder.resolve().name
 
-    def config(self) -> RunConfig:
+    def config(self) -> TrainConfig:
         """The settings the run was started with.
 
         Raises:
@@ -77,7 +77,7 @@ class Run:
             )
         return load_recipe(str(self.config_file))
 
-    def resolved(self, config: RunConfig) -> RunConfig:
+    def resolved(self, config: TrainConfig) -> TrainConfig:
         """Settings with what ``precision = "auto"`` meant where the run was started.
 
         Where a run is done nothing is left to compute, so it need not mean the same here.

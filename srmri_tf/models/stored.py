@@ -26,7 +26,7 @@ from srmri_tf.models import card as cards
 from srmri_tf.models import checkpoint
 from srmri_tf.models.card import Metadata, ModelCard, digest
 from srmri_tf.models.run import Run
-from srmri_tf.recipes.config import CONFIGS, RunConfig
+from srmri_tf.recipes.config import CONFIGS, TrainConfig
 
 if TYPE_CHECKING:
     import keras
@@ -144,7 +144,7 @@ def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
     return (30, 2) if options["first_stride"] == 2 else (16, 1)
 
 
-def meaning(config: RunConfig) -> dict[str, Any]:
+def meaning(config: TrainConfig) -> dict[str, Any]:
     """The generator's settings that matter once it is trained.
 
     Of one of the user's own only its function: the others are those of the paper's.
@@ -328,7 +328,7 @@ def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -
     )
 
 
-def _config(kind: str, options: Mapping[str, Any]) -> RunConfig:
+def _config(kind: str, options: Mapping[str, Any]) -> TrainConfig:
     """The recipe of a network for inference, which drops nothing."""
     dropout = {"dropout": 0.0} if kind == "circle" else {}
     return CONFIGS[kind].model_validate({"model": kind, "generator": {**options, **dropout}})

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from data_prep.errors import ConfigError
 from srmri_tf.networks.objective import load_function
-from srmri_tf.recipes.config import Phase, RunConfig
+from srmri_tf.recipes.config import Phase, TrainConfig
 
 OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
 Logs = dict[str, tf.Tensor]
@@ -161,7 +161,7 @@ def _sized(function: str, network: Any) -> keras.Model:
     return network
 
 
-def make_optimizer(config: RunConfig, policy: str) -> keras.optimizers.Optimizer:
+def make_optimizer(config: TrainConfig, policy: str) -> keras.optimizers.Optimizer:
     """Adam as the recipe has it; with loss scaling where half precision needs it.
 
     Args:

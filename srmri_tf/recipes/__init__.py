@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from data_prep.errors import ConfigError, what_differs
-from srmri_tf.recipes.config import CONFIGS, RunConfig
+from srmri_tf.recipes.config import CONFIGS, TrainConfig
 
 RUN_CONFIG = "config.toml"
 """What a RUN calls its own settings."""
@@ -28,7 +28,7 @@ def recipe_names() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
 
 
-def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> RunConfig:
+def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """Read a recipe by name or path and lay ``overrides`` (dotted keys) over it.
 
     Raises:
@@ -67,7 +67,7 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     return parse(settings, path)
 
 
-def parse(settings: Mapping[str, Any], path: Path) -> RunConfig:
+def parse(settings: Mapping[str, Any], path: Path) -> TrainConfig:
     """Validate settings, listing every fault.
 
     Raises:
@@ -91,14 +91,14 @@ def parse(settings: Mapping[str, Any], path: Path) -> RunConfig:
         ) from None
 
 
-def to_toml(config: RunConfig) -> str:
+def to_toml(config: TrainConfig) -> str:
     """The resolved settings as TOML: itself a valid recipe."""
     import tomli_w
 
     return tomli_w.dumps(config.model_dump(exclude_none=True))
 
 
-def differences(old: RunConfig, new: RunConfig) -> list[str]:
+def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     """One line per setting that differs: ``objective.l1: 0.0 there, 2.0 asked for``."""
     return what_differs(old.model_dump(), new.model_dump())
 
@@ -128,7 +128,7 @@ def _recipe_text(name_or_path: str) -> tuple[Path, str]:
         ) from None
 
 
-def _faults(error: ValidationError, kind: type[RunConfig]) -> Iterator[str]:
+def _faults(error: ValidationError, kind: type[TrainConfig]) -> Iterator[str]:
     for fault in error.errors():
         location = ".".join(str(part) for part in fault["loc"]) or "recipe"
         if fault["type"] != "extra_forbidden":

@@ -143,7 +143,7 @@ class Validation(_Section):
     fold: ValidationFold = "next"
 
 
-class RunConfig(_Section):
+class TrainConfig(_Section):
     """What every run has, whatever its model.
 
     Args:
@@ -185,7 +185,7 @@ class RunConfig(_Section):
         return 1
 
 
-class CpceConfig(RunConfig):
+class CpceConfig(TrainConfig):
     """A whole GAN-CPCE run."""
 
     model: Literal["cpce"] = "cpce"
@@ -270,7 +270,7 @@ class CircleOptimizer(Optimizer):
     beta_2: float = Field(0.9, ge=0, lt=1)
 
 
-class CircleConfig(RunConfig):
+class CircleConfig(TrainConfig):
     """A whole GAN-CIRCLE run.
 
     Args:
@@ -304,4 +304,4 @@ class CircleConfig(RunConfig):
         return 17
 
 
-CONFIGS: Mapping[str, type[RunConfig]] = {"cpce": CpceConfig, "circle": CircleConfig}
+CONFIGS: Mapping[str, type[TrainConfig]] = {"cpce": CpceConfig, "circle": CircleConfig}

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from data_prep.errors import CorruptArtefactError, EnvironmentFault
 from srmri_tf.data.dataset import Shards
-from srmri_tf.recipes.config import Phase, RunConfig
+from srmri_tf.recipes.config import Phase, TrainConfig
 from srmri_tf.training import watch
 from srmri_tf.training.devices import share
 from srmri_tf.training.journal import Journal
@@ -99,7 +99,6 @@ class Engine:
             self.config.seed,
             epochs,
             max_steps=self.config.schedule.steps_per_epoch,
-            replicas=self.strategy.num_replicas_in_sync,
             flips=self.config.flips,
             paired_share=self.config.paired_share(),
             known_only=phase == "content",
@@ -217,7 +216,7 @@ def make_step(strategy: tf.distribute.Strategy, model: keras.Model, phase: Phase
     return step
 
 
-def phases(config: RunConfig, first: int) -> Iterator[tuple[Phase, range]]:
+def phases(config: TrainConfig, first: int) -> Iterator[tuple[Phase, range]]:
     """The phases still to come from the 0-based epoch ``first``, each with its epochs."""
     schedule = config.schedule
     start = first

@@ -27,7 +27,7 @@ from srmri_tf.networks.registry import MODELS
 from srmri_tf.networks.vgg19.features import build_features
 from srmri_tf.networks.vgg19.weights import VggWeights, resolve
 from srmri_tf.recipes import to_toml
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training import watch
 from srmri_tf.training.devices import is_chief, make_strategy
 from srmri_tf.training.engine import Engine, phases
@@ -38,7 +38,7 @@ REDRAWS = 20
 
 
 def fit(
-    config: RunConfig,
+    config: TrainConfig,
     shards_folder: Path,
     run_folder: Path,
     *,
@@ -98,7 +98,7 @@ def fit(
     return run
 
 
-def _vgg(config: RunConfig) -> VggWeights | None:
+def _vgg(config: TrainConfig) -> VggWeights | None:
     if config.vgg_layer() is None:
         return None
     with downloading() as report:
@@ -106,7 +106,7 @@ def _vgg(config: RunConfig) -> VggWeights | None:
 
 
 def _build(
-    config: RunConfig, shards: Shards, vgg: VggWeights | None, strategy: tf.distribute.Strategy
+    config: TrainConfig, shards: Shards, vgg: VggWeights | None, strategy: tf.distribute.Strategy
 ) -> keras.Model:
     keras.utils.set_random_seed(config.seed)
     policy = POLICIES[config.precision]
@@ -118,7 +118,7 @@ def _build(
         return MODELS[config.model].build(config, (first.height, first.width), features, policy)
 
 
-def _revive(model: Any, config: RunConfig, shards: Shards, console: Console) -> None:
+def _revive(model: Any, config: TrainConfig, shards: Shards, console: Console) -> None:
     """Draw new weights until the output is not all zero: a bias-free ReLU net can start dead."""
     data, _ = shards.pairs(min(config.batch_size, shards.records()), config.seed, range(1))
     lr = next(iter(data))[0]
@@ -135,16 +135,15 @@ def _revive(model: Any, config: RunConfig, shards: Shards, console: Console) -> 
     )
 
 
-def _check_data(config: RunConfig, shards: Shards, replicas: int) -> None:
+def _check_data(config: TrainConfig, shards: Shards, replicas: int) -> None:
     if config.batch_size % replicas:
         raise ConfigError(
             f"a batch of {config.batch_size} pairs cannot be shared by {replicas} devices",
             remedy=f"Choose a --batch-size that is a multiple of {replicas}",
         )
     for phase, _ in phases(config, 0):
-        batch = config.batch_size * config.batches_per_step(phase)
-        share = config.paired_share()
-        shards.pairs(batch, 0, range(1), replicas=replicas, paired_share=share)
+        shards.steps(config.batch_size * config.batches_per_step(phase))
+    shards.pairing(config.paired_share())
     first = shards.training()[0]
     if min(first.height, first.width) < config.min_patch():
         raise ConfigError(
@@ -155,7 +154,7 @@ def _check_data(config: RunConfig, shards: Shards, replicas: int) -> None:
         )
 
 
-def _check_same(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
+def _check_same(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
     """Refuse to go on with a run under other settings or data."""
     if not run.config_file.is_file():
         return
@@ -168,7 +167,7 @@ def _check_same(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
         )
 
 
-def _write_facts(run: Run, config: RunConfig, facts: dict[str, Any]) -> None:
+def _write_facts(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
     if not run.config_file.is_file():
         write_text(run.facts_file, json.dumps(facts, indent=2) + "\n")
         write_text(run.config_file, to_toml(config))

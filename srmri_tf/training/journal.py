@@ -15,7 +15,7 @@ from data_prep.files import write_text
 from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
 from srmri_tf.networks.gan import variables_by_layer
-from srmri_tf.recipes.config import RunConfig
+from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training.validation import Quality
 
 Row = dict[str, Any]
@@ -61,7 +61,7 @@ class Journal:
         writes: Whether this process is the one that writes files.
     """
 
-    def __init__(self, run: Run, config: RunConfig, model: keras.Model, writes: bool) -> None:
+    def __init__(self, run: Run, config: TrainConfig, model: keras.Model, writes: bool) -> None:
         self.run = run
         self.config = config
         self.model = model

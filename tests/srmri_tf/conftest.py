@@ -1,12 +1,17 @@
 """Small shards written by TensorFlow itself, independently of data_prep's own writer."""
 
+import contextlib
 import hashlib
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from srmri_tf.models import checkpoint
 
 # Two logical devices on one CPU, so that distribution is tested everywhere.
 tf.config.set_logical_device_configuration(
@@ -97,6 +102,21 @@ def make_shards(folder: Path, splits: dict[str, str], slices: int = 4, patch: in
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
+
+
+@contextlib.contextmanager
+def kept_as_if_killed(folder: Path) -> Iterator[None]:
+    """Copy every run as a kill while an epoch is saved leaves it: to ``folder``/(epochs saved)."""
+    save = checkpoint.save
+
+    def copy_and_save(path, arrays, meta):
+        if path.name == "checkpoint.npz":
+            shutil.copytree(path.parent, folder / str(len(meta["history"]) - 1))
+        save(path, arrays, meta)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", copy_and_save)
+        yield
 
 
 @pytest.fixture(autouse=True)

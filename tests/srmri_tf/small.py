@@ -1,14 +1,16 @@
-"""Networks of GAN-CIRCLE's kinds that are quick to trace, for tests of everything around them."""
+"""Networks of both models' kinds that are quick to trace, for tests of everything around them."""
 
 import keras
+import pytest
 
+from srmri_tf.networks import circle, cpce
 from srmri_tf.networks.layers import stateless_dropout
 
 
 class SmallGenerator(keras.Model):
-    """Three convolutions, the same dropout, the input added."""
+    """Three convolutions, GAN-CIRCLE's dropout, the input added."""
 
-    def __init__(self, widths="paper", first_stride=2, dropout=0.2, **kwargs):
+    def __init__(self, widths="paper", first_stride=2, dropout=0.2, shortcut=True, **kwargs):
         super().__init__(**kwargs)
         self.dropout = dropout
         self.convs = [
@@ -38,3 +40,18 @@ class SmallCritic(keras.Model):
 
     def call(self, images, training=False):
         return self.dense(self.flatten(keras.ops.leaky_relu(self.conv(images))))
+
+
+class SmallCpceCritic(SmallCritic):
+    """The same, made as GAN-CPCE's is."""
+
+    def __init__(self, patch, **kwargs):
+        super().__init__(patch=patch, **kwargs)
+
+
+def use_small_networks(patch: pytest.MonkeyPatch) -> None:
+    """Have recipes of both models build these networks from now on."""
+    patch.setattr(circle, "CircleGenerator", SmallGenerator)
+    patch.setattr(circle, "CircleCritic", SmallCritic)
+    patch.setattr(cpce, "CpceGenerator", SmallGenerator)
+    patch.setattr(cpce, "CpceCritic", SmallCpceCritic)

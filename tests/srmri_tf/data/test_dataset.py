@@ -83,11 +83,6 @@ def test_order_is_a_function_of_seed_and_epoch(shards):
     assert order(6, range(1)) != whole[:1]
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(shards):
-    with pytest.raises(ConfigError, match="multiple of 3"):
-        Shards.open(shards).pairs(8, 0, range(1), replicas=3)
-
-
 def test_a_batch_larger_than_the_data_is_refused(shards):
     with pytest.raises(ConfigError, match="only 32"):
         Shards.open(shards).pairs(64, 0, range(1))

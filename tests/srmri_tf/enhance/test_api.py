@@ -12,7 +12,8 @@ import pytest
 import srmri_tf
 from data_prep.errors import BadInputError
 from srmri_tf.enhance.api import Model
-from srmri_tf.enhance.volume import Settings, enhance_volume
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.models.card import ModelCard, Ranges
 from tests.data_prep.phantoms import affine, phantom
 from tests.srmri_tf.enhance.test_volume import fake, identity
@@ -48,7 +49,7 @@ def test_a_model_is_a_function_from_volumes_to_volumes(model):
 def test_an_affine_says_how_the_volume_lies_and_moves_nothing(model):
     scan = phantom((12, 10, 6)).astype(np.int16)
     matrix = affine((1, 1, 3))[:, [1, 2, 0, 3]]
-    result = model.enhance(scan, matrix, Settings(uncertainty=True))
+    result = model.enhance(scan, matrix, EnhanceConfig(uncertainty=True))
     assert result.voxels.shape == result.uncertainty.shape == (24, 10, 12)
     np.testing.assert_allclose(
         nib.affines.apply_affine(result.affine, (6, 4, 2)),

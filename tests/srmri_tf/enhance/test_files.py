@@ -15,8 +15,8 @@ import pytest
 
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.enhance import files
-from srmri_tf.enhance.files import Request, enhance
-from srmri_tf.enhance.volume import Settings
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
 from srmri_tf.models import model as models
 from tests.data_prep.malformed import CASES
@@ -54,10 +54,10 @@ def use(network, monkeypatch):
     return network
 
 
-def super_resolve(given, out=None, settings=None, warn=None, **request):
-    settings = settings or Settings()
-    worklist = make_worklist(given, out, settings)
-    return list(enhance(worklist, Request(settings, **request), warn=warn))
+def super_resolve(given, out=None, config=None, warn=None, model="", overwrite=False):
+    config = dataclasses.replace(config or EnhanceConfig(), model=model)
+    worklist = make_worklist(given, out, config)
+    return list(enhance(worklist, config, overwrite=overwrite, warn=warn))
 
 
 def oblique(spacing=(0.9, 0.9, 3.1)) -> np.ndarray:
@@ -105,7 +105,9 @@ def test_headers_are_kept(network, tmp_path, suffix, dtype, same_grid):
     image.header["descrip"] = b"scanner says hello"
     image.header["slice_end"] = 6
     nib.save(image, tmp_path / f"scan{suffix}")
-    (result,) = super_resolve([tmp_path / f"scan{suffix}"], settings=Settings(same_grid=same_grid))
+    (result,) = super_resolve(
+        [tmp_path / f"scan{suffix}"], config=EnhanceConfig(same_grid=same_grid)
+    )
     back = nib.load(result.target.image)
     assert result.target.image.name == f"scan_desc-cpce{suffix}"
     assert back.get_data_dtype() == dtype
@@ -121,7 +123,7 @@ def test_headers_are_kept(network, tmp_path, suffix, dtype, same_grid):
 def test_bright_voxels_widen_the_type_instead_of_being_clipped(tmp_path, monkeypatch):
     use(fake(lambda x: 1.5 * x), monkeypatch)
     path = save(tmp_path / "scan.nii", (phantom((12, 10, 7)) * 0.255).astype(np.uint8))
-    (result,) = super_resolve([path], settings=Settings(consistency=False))
+    (result,) = super_resolve([path], config=EnhanceConfig(consistency=False))
     back = nib.load(result.target.image)
     assert back.get_data_dtype() == np.uint16
     assert back.get_fdata().max() > 1.4 * 255
@@ -162,7 +164,7 @@ def test_absurd_sizes_are_refused_before_memory_is_taken(name, network, tmp_path
 @pytest.mark.parametrize("name", FINE)
 def test_a_constant_scan_stays_finite(name, network, tmp_path):
     path = CASES[name][0](tmp_path)
-    (result,) = super_resolve([path], settings=Settings(uncertainty=True))
+    (result,) = super_resolve([path], config=EnhanceConfig(uncertainty=True))
     for image in result.target.images:
         assert np.isfinite(nib.load(image).get_fdata()).all()
 
@@ -196,7 +198,7 @@ def test_the_same_call_goes_on_where_it_was_interrupted(network, tmp_path, monke
     assert first.target.image.stat().st_mtime_ns == stamp
     assert not list((tmp_path / "out").glob(".*"))
     assert [result.fresh for result in enhance(worklist)] == [False] * 3
-    assert [r.fresh for r in enhance(worklist, Request(overwrite=True))] == [True] * 3
+    assert [r.fresh for r in enhance(worklist, overwrite=True)] == [True] * 3
 
 
 def test_another_scan_model_or_setting_is_refused_before_anything_is_written(
@@ -206,7 +208,7 @@ def test_another_scan_model_or_setting_is_refused_before_anything_is_written(
     super_resolve(scans[1:], tmp_path / "out")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
     with pytest.raises(ConfigError, match="Consistency: True there, False asked for"):
-        super_resolve(scans, tmp_path / "out", Settings(consistency=False))
+        super_resolve(scans, tmp_path / "out", EnhanceConfig(consistency=False))
     other = dataclasses.replace(network, sha256="f" * 64)
     use(other, monkeypatch)
     with pytest.raises(ConfigError, match="ModelSha256"):
@@ -236,7 +238,7 @@ def test_a_foreign_file_is_not_replaced_unless_it_is_said(network, tmp_path):
 
 def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
     save(tmp_path / "sub-1" / "anat" / "sub-1_T2w.nii.gz")
-    (result,) = super_resolve([tmp_path], settings=Settings(uncertainty=True))
+    (result,) = super_resolve([tmp_path], config=EnhanceConfig(uncertainty=True))
     out = tmp_path / "derivatives" / "srmri-tf"
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == [
         "dataset_description.json",
@@ -246,7 +248,7 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
     ]
     (out / "dataset_description.json").unlink()  # as a kill just before it would
     assert [
-        again.fresh for again in super_resolve([tmp_path], settings=Settings(uncertainty=True))
+        again.fresh for again in super_resolve([tmp_path], config=EnhanceConfig(uncertainty=True))
     ] == [False]
     assert (out / "dataset_description.json").exists()
     said = json.loads(result.target.sidecar.read_text())

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from data_prep.prepare.pipeline import PrepareConfig, plan_for, prepare
 from data_prep.shards.files import whole_slices
 from data_prep.shards.schema import Parameters, SplitRule
-from srmri_tf.enhance.files import Request, enhance
-from srmri_tf.enhance.volume import Settings
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
 from tests.data_prep.phantoms import affine, phantom
 from tests.srmri_tf.enhance.test_files import use
@@ -57,8 +57,8 @@ def enhanced(path, folder, monkeypatch, plane="auto"):
     seen = []
     network = fake(lambda images: seen.append(images.copy()) or images)
     use(network, monkeypatch)
-    chosen = Settings(same_grid=True, plane=plane)
-    (result,) = enhance(make_worklist([path], folder, chosen), Request(chosen))
+    chosen = EnhanceConfig(same_grid=True, plane=plane)
+    (result,) = enhance(make_worklist([path], folder, chosen), chosen)
     record = json.loads(result.target.sidecar.read_text())
     return record["SlicePlane"], np.concatenate(seen)
 
@@ -87,7 +87,7 @@ def test_both_commands_decide_alike(spacing, turn, slice_axis, plane):
     with tempfile.TemporaryDirectory() as folder:
         path = save(Path(folder, "a_T2.nii"), turn, spacing, slice_axis)
         (item,) = plan_for([path], config).items
-        (job,) = make_worklist([path], settings=Settings(plane=plane)).jobs
+        (job,) = make_worklist([path], config=EnhanceConfig(plane=plane)).jobs
     assert item.plane == job.plane
     if plane != "auto":
         assert item.plane == plane

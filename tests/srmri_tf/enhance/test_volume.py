@@ -13,7 +13,8 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf.enhance import tiles
 from srmri_tf.enhance import volume as volumes
-from srmri_tf.enhance.volume import Settings, enhance_volume
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.models.model import Network, load_network
 from srmri_tf.models.stored import reach
 from srmri_tf.networks.registry import MODELS, super_resolver
@@ -27,8 +28,8 @@ ORIENTATIONS = [
     for axes in permutations(range(3))
     for flips in product((1, -1), repeat=3)
 ]
-SAME = Settings(same_grid=True)
-PLAIN = Settings(consistency=False)
+SAME = EnhanceConfig(same_grid=True)
+PLAIN = EnhanceConfig(consistency=False)
 
 
 def fake(super_resolve, halo=0, multiple=1, lr="magnitude") -> Network:
@@ -92,8 +93,8 @@ def test_every_orientation_stays_in_place_and_is_seen_upright(orientation, plane
         ramp = np.add.outer(np.arange(images.shape[1]), 100 * np.arange(images.shape[2]))
         return images + ramp.astype(np.float32)
 
-    settings = Settings(plane=plane, consistency=False)
-    result = enhance_volume(fake(super_resolve), scan, matrix, settings)
+    config = EnhanceConfig(plane=plane, consistency=False)
+    result = enhance_volume(fake(super_resolve), scan, matrix, config)
     across = int(np.flatnonzero(np.array(result.voxels.shape) == scan.shape)[0])
     zero_filled = np.moveaxis(fine(np.moveaxis(scan, across, 0).astype(float)), 0, across)
     assert result.voxels.shape == zero_filled.shape
@@ -152,7 +153,9 @@ def test_a_network_cannot_change_what_was_measured(side):
 def test_on_the_same_grid_consistency_is_a_choice():
     scan = phantom((16, 16, 3))
     network = fake(lambda x: x + 0.5)
-    chosen = enhance_volume(network, scan, affine(), Settings(same_grid=True, consistency=True))
+    chosen = enhance_volume(
+        network, scan, affine(), EnhanceConfig(same_grid=True, consistency=True)
+    )
     np.testing.assert_allclose(chosen.voxels, scan, atol=1e-3)  # DC is measured
     left = enhance_volume(network, scan, affine(), SAME)
     np.testing.assert_allclose(left.voxels, scan + 500, rtol=1e-5)
@@ -172,8 +175,8 @@ def test_a_network_of_real_parts_sees_the_ringing_below_zero():
 def test_uncertainty_is_the_spread_over_flips_and_transposes():
     scan = phantom((12, 12, 3))
     pattern = np.random.default_rng(0).random((12, 12)).astype(np.float32)
-    settings = Settings(same_grid=True, uncertainty=True)
-    result = enhance_volume(fake(lambda x: x + pattern), scan, affine(), settings)
+    config = EnhanceConfig(same_grid=True, uncertainty=True)
+    result = enhance_volume(fake(lambda x: x + pattern), scan, affine(), config)
     group = [np.rot90(p, k) for p in (pattern, pattern.T) for k in range(4)]
     # The pattern is added to the image as shown; stored it lies transposed and against both axes.
     spread = np.std(group, axis=0).T[::-1, ::-1] * scan.max()
@@ -186,7 +189,7 @@ def test_uncertainty_is_the_spread_over_flips_and_transposes():
 
 def test_a_network_that_treats_all_turns_alike_is_certain_whatever_the_shape():
     scan = phantom((13, 10, 3))
-    result = enhance_volume(fake(np.sqrt), scan, affine(), Settings(uncertainty=True))
+    result = enhance_volume(fake(np.sqrt), scan, affine(), EnhanceConfig(uncertainty=True))
     assert result.uncertainty.shape == (26, 20, 3)
     assert result.uncertainty.max() < 1e-3 * scan.max()
 
@@ -284,12 +287,15 @@ def test_the_scan_is_measured_again_where_only_its_head_was_sharpened():
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [Settings(uncertainty=True, consistency=False), Settings(same_grid=True, uncertainty=True)],
+    "config",
+    [
+        EnhanceConfig(uncertainty=True, consistency=False),
+        EnhanceConfig(same_grid=True, uncertainty=True),
+    ],
 )
-def test_the_box_turns_with_the_slice(settings):
+def test_the_box_turns_with_the_slice(config):
     # Twice the image is the same however it is turned: any spread would be of the boxes.
-    result = enhance_volume(fake(lambda x: 2 * x), head_in_air(), affine(), settings)
+    result = enhance_volume(fake(lambda x: 2 * x), head_in_air(), affine(), config)
     assert result.uncertainty.max() == 0
     assert result.voxels.max() > 1900
 
@@ -317,9 +323,9 @@ def test_large_slices_are_tiled_and_few_go_together(monkeypatch, pixels, togethe
 
 
 @pytest.mark.parametrize("value", [0, 7, 1e-30, 1e30])
-@pytest.mark.parametrize("settings", [Settings(uncertainty=True), SAME])
-def test_a_constant_volume_stays_finite(cpce, value, settings):
-    result = enhance_volume(cpce, np.full((10, 12, 3), value, np.float32), affine(), settings)
+@pytest.mark.parametrize("config", [EnhanceConfig(uncertainty=True), SAME])
+def test_a_constant_volume_stays_finite(cpce, value, config):
+    result = enhance_volume(cpce, np.full((10, 12, 3), value, np.float32), affine(), config)
     assert np.isfinite(result.voxels).all()
     assert result.uncertainty is None or np.isfinite(result.uncertainty).all()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
-from srmri_tf.enhance.volume import Settings
+from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.worklist import Job, make_worklist
 from tests.data_prep.malformed import CASES
 from tests.data_prep.phantoms import save
@@ -198,7 +198,7 @@ def test_a_result_too_large_to_be_written_and_read_again_is_refused(tmp_path, sh
         file.truncate(352 + math.prod(shape))  # a sparse file
     with pytest.raises(BadInputError, match=r"would become a volume of .*--same-grid"):
         make_worklist([path])
-    assert len(make_worklist([path], settings=Settings(same_grid=True)).jobs) == 1
+    assert len(make_worklist([path], config=EnhanceConfig(same_grid=True)).jobs) == 1
 
 
 def test_a_folder_without_scans_is_refused(tmp_path):

@@ -8,8 +8,8 @@ from scipy.signal import resample
 from skimage.metrics import peak_signal_noise_ratio
 
 from data_prep.errors import ConfigError
+from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.measuring import evaluate
-from srmri_tf.evaluation.options import Options
 from srmri_tf.models.run import Run
 from srmri_tf.networks.registry import super_resolver
 from srmri_tf.report.page import report
@@ -22,7 +22,7 @@ from tests.srmri_tf.evaluation.test_measuring import make_run
 def result(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("consistency")
     runs = [make_run(folder / "identity"), make_run(folder / "net", gain=1.0)]
-    return evaluate(runs, shards, folder / "out", Options(consistency=True))
+    return evaluate(runs, shards, folder / "out", EvaluateConfig(consistency=True))
 
 
 def mean_psnr(result, name):
@@ -68,7 +68,7 @@ def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
     manifest["parameters"] |= coarse
     (shards / "manifest.json").write_text(json.dumps(manifest))
     network = make_run(tmp_path / "net", gain=1.0, train=["s1"], parameters=coarse)
-    result = evaluate([network], shards, tmp_path / "out", Options(consistency=True))
+    result = evaluate([network], shards, tmp_path / "out", EvaluateConfig(consistency=True))
     pairs = [image_pair("s4", index) for index in range(4)]
     scores = []
     super_resolved = super_resolver(Run(network).generator())(np.stack([lr for lr, _ in pairs]))
@@ -82,8 +82,8 @@ def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
 
 def test_a_leak_is_marked_in_both_rows(shards, tmp_path):
     cheat = make_run(tmp_path / "cheat", train=("s1", "s4"))
-    options = Options(consistency=True, force=True, bicubic=False)
-    document = evaluate([cheat], shards, tmp_path / "out", options).document
+    config = EvaluateConfig(consistency=True, force=True, bicubic=False)
+    document = evaluate([cheat], shards, tmp_path / "out", config).document
     marks = [document["methods"][name]["marks"] for name in ("cheat", "cheat+dc")]
     assert marks[0] == marks[1] != []
 
@@ -91,7 +91,7 @@ def test_a_leak_is_marked_in_both_rows(shards, tmp_path):
 def test_a_run_of_that_name_is_refused(shards, tmp_path):
     runs = [make_run(tmp_path / "net"), make_run(tmp_path / "net+dc")]
     with pytest.raises(ConfigError, match="one name"):
-        evaluate(runs, shards, tmp_path / "out", Options(consistency=True))
+        evaluate(runs, shards, tmp_path / "out", EvaluateConfig(consistency=True))
 
 
 def test_the_report_has_the_row_and_no_empty_settings(result):

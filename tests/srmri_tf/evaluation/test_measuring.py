@@ -15,8 +15,8 @@ from skimage.metrics import (
 
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 from srmri_tf.evaluation import tables
+from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.measuring import evaluate
-from srmri_tf.evaluation.options import Options
 from srmri_tf.evaluation.scores import FeatureDistance, SliceRow, VolumeRow
 from srmri_tf.evaluation.summary import figures_of
 from srmri_tf.models import checkpoint
@@ -154,15 +154,15 @@ def test_an_output_folder_with_something_else_is_refused(shards, tmp_path):
 
 
 def test_an_evaluation_is_replaced_but_not_what_was_put_into_it(shards, tmp_path):
-    options = Options(bicubic=False, slices="1")
+    config = EvaluateConfig(bicubic=False, slices="1")
     run = make_run(tmp_path / "run")
     for _ in range(2):
-        evaluate([run], shards, tmp_path / "out", options)
+        evaluate([run], shards, tmp_path / "out", config)
     report(tmp_path / "out")
-    evaluate([run], shards, tmp_path / "out", options)
+    evaluate([run], shards, tmp_path / "out", config)
     (tmp_path / "out" / "notes.txt").write_text("precious")
     with pytest.raises(ConfigError, match=r"such as notes\.txt"):
-        evaluate([run], shards, tmp_path / "out", options)
+        evaluate([run], shards, tmp_path / "out", config)
 
 
 def test_infinite_scores_are_no_reason_to_fail(shard_maker, tmp_path, monkeypatch):
@@ -199,7 +199,7 @@ def test_air_is_apart_and_subjects_weigh_the_same():
 
 def test_a_forced_leak_is_marked_in_every_table(shards, tmp_path):
     runs = [make_run(tmp_path / "cheat", train=("s1", "s4")), make_run(tmp_path / "honest")]
-    result = evaluate(runs, shards, tmp_path / "out", Options(force=True))
+    result = evaluate(runs, shards, tmp_path / "out", EvaluateConfig(force=True))
     document = json.loads((result.folder / "metrics.json").read_text())
     assert document["methods"]["cheat"]["marks"]
     assert document["methods"]["honest"]["marks"] == []
@@ -280,12 +280,12 @@ def test_without_weights_the_column_is_absent_and_a_note_says_why(shards, tmp_pa
     monkeypatch.setattr("srmri_tf.evaluation.measuring.resolve", unreachable)
     monkeypatch.setattr("srmri_tf.evaluation.measuring.has_gpu", lambda: True)
     run = make_run(tmp_path / "net")
-    result = evaluate([run], shards, tmp_path / "out", Options(perceptual=None))
+    result = evaluate([run], shards, tmp_path / "out", EvaluateConfig(perceptual=None))
     assert "VGG distance not measured: no network." in (tmp_path / "out" / "table.md").read_text()
     assert "vgg" not in result.document["measures"]
     assert "vgg" not in (tmp_path / "out" / "slices.tsv").read_text()
     with pytest.raises(EnvironmentFault):
-        evaluate([run], shards, tmp_path / "out", Options(perceptual=True))
+        evaluate([run], shards, tmp_path / "out", EvaluateConfig(perceptual=True))
 
 
 @pytest.mark.parametrize(
@@ -297,14 +297,14 @@ def test_the_vgg_distance_is_measured_where_it_is_asked_for_or_a_gpu_is(
 ):
     """With features that only halve the size, in place of VGG-19's."""
     features = keras.Sequential([keras.Input((None, None, 1)), keras.layers.AveragePooling2D(2)])
-    weights = VggWeights(tmp_path, "file", "", 1.0, "a file")
+    weights = VggWeights(tmp_path, "file", "", 1.0, "a file", {})
     monkeypatch.setattr("srmri_tf.evaluation.measuring.has_gpu", lambda: bool(gpus))
     monkeypatch.setattr("srmri_tf.evaluation.measuring.resolve", {"file.h5": weights}.__getitem__)
     monkeypatch.setattr(
         "srmri_tf.evaluation.measuring.build_features", {weights: features}.__getitem__
     )
-    options = Options(bicubic=False, perceptual=asked, vgg_weights="file.h5", slices="1")
-    result = evaluate([make_run(tmp_path / "net")], shards, tmp_path / "out", options)
+    config = EvaluateConfig(bicubic=False, perceptual=asked, vgg_weights="file.h5", slices="1")
+    result = evaluate([make_run(tmp_path / "net")], shards, tmp_path / "out", config)
     assert ("vgg" in result.document["measures"]) == measured
     assert ("--perceptual" in result.table) == (not measured)
     if measured:
@@ -321,7 +321,7 @@ def test_slices_to_look_at(result, shards, tmp_path):
     run = make_run(tmp_path / "net")
     for wanted in ("s4:99", "51"):
         with pytest.raises(ConfigError, match=wanted.split(":")[0]):
-            evaluate([run], shards, tmp_path / "out", Options(slices=wanted))
+            evaluate([run], shards, tmp_path / "out", EvaluateConfig(slices=wanted))
 
 
 def test_json_has_no_infinities_and_differences_are_paired(result):

@@ -19,13 +19,14 @@ WORKER = """
 import sys
 from pathlib import Path
 from srmri_tf.evaluation.measuring import evaluate
-from srmri_tf.evaluation.options import Options
+from srmri_tf.evaluation.config import EvaluateConfig
 
 def tell(done, total, subject):
     if done in (100, total):  # not ru_maxrss, which a child inherits from its parent
         print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
-evaluate([Path(sys.argv[1])], Path(sys.argv[2]), Path(sys.argv[3]), Options(slices="4"), tell)
+run, shards, out = map(Path, sys.argv[1:])
+evaluate([run], shards, out, EvaluateConfig(slices="4"), tell)
 """
 
 

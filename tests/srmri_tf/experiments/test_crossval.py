@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from data_prep.errors import ConfigError
-from srmri_tf.evaluation.options import Options
+from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.experiments import fold as folding
 from srmri_tf.experiments.crossval import Plan, is_done, summarise_folds
 from srmri_tf.experiments.fold import run_fold
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CircleConfig, CpceConfig
 from tests.srmri_tf.cli.test_cli import run_alone
+from tests.srmri_tf.small import use_small_networks
 
 SETTINGS = {
     "batch_size": 2,
@@ -23,6 +24,13 @@ SETTINGS = {
     "objective": {"perceptual": 0},
     "schedule": {"epochs": 0, "warmup_epochs": 1, "steps_per_epoch": 1},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_networks(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +53,9 @@ def folded(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plan(folded, tmp_path_factory):
     out = tmp_path_factory.mktemp("crossval") / "out"
-    return Plan(CpceConfig(**SETTINGS), folded, out, options=Options(bicubic=False, slices="1"))
+    return Plan(
+        CpceConfig(**SETTINGS), folded, out, measured=EvaluateConfig(bicubic=False, slices="1")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +126,8 @@ def test_a_finished_fold_is_measured_again_if_more_is_asked_for(finished, tmp_pa
     plan = dataclasses.replace(finished[0], out=tmp_path / "out")
     shutil.copytree(finished[0].out, plan.out)
     trained = (plan.folder(0) / "cpce" / "best.npz").read_bytes()
-    more = dataclasses.replace(plan.options, consistency=True)
-    run_fold(dataclasses.replace(plan, options=more), 0)
+    more = dataclasses.replace(plan.measured, consistency=True)
+    run_fold(dataclasses.replace(plan, measured=more), 0)
     path = plan.folder(0) / "evaluation" / "metrics.json"
     assert "cpce+dc" in json.loads(path.read_text())["methods"]
     assert (plan.folder(0) / "cpce" / "best.npz").read_bytes() == trained
@@ -130,7 +140,8 @@ def test_a_finished_fold_is_measured_again_for_the_vgg_distance_only_if_that_is_
     asked = {
         perceptual: is_done(
             dataclasses.replace(
-                finished[0], options=dataclasses.replace(finished[0].options, perceptual=perceptual)
+                finished[0],
+                measured=dataclasses.replace(finished[0].measured, perceptual=perceptual),
             ),
             0,
         )
@@ -177,7 +188,7 @@ def test_all_other_folds_train_if_none_validates(folded, finished, tmp_path):
     run_fold(finished[0], 0)
 
     config = CpceConfig(**SETTINGS, validation={"fold": "none"})
-    alone = Plan(config, folded, tmp_path, options=Options(bicubic=False, slices="1"))
+    alone = Plan(config, folded, tmp_path, measured=EvaluateConfig(bicubic=False, slices="1"))
     run_fold(alone, 0)
     facts = json.loads((alone.folder(0) / "cpce" / "run.json").read_text())
     assert facts["subjects"] == {"train": ["s2", "s3"], "val": [], "test": ["s1"]}

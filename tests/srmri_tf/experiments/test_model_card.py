@@ -10,8 +10,8 @@ import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from srmri_tf.cli.data import _prepare_config, prepare
+from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.measuring import evaluate
-from srmri_tf.evaluation.options import Options
 from srmri_tf.experiments.crossval import Plan, summarise_folds
 from srmri_tf.experiments.fold import run_fold
 from srmri_tf.experiments.model_card import About, _parameter_options, _split_options, make_card
@@ -277,8 +277,8 @@ def test_the_documented_steps_from_shards_to_a_card(tmp_path):
     """Cross-validate a recipe, train it on everything, and make the card of that run."""
     shards = folded_shards(tmp_path / "shards")
     config = CpceConfig(**SETTINGS)
-    options = Options(bicubic=False, slices="1", consistency=True)
-    plan = Plan(config, shards, tmp_path / "crossval", options=options)
+    measured = EvaluateConfig(bicubic=False, slices="1", consistency=True)
+    plan = Plan(config, shards, tmp_path / "crossval", measured=measured)
     for fold in range(3):
         run_fold(plan, fold)
     summary = json.loads(summarise_folds(plan)[0].read_text())

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from data_prep import kspace
-from srmri_tf.enhance.volume import Settings, enhance_volume
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.models.model import load_network
 from srmri_tf.models.saved_model import Graphs, downsampled, put_back, upsampled
 from srmri_tf.models.stored import read
@@ -70,8 +71,8 @@ def test_the_graph_is_the_command_lines_path(tmp_path, kind, shape):
     graphs = Graphs(read(run))
     network = load_network(run)
     for consistent in (False, True):
-        settings = Settings(plane="axial", consistency=consistent)
-        volume = enhance_volume(network, scan.transpose(2, 1, 0), AS_SHOWN, settings).voxels
+        config = EnhanceConfig(plane="axial", consistency=consistent)
+        volume = enhance_volume(network, scan.transpose(2, 1, 0), AS_SHOWN, config).voxels
         expected = volume.transpose(2, 1, 0)
         found = graphs.enhanced(scan[..., None], consistent=consistent)[..., 0]
         assert np.abs(expected).max() > 100

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.measuring import evaluate
-from srmri_tf.evaluation.options import Options
 from srmri_tf.report.page import report
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
@@ -27,7 +27,7 @@ FLAGS = (
 def page(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     runs = [make_run(folder / "net"), make_run(folder / "cheat", train=["s4"])]
-    evaluate(runs, shards, folder / "eval", Options(slices="2", force=True))
+    evaluate(runs, shards, folder / "eval", EvaluateConfig(slices="2", force=True))
     return report(folder / "eval")
 
 

@@ -19,9 +19,9 @@ from PIL import Image
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf.evaluation import gallery
+from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.gallery import Exhibit
 from srmri_tf.evaluation.measuring import evaluate
-from srmri_tf.evaluation.options import Options
 from srmri_tf.evaluation.scorefiles import read_slices
 from srmri_tf.report import charts, pictures
 from srmri_tf.report.page import report
@@ -60,8 +60,8 @@ def evaluation(shards, tmp_path_factory):
     (runs[0] / "log.csv").write_text(
         "epoch,psnr,ssim,lr_psnr,lr_ssim\n1,30,0.9,29,0.88\n2,31,nan,29,0.88\n"
     )
-    options = Options(slices="s4:1,s5:2", force=True, licence="nobody's")
-    return evaluate(runs, shards, folder / "eval", options).folder
+    config = EvaluateConfig(slices="s4:1,s5:2", force=True, licence="nobody's")
+    return evaluate(runs, shards, folder / "eval", config).folder
 
 
 def test_the_file_is_whole_and_asks_nobody(evaluation):

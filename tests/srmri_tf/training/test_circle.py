@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models import checkpoint
 from srmri_tf.models.exporting import export
+from srmri_tf.models.run import Run
 from srmri_tf.networks import circle
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator
 from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes.config import CircleConfig
 from srmri_tf.training.fitting import fit
-from tests.srmri_tf.conftest import make_shards
-from tests.srmri_tf.small import SmallCritic, SmallGenerator
+from tests.srmri_tf.conftest import kept_as_if_killed, make_shards
+from tests.srmri_tf.models.test_exporting import without_checks
+from tests.srmri_tf.small import use_small_networks
 
 QUICK = {
     "batch_size": 4,
@@ -26,6 +29,7 @@ QUICK = {
     "schedule": {"epochs": 1, "warmup_epochs": 1, "critic_epochs": 1, "steps_per_epoch": 2},
     "validation": {"max_slices": 1},
 }
+SEMI = {"mode": "semi", "paired_fraction": 0.25}
 TERMS = ("cycle", "identity", "sparsity", "supervised", "adversarial", "gradient_penalty_x")
 
 
@@ -51,14 +55,35 @@ def folder(tmp_path_factory):
 def small():
     """Networks that are quick to trace in place of the real ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(circle, "CircleGenerator", SmallGenerator)
-        patch.setattr(circle, "CircleCritic", SmallCritic)
+        use_small_networks(patch)
         yield
 
 
 @pytest.fixture(scope="module")
-def semi(small, folder, tmp_path_factory):
-    return train(quick(mode="semi"), folder, tmp_path_factory.mktemp("runs") / "semi")
+def killed(tmp_path_factory):
+    """Where `semi` leaves copies of itself as if it had been killed after so many epochs."""
+    return tmp_path_factory.mktemp("killed")
+
+
+@pytest.fixture(scope="module")
+def asked():
+    """What `semi` asked the shards for: the share of known pairs, and the parts of a sample."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def semi(small, asked, killed, folder, tmp_path_factory):
+    pairs = Shards.pairs
+
+    def record(self, *args, **kwargs):
+        data, steps = pairs(self, *args, **kwargs)
+        if "known_only" in kwargs:
+            asked.append((kwargs["paired_share"], len(data.element_spec)))
+        return data, steps
+
+    with kept_as_if_killed(killed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Shards, "pairs", record)
+        return train(quick(**SEMI), folder, tmp_path_factory.mktemp("runs") / "semi")
 
 
 def test_a_run_has_every_phase_and_term(semi):
@@ -69,25 +94,11 @@ def test_a_run_has_every_phase_and_term(semi):
 
 
 @pytest.mark.parametrize("epochs", [1, 2])  # after the warm-up, and after the critics learnt
-def test_a_run_that_was_killed_goes_on_to_the_same_bits(
-    semi, folder, tmp_path, monkeypatch, epochs
-):
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(semi, killed, folder, tmp_path, epochs):
     # With dropout, penalties and semi-supervised data: nothing may depend on what was before.
-    class KilledError(Exception):
-        pass
-
-    saved = checkpoint.save
-
-    def save(path, arrays, meta):
-        if path.name == "checkpoint.npz" and len(meta["history"]) == epochs + 1:
-            raise KilledError
-        saved(path, arrays, meta)
-
-    monkeypatch.setattr(checkpoint, "save", save)
-    with pytest.raises(KilledError):
-        train(quick(mode="semi"), folder, tmp_path / "run")
-    monkeypatch.setattr(checkpoint, "save", saved)
-    resumed = train(quick(mode="semi"), folder, tmp_path / "run")
+    shutil.copytree(killed / str(epochs), tmp_path / "run")
+    assert [row["epoch"] for row in history(Run(tmp_path / "run"))] == list(range(1, epochs + 1))
+    resumed = train(quick(**SEMI), folder, tmp_path / "run")
     expected, _ = checkpoint.load(semi.checkpoint_file)
     found, _ = checkpoint.load(resumed.checkpoint_file)
     assert expected.keys() == found.keys()
@@ -103,17 +114,7 @@ def test_the_other_modes_train_from_the_same_shards(small, folder, tmp_path, mod
     assert row["identity"] > 0
 
 
-def test_a_semi_supervised_warm_up_sees_known_pairs_alone(small, folder, tmp_path, monkeypatch):
-    asked, pairs = [], Shards.pairs
-
-    def record(self, *args, **kwargs):
-        data, steps = pairs(self, *args, **kwargs)
-        if "known_only" in kwargs:
-            asked.append((kwargs["paired_share"], len(data.element_spec)))
-        return data, steps
-
-    monkeypatch.setattr(Shards, "pairs", record)
-    train(quick(mode="semi", paired_fraction=0.25), folder, tmp_path / "run")
+def test_a_semi_supervised_warm_up_sees_known_pairs_alone(semi, asked):
     # Content phase: plain pairs; then the critics' and the joint phase: x, y and whether a pair.
     assert asked == [(0.25, 2), (0.25, 3), (0.25, 3)]
 
@@ -149,7 +150,7 @@ def test_one_subject_cannot_be_unpaired_and_nothing_is_written(shard_maker, tmp_
 
 @pytest.mark.slow
 def test_one_and_two_devices_see_the_same_run(semi, folder, tmp_path):
-    two = train(quick(mode="semi"), folder, tmp_path / "two", devices=2)
+    two = train(quick(**SEMI), folder, tmp_path / "two", devices=2)
     for one, other in zip(history(semi), history(two), strict=True):
         for term in ("critic_loss", "generator_loss", *TERMS):
             if term in one:
@@ -162,6 +163,7 @@ def test_the_whole_model_trains_and_is_exported(folder, tmp_path, monkeypatch):
     schedule = {"epochs": 1, "steps_per_epoch": 1}
     run = train(quick(schedule=schedule), folder, tmp_path / "run")
     lr = np.random.default_rng(0).random((1, 21, 34, 1), np.float32)
+    without_checks(monkeypatch)  # of export's own, as this test makes one
     out = export(run.folder, tmp_path / "model")
     signature = tf.saved_model.load(str(out)).signatures["serving_default"]
     np.testing.assert_allclose(signature(lr=lr)["sr"], run.generator()(lr), atol=1e-5)

@@ -30,6 +30,8 @@ from srmri_tf.training.journal import Journal
 from srmri_tf.training.validation import Quality
 from srmri_tf.training.watch import guard
 from tests.srmri_tf.cli.test_cli import run_alone
+from tests.srmri_tf.conftest import kept_as_if_killed
+from tests.srmri_tf.small import use_small_networks
 
 QUICK = {
     "model": "cpce",
@@ -54,8 +56,15 @@ def final_arrays(run):
 
 
 @pytest.fixture(scope="module")
-def finished(shards, tmp_path_factory):
-    return train(quick(), shards, tmp_path_factory.mktemp("runs") / "undisturbed")
+def killed(tmp_path_factory):
+    """Where `finished` leaves copies of itself as if it had been killed after so many epochs."""
+    return tmp_path_factory.mktemp("killed")
+
+
+@pytest.fixture(scope="module")
+def finished(shards, killed, tmp_path_factory):
+    with kept_as_if_killed(killed):
+        return train(quick(), shards, tmp_path_factory.mktemp("runs") / "undisturbed")
 
 
 def test_a_run_holds_what_it_should(finished, shards):
@@ -86,6 +95,7 @@ def test_only_the_last_phase_competes_for_the_best(finished):
 
 
 def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatch):
+    use_small_networks(monkeypatch)
     close_epoch = Journal.close_epoch
 
     def worse_and_worse(journal, quality, *rest):
@@ -103,26 +113,13 @@ def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatc
         np.testing.assert_array_equal(final_arrays(run)[f"generator/{name}"], array)
 
 
-def test_a_run_that_stopped_goes_on_to_the_same_bits(finished, shards, tmp_path, monkeypatch):
-    class KilledError(Exception):
-        pass
-
-    # Killed twice, as the second and as the last epoch are saved: both are trained again.
-    saved = checkpoint.save
-    # After the warm-up, which leaves the critic alone, and after all epochs but one.
-    for kill_at in (1, 3):
-
-        def save(path, arrays, meta, kill_at=kill_at):
-            if path.name == "checkpoint.npz" and len(meta["history"]) == kill_at + 1:
-                raise KilledError
-            saved(path, arrays, meta)
-
-        monkeypatch.setattr(checkpoint, "save", save)
-        with pytest.raises(KilledError):
-            train(quick(), shards, tmp_path)
-        monkeypatch.setattr(checkpoint, "save", saved)
-        assert len(checkpoint.load(tmp_path / "checkpoint.npz")[1]["history"]) == kill_at
-    expected, found = final_arrays(finished), final_arrays(train(quick(), shards, tmp_path))
+# After the warm-up, which leaves the critic alone, and after all epochs but one.
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(finished, killed, shards, tmp_path, epochs):
+    shutil.copytree(killed / str(epochs), tmp_path / "run")
+    assert len(checkpoint.load(tmp_path / "run" / "checkpoint.npz")[1]["history"]) == epochs
+    resumed = train(quick(), shards, tmp_path / "run")
+    expected, found = final_arrays(finished), final_arrays(resumed)
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
@@ -170,7 +167,7 @@ def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path
 
     def look(choice):
         looked_at.append(choice)
-        return VggWeights(file, "file", "another", 1.0, "")
+        return VggWeights(file, "file", "another", 1.0, "", {})
 
     monkeypatch.setattr(weights, "resolve", look)
     assert is_finished(run, config, shards)
@@ -251,7 +248,8 @@ def test_the_guard_sees_a_dead_generator():
         guard({"sr_max": 0.0}, 1)
 
 
-def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(shards, tmp_path):
+def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(shards, tmp_path, monkeypatch):
+    use_small_networks(monkeypatch)
     explosive = {**QUICK["schedule"], "critic_epochs": 0, "learning_rate": 1e30}
     with pytest.raises(DivergedError):
         train(quick(schedule=explosive), shards, tmp_path / "run")

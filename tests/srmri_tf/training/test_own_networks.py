@@ -1,6 +1,7 @@
 """docs/own-networks.md, from recipe to enhanced scan: its own code blocks, run."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,14 +10,17 @@ import pytest
 import tensorflow as tf
 
 from data_prep.errors import BadInputError
-from srmri_tf.enhance.files import Request, enhance
+from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
 from srmri_tf.evaluation.measuring import evaluate
+from srmri_tf.models import checkpoint
 from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
 from srmri_tf.recipes import load_recipe
 from srmri_tf.training.fitting import fit
 from tests.data_prep.phantoms import phantom, save
+from tests.srmri_tf.conftest import kept_as_if_killed
 
 DOCS = Path(__file__).parents[3] / "docs" / "own-networks.md"
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -41,11 +45,23 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(folder, shards):
-    """A run of each recipe."""
-    return {
-        name: fit(load_recipe(str(folder / f"{name}.toml")), shards, folder / name, devices=1)
-        for name in ("term", "generator")
-    }
+    """A run of each recipe, and in ``killed`` copies of it as kills would have left it."""
+    found = {}
+    for name in ("term", "generator"):
+        with kept_as_if_killed(folder / "killed" / name):
+            recipe = load_recipe(str(folder / f"{name}.toml"))
+            found[name] = fit(recipe, shards, folder / name, devices=1)
+    return found
+
+
+@pytest.mark.parametrize("name", ["term", "generator"])
+def test_a_run_that_was_killed_goes_on_to_the_same_bits(runs, folder, shards, name, tmp_path):
+    shutil.copytree(folder / "killed" / name / "1", tmp_path / "run")
+    resumed = fit(load_recipe(str(folder / f"{name}.toml")), shards, tmp_path / "run", devices=1)
+    expected, found = (checkpoint.load(r.checkpoint_file)[0] for r in (runs[name], resumed))
+    assert expected.keys() == found.keys()
+    for key, array in expected.items():
+        np.testing.assert_array_equal(found[key], array, err_msg=key)
 
 
 def test_the_term_is_logged(runs):
@@ -69,7 +85,7 @@ def test_both_runs_are_measured(runs, shards, tmp_path):
 def test_a_scan_is_enhanced_by_the_users_generator(runs, tmp_path):
     scan = save(tmp_path / "scan.nii.gz", phantom((16, 16, 4)))
     worklist = make_worklist([scan], tmp_path / "out.nii.gz")
-    (result,) = enhance(worklist, Request(model=str(runs["generator"].folder)))
+    (result,) = enhance(worklist, EnhanceConfig(model=str(runs["generator"].folder)))
     assert result.target.image.is_file()
 
 

@@ -108,9 +108,7 @@ def test_another_layer(weights, images):
 
 
 def test_never_random_weights(weights, monkeypatch):
-    """Neither a changed file nor a layer that does not take its weights goes unnoticed."""
-    with pytest.raises(CorruptArtefactError, match="has changed"):
-        build_features(dataclasses.replace(weights, sha256="0" * 64))
+    """A layer that does not take over its weights does not go unnoticed."""
     monkeypatch.setattr(keras.layers.Conv2D, "set_weights", lambda self, arrays: None)
     with pytest.raises(CorruptArtefactError, match="did not take over"):
         build_features(weights)

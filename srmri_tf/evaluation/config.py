@@ -7,7 +7,7 @@ CONSISTENT = "+dc"
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateConfig:
     """What to measure besides the runs.
 
     Args:

@@ -1,0 +1,37 @@
+"""What `enhance` makes of scans, and with what: its settings, known without TensorFlow."""
+
+from dataclasses import dataclass
+
+from data_prep.kspace import FACTOR
+from data_prep.scans.orientation import PlaneChoice
+
+
+@dataclass(frozen=True)
+class EnhanceConfig:
+    """What to make of scans, and with what.
+
+    Args:
+        same_grid: The scanner has interpolated already: enhance on the grid as it is.
+        plane: The plane that was acquired; ``auto`` finds it.
+        consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
+        uncertainty: Also map how much the network's answer depends on how a slice is turned.
+        model: A MODEL; empty for the shipped one of each scan's contrast.
+        precision: What networks compute in.
+    """
+
+    same_grid: bool = False
+    plane: PlaneChoice = "auto"
+    consistency: bool | None = None
+    uncertainty: bool = False
+    model: str = ""
+    precision: str = "float32"
+
+    @property
+    def factor(self) -> int:
+        """How many times as many voxels a slice has along each axis."""
+        return 1 if self.same_grid else FACTOR
+
+    @property
+    def puts_back(self) -> bool:
+        """Whether the measured centre of k-space is put back."""
+        return not self.same_grid if self.consistency is None else self.consistency
