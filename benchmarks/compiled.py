@@ -15,7 +15,7 @@ import tensorflow as tf
 from srmri_tf.networks.circle import Circle
 from srmri_tf.networks.circle import Images as CircleImages
 from srmri_tf.networks.cpce import Cpce, Images
-from srmri_tf.networks.gan import minimise, watching
+from srmri_tf.networks.gradients import minimise
 from srmri_tf.networks.objective import weighted_sum
 
 Logs = dict[str, tf.Tensor]
@@ -72,10 +72,7 @@ def compile_cpce(model: Cpce) -> None:
     """Let XLA compute the gradients of GAN-CPCE's adversarial steps."""
 
     def generator_update(lr: tf.Tensor, hr: tf.Tensor) -> Logs:
-        tape = watching(model.generator_variables())
-        with tape:
-            sr = model.generator(lr, training=True)
-        return model._update_generator(tape, Images(lr, sr, hr))
+        return model._update_generator(Images(lr, model.generator(lr, training=True), hr))
 
     critic = compiled(model, "critic_optimizer", model.critic_variables(), model._update_critic)
     generator = compiled(
@@ -97,11 +94,9 @@ def compile_circle(model: Circle) -> None:
     variables = model.generator_variables()
 
     def generators_update(x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
-        tape = watching(variables)
-        with tape:
-            images = model._with_cycles(model._translated(x, y, paired))
-            loss, terms = weighted_sum(model.terms, images)
-        norm = minimise(tape, loss, variables, model.generator_optimizer)
+        images = model._with_cycles(model._translated(x, y, paired))
+        loss, terms = weighted_sum(model.terms, images)
+        norm = minimise(loss, variables, model.generator_optimizer)
         return {"generator_loss": loss, **terms, "generator_gradient_norm": norm}
 
     critics = compiled(

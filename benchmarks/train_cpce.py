@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    batch = args.batch or (8 if args.quick else 64)
+    batch = args.batch or (4 if args.quick else 64)
     rounds = args.rounds or (2 if args.quick else 5)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
 

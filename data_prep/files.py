@@ -6,15 +6,18 @@ A disk that fills up or refuses raises one kind of error, and leaves what was th
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
+import json
 import os
 import re
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 
@@ -22,6 +25,7 @@ _TEMPORARY = ".srmri-tf-tmp-"
 _ASIDE = ".srmri-tf-old-"
 _LONG = 24 * 3600  # seconds
 LOCK = ".srmri-tf-lock"
+SEAL = "sha256"
 _HINTS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -64,6 +68,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
         raise ConfigError("is a folder, not a file", path=path, remedy="Choose another name")
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        recover(path)
         # Keeps the suffixes: writers such as nibabel choose the format by them.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(), suffix=f"-{path.name}")
         os.close(handle)
@@ -102,8 +107,8 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success it takes the place of ``path``.
 
-    An existing folder is moved aside first and removed after, so a crash leaves the old folder
-    or the new one, never a mixture. `refuse_to_replace` tells beforehand whether that can be.
+    An existing folder is moved aside first and removed after. A crash in between leaves it aside,
+    from where `recover` takes it back. `refuse_to_replace` tells beforehand whether that can be.
 
     Raises:
         EnvironmentFault: The disk is full or the folder cannot be written.
@@ -111,6 +116,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path).resolve()
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        recover(path)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_mine()}{path.name}-"))
         try:
             yield temporary
@@ -165,19 +171,39 @@ def clear(folder: Path) -> None:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
+def recover(path: Path) -> None:
+    """Undo what a process that was killed while it wrote ``path`` left beside it.
+
+    A folder that it had moved aside comes back if there is no new one; what was half written goes.
+
+    Raises:
+        OSError: The folder above cannot be written.
+    """
+    name = glob.escape(path.name)
+    for aside in path.parent.glob(f"{_ASIDE}*{name}-*"):
+        if _is_abandoned(aside):
+            if (old := aside / path.name).exists() and not path.exists():
+                old.rename(path)
+            shutil.rmtree(aside)
+    for leftover in path.parent.glob(f"{_TEMPORARY}*{name}*"):
+        if _is_abandoned(leftover):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
 def is_scratch(path: Path) -> bool:
     """Whether a path is named as locks, and files and folders that are being written, are."""
     return path.name == LOCK or path.name.startswith((_TEMPORARY, _ASIDE))
 
 
-def _mine() -> str:
+def _mine(kind: str = _TEMPORARY) -> str:
     """How names of what this process writes begin."""
-    return f"{_TEMPORARY}{socket.gethostname()}-{os.getpid()}-"
+    return f"{kind}{socket.gethostname()}-{os.getpid()}-"
 
 
 def _is_abandoned(leftover: Path) -> bool:
     """Whether its process is dead or, on another machine, has not touched it for long."""
-    match = re.match(re.escape(f"{_TEMPORARY}{socket.gethostname()}-") + r"(\d+)-", leftover.name)
+    kinds = f"(?:{re.escape(_TEMPORARY)}|{re.escape(_ASIDE)})"
+    match = re.match(kinds + re.escape(socket.gethostname()) + r"-(\d+)-", leftover.name)
     try:
         if match is None:
             return time.time() - leftover.stat().st_mtime > _LONG
@@ -193,7 +219,7 @@ def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_ASIDE}{path.name}-"))
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_mine(_ASIDE)}{path.name}-"))
     old = aside / path.name
     try:
         path.rename(old)
@@ -279,6 +305,18 @@ def refuse_to_replace(folder: Path, what: str, holds: Collection[str]) -> None:
     above = next(parent for parent in place.parents if parent.exists())
     if not os.access(above, os.W_OK):
         raise EnvironmentFault("cannot be written: permission denied", path=folder, remedy=remedy)
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with the SHA-256 of everything else in it, under ``sha256``."""
+    content = {key: value for key, value in document.items() if key != SEAL}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return {**content, SEAL: hashlib.sha256(text.encode()).hexdigest()}
+
+
+def is_as_sealed(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is what was sealed, or never was."""
+    return SEAL not in document or sealed(document) == document
 
 
 def file_sha256(path: Path) -> str:

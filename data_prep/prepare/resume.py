@@ -15,7 +15,13 @@ from data_prep.files import clear, disk_errors, file_sha256, is_scratch, sync_to
 from data_prep.prepare import splits
 from data_prep.prepare.plan import Item, Plan, scan_differences, setting_differences
 from data_prep.shards import files
-from data_prep.shards.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
+from data_prep.shards.schema import (
+    MANIFEST_NAME,
+    Manifest,
+    Shard,
+    manifest_text,
+    read_manifest,
+)
 
 PROGRESS = ".progress"
 _PLAN = "plan.json"
@@ -107,7 +113,7 @@ def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
     )
     sync_to_disk(folder, done)
     write_text(folder / splits.SPLIT_NAME, plan.table())
-    write_text(folder / MANIFEST_NAME, manifest.model_dump_json(indent=1) + "\n")
+    write_text(folder / MANIFEST_NAME, manifest_text(manifest))
     return manifest
 
 

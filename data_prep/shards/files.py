@@ -9,10 +9,17 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.files import atomic_file, file_sha256
+from data_prep.files import atomic_file, file_sha256, write_text
 from data_prep.shards import tfrecord
 from data_prep.shards.patches import stitch
-from data_prep.shards.schema import Manifest, Shard, decode, read_manifest
+from data_prep.shards.schema import (
+    MANIFEST_NAME,
+    Manifest,
+    Shard,
+    decode,
+    manifest_text,
+    read_manifest,
+)
 from data_prep.shards.tfrecord import Record
 
 SUFFIX = ".tfrecord"
@@ -109,10 +116,30 @@ def verify(folder: Path) -> Manifest:
 
     Raises:
         BadInputError: The folder has no manifest, or lists no shard.
-        CorruptArtefactError: A shard is missing, changed, extra or listed twice; all are named.
+        CorruptArtefactError: A shard is missing, changed, extra or listed twice; all are named. Or
+            the manifest was changed.
+    """
+    return _checked(Path(folder), read_manifest(folder))
+
+
+def reseal(folder: Path) -> Manifest:
+    """Check a manifest that was edited by hand against every record, and write its checksum anew.
+
+    Raises:
+        BadInputError: The folder has no manifest, or lists no shard.
+        CorruptArtefactError: As for `verify`, or the manifest contradicts the records.
+        EnvironmentFault: It cannot be written.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest = _checked(folder, read_manifest(folder, edited=True))
+    gaps = manifest.parameters.min_signal > 0
+    unlike = [(s.file, fault) for s in manifest.shards if (fault := _unlike(folder, s, gaps))]
+    _raise(folder, unlike)
+    write_text(folder / MANIFEST_NAME, manifest_text(manifest))
+    return manifest
+
+
+def _checked(folder: Path, manifest: Manifest) -> Manifest:
     if not manifest.shards:
         raise BadInputError("lists no shard", path=folder, remedy="Prepare at least one scan")
     faults = [*_layout_faults(folder, manifest)]
@@ -120,6 +147,12 @@ def verify(folder: Path) -> Manifest:
         fault = _fault(folder / shard.file, shard)
         if fault:
             faults.append((shard.file, fault))
+    _raise(folder, faults)
+    return manifest
+
+
+def _raise(folder: Path, faults: list[tuple[str, str]]) -> None:
+    """One error for the faults of a folder's files, if there are any."""
     if len(faults) == 1:
         name, fault = faults[0]
         raise CorruptArtefactError(fault, path=folder / name, remedy=tfrecord.AGAIN)
@@ -128,7 +161,29 @@ def verify(folder: Path) -> Manifest:
         raise CorruptArtefactError(
             f"{len(faults)} faults:{lines}\n", path=folder, remedy=tfrecord.AGAIN
         )
-    return manifest
+
+
+def _unlike(folder: Path, shard: Shard, gaps: bool) -> str:
+    """What the manifest says of a shard and its records contradict, or an empty string.
+
+    Args:
+        folder: Of the shard.
+        shard: What the manifest says.
+        gaps: Whether patches may have been left out for want of signal.
+    """
+    size, slices, height, width = 2 * shard.height * shard.width, set(), 0, 0
+    for record in records(folder / shard.file):
+        if not len(record.lr) == len(record.hr) == size:
+            return f"has images of {len(record.hr) // 2} pixels, not {shard.height} x {shard.width}"
+        slices.add(record.slice)
+        height = max(height, record.row + shard.height)
+        width = max(width, record.col + shard.width)
+    found = {"slice_height": height, "slice_width": width, "slices": len(slices)}
+    for name, value in found.items():
+        said = getattr(shard, name)
+        if value > said or (value < said and not gaps):
+            return f"has {name} {value}, not {said}"
+    return ""
 
 
 def is_intact(path: Path, shard: Shard) -> bool:

@@ -24,11 +24,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.files import file_sha256
+from data_prep.files import SEAL, file_sha256, is_as_sealed, sealed
 from data_prep.kspace import Degradation
 
 SCHEMA_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
+_RESTORE = "Restore it, or check what you changed with `srmri-tf verify --reseal FOLDER`"
 CODE_ZERO = 8192
 CODE_SCALE = 32768
 
@@ -196,12 +197,22 @@ def manifest_sha256(folder: Path) -> str:
     return file_sha256(Path(folder) / MANIFEST_NAME)
 
 
-def read_manifest(folder: Path) -> Manifest:
+def manifest_text(manifest: Manifest) -> str:
+    """What the file holds: the manifest, and the checksum of all of it."""
+    return json.dumps(sealed(manifest.model_dump(mode="json")), indent=1) + "\n"
+
+
+def read_manifest(folder: Path, *, edited: bool = False) -> Manifest:
     """Read and validate the manifest of a shard folder.
+
+    Args:
+        folder: Of shards.
+        edited: Take one that was changed by hand; else it must be as it was written. Those of
+            before version 0.2 have no checksum.
 
     Raises:
         BadInputError: There is no manifest, or it is of another schema version.
-        CorruptArtefactError: The manifest cannot be understood.
+        CorruptArtefactError: The manifest cannot be understood, or was changed.
     """
     path = Path(folder) / MANIFEST_NAME
     try:
@@ -211,6 +222,10 @@ def read_manifest(folder: Path) -> Manifest:
             f"is not a folder of shards: it has no {MANIFEST_NAME}",
             path=folder,
             remedy="Make one with `srmri-tf prepare SCANS -o FOLDER`",
+        ) from None
+    except OSError as error:
+        raise BadInputError(
+            f"cannot be read: {error.strerror}", path=path, remedy="Prepare the scans again"
         ) from None
     except UnicodeDecodeError as error:
         raise CorruptArtefactError(
@@ -225,7 +240,13 @@ def read_manifest(folder: Path) -> Manifest:
                 path=path,
                 remedy="Prepare the scans again with this version",
             )
-        return Manifest.model_validate_json(text)
+        if isinstance(raw, dict):
+            if not (edited or is_as_sealed(raw)):
+                raise CorruptArtefactError(
+                    "was changed after it was written", path=path, remedy=_RESTORE
+                )
+            raw.pop(SEAL, None)
+        return Manifest.model_validate_json(json.dumps(raw))
     except (json.JSONDecodeError, ValidationError) as error:
         first_line = str(error).replace("\n", "; ")[:300]
         raise CorruptArtefactError(

@@ -163,6 +163,8 @@ def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
         key, equals, text = setting.partition("=")
         if not (key and equals):
             raise click.UsageError(f"--set takes KEY=VALUE, got {setting!r}")
+        if text.splitlines()[1:]:
+            raise click.UsageError(f"--set takes one KEY=VALUE, got several lines: {setting!r}")
         try:
             overrides[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

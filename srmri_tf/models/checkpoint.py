@@ -1,4 +1,4 @@
-"""Arrays and their story in one file that is either whole or absent.
+"""Save and load arrays with JSON metadata; writes are atomic.
 
 The file is a NumPy .npz: every member carries a CRC that is checked on reading, and reading it
 never executes anything. A member ``meta`` holds JSON.
@@ -6,10 +6,11 @@ never executes anything. A member ``meta`` holds JSON.
 
 import contextlib
 import json
+import math
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         CorruptArtefactError: The file is cut, changed or of another kind.
     """
     with _opened(path) as file:
+        _check_sizes(file.zip, file.zip.infolist())
         arrays = {name: file[name] for name in file.files}
         meta = _meta(arrays.pop(_META))
     return arrays, meta
@@ -73,6 +75,7 @@ def load_meta(path: Path) -> dict[str, Any]:
         CorruptArtefactError: The file is cut or of another kind, or its ``meta`` is changed.
     """
     with _opened(path) as file:
+        _check_sizes(file.zip, [file.zip.getinfo(f"{_META}.npy")])
         return _meta(file[_META])
 
 
@@ -105,6 +108,27 @@ def _opened(path: Path) -> Iterator[Any]:
             path=path,
             remedy="Restore it from a copy, or train into a new folder",
         ) from None
+
+
+def _check_sizes(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse arrays that would take more memory than the file has bytes, before any is read.
+
+    Raises:
+        ValueError: An array is compressed, which `save` never does, or has another size than its
+            description says.
+    """
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{member.filename} is compressed")
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0
+            shape, _, dtype = (read if version == (1, 0) else np.lib.format.read_array_header_2_0)(
+                file
+            )
+            size = file.tell() + math.prod(shape) * dtype.itemsize
+        if size != member.file_size:
+            raise ValueError(f"{member.filename} describes {size} bytes, not {member.file_size}")
 
 
 def assign(path: Path, variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.files import SEAL, file_sha256, is_as_sealed
 from srmri_tf.models import checkpoint
 from srmri_tf.recipes import RUN_CONFIG, load_recipe
 from srmri_tf.recipes.config import TrainConfig
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is
     import keras
 
 AGAIN = "Train the run again in another folder"
+_CHANGED = "was changed after the run was started"
+_RESTORE = "Restore it from a copy, or train the run again in another folder"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Run:
 
         Raises:
             BadInputError: The folder is not a run.
+            CorruptArtefactError: The settings are not those that it was started with.
         """
         if not self.config_file.is_file():
             raise BadInputError(
@@ -75,6 +79,10 @@ class Run:
                 path=self.folder,
                 remedy="Train one with `srmri-tf fit`",
             )
+        if self.facts_file.is_file():
+            expected = self.facts().get("config_sha256", "")  # of version 0.2 on
+            if expected and file_sha256(self.config_file) != expected:
+                raise CorruptArtefactError(_CHANGED, path=self.config_file, remedy=_RESTORE)
         return load_recipe(str(self.config_file))
 
     def resolved(self, config: TrainConfig) -> TrainConfig:
@@ -90,7 +98,7 @@ class Run:
         """What run.json says.
 
         Raises:
-            CorruptArtefactError: It is missing or not a JSON object.
+            CorruptArtefactError: It is missing, was changed, or is not a JSON object.
         """
         try:
             facts = json.loads(self.facts_file.read_text(encoding="utf-8"))
@@ -100,6 +108,8 @@ class Run:
             raise CorruptArtefactError(
                 f"cannot be read ({error})", path=self.facts_file, remedy=AGAIN
             ) from None
+        if not is_as_sealed(facts) or ("config_sha256" in facts and SEAL not in facts):
+            raise CorruptArtefactError(_CHANGED, path=self.facts_file, remedy=_RESTORE)
         return facts
 
     def weights(self) -> dict[str, np.ndarray]:

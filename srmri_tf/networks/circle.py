@@ -16,10 +16,9 @@ from srmri_tf.networks.gan import (
     AdversarialModel,
     Logs,
     make_optimizer,
-    minimise,
     own_generator,
-    watching,
 )
+from srmri_tf.networks.gradients import minimise, ordered_sum
 from srmri_tf.networks.layers import (
     CriticLeakyReLU,
     StatelessDropout,
@@ -339,7 +338,7 @@ class Circle(AdversarialModel):
             terms.append(Term("adversarial", weights.adversarial, self._adversarial))
         return terms + own_terms(weights.own)
 
-    def train_step(self, data: tuple[tf.Tensor, ...]) -> Logs:
+    def step(self, data: tuple[tf.Tensor, ...]) -> Logs:
         """One step of the current phase on one batch; returns the loss terms."""
         x, y, *rest = data
         paired = rest[0] if rest else tf.ones(tf.shape(x)[:1])
@@ -347,16 +346,10 @@ class Circle(AdversarialModel):
             return self._update_generators_on_content(x, y, paired)
         if self.phase == "critic":
             return self._update_critics(self._translated(x, y, paired))
-        variables = self.generator_variables()
-        tape = watching(variables)
-        with tape:
-            images = self._translated(x, y, paired)
-        # The critics learn from the same images, while the generators' tape rests.
-        logs = self._update_critics(images)
-        with tape:
-            loss, terms = weighted_sum(self.terms, self._with_cycles(images))
-            scaled = self.generator_optimizer.scale_loss(loss)
-        norm = minimise(tape, scaled, variables, self.generator_optimizer)
+        images = self._translated(x, y, paired)
+        logs = self._update_critics(images)  # the critics learn from the same images first
+        loss, terms = weighted_sum(self.terms, self._with_cycles(images))
+        norm = minimise(loss, self.generator_variables(), self.generator_optimizer)
         return {**logs, "generator_loss": loss, **terms, "generator_gradient_norm": norm}
 
     def _translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
@@ -374,15 +367,11 @@ class Circle(AdversarialModel):
 
     def _update_critics(self, images: Images) -> Logs:
         """Minimise E[D(fake)] - E[D(real)] + lambda GP over D_Y and over D_X, in one step."""
-        variables = self.critic_variables()
         y_fake, x_fake = tf.stop_gradient(images.y_fake), tf.stop_gradient(images.x_fake)
-        tape = watching(variables)
-        with tape:
-            loss_y, logs = self._critic_loss(self.critic_y, images.y, y_fake, 0)
-            loss_x, logs_x = self._critic_loss(self.critic_x, images.x, x_fake, 1)
-            loss = loss_y + loss_x
-            scaled = self.critic_optimizer.scale_loss(loss)
-        norm = minimise(tape, scaled, variables, self.critic_optimizer)
+        loss_y, logs = self._critic_loss(self.critic_y, images.y, y_fake, 0)
+        loss_x, logs_x = self._critic_loss(self.critic_x, images.x, x_fake, 1)
+        loss = ordered_sum([loss_y, loss_x])
+        norm = minimise(loss, self.critic_variables(), self.critic_optimizer)
         logs |= {f"{name}_x": term for name, term in logs_x.items()}
         return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
 
@@ -404,15 +393,11 @@ class Circle(AdversarialModel):
 
     def _update_generators_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
         """Minimise L1 alone: of G(x) to y and F(y) to x, or of G(y) and F(x) where no pair is."""
-        variables = self.generator_variables()
         known = _each(paired)
-        tape = watching(variables)
-        with tape:
-            y_fake = self._apply(self.generator, tf.where(known, x, y), 0)
-            x_fake = self._apply(self.degrader, tf.where(known, y, x), 1)
-            loss = losses.supervised(x, x_fake, y, y_fake)
-            scaled = self.generator_optimizer.scale_loss(loss)
-        norm = minimise(tape, scaled, variables, self.generator_optimizer)
+        y_fake = self._apply(self.generator, tf.where(known, x, y), 0)
+        x_fake = self._apply(self.degrader, tf.where(known, y, x), 1)
+        loss = losses.supervised(x, x_fake, y, y_fake)
+        norm = minimise(loss, self.generator_variables(), self.generator_optimizer)
         return {"generator_loss": loss, "supervised": loss, "generator_gradient_norm": norm}
 
     def _sparsity(self, images: Images) -> tf.Tensor:

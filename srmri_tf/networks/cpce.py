@@ -16,10 +16,9 @@ from srmri_tf.networks.gan import (
     AdversarialModel,
     Logs,
     make_optimizer,
-    minimise,
     own_generator,
-    watching,
 )
+from srmri_tf.networks.gradients import minimise
 from srmri_tf.networks.layers import CriticLeakyReLU, register, replica_uniform
 from srmri_tf.networks.objective import Term, own_terms, weighted_sum
 from srmri_tf.recipes.config import CpceConfig, CpceObjective
@@ -204,20 +203,18 @@ class Cpce(AdversarialModel):
             terms.append(Term("perceptual", weights.perceptual, self._perceptual))
         return terms + own_terms(weights.own)
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> Logs:
+    def step(self, data: tuple[tf.Tensor, tf.Tensor]) -> Logs:
         """One step of the current phase on one batch of pairs; returns the loss terms."""
         lr, hr = data
         if self.phase == "content":
             return self._update_generator_on_content(lr, hr)
         lr, hr = self._divisible(lr, hr)
         last_lr, last_hr = self._deal(self.objective.n_critic - 1, lr, hr)
-        tape = watching(self.generator_variables())
-        with tape:
-            sr = self.generator(last_lr, training=True)
-        # The critic learns from the same images, while the generator's tape rests.
+        sr = self.generator(last_lr, training=True)
+        # The critic learns from the same images first.
         logs = self._update_critic_repeatedly(lr, hr, tf.stop_gradient(sr))
         if self.phase == "adversarial":
-            logs |= self._update_generator(tape, Images(last_lr, sr, last_hr))
+            logs |= self._update_generator(Images(last_lr, sr, last_hr))
         return logs
 
     def _divisible(self, lr: tf.Tensor, hr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -252,51 +249,40 @@ class Cpce(AdversarialModel):
 
     def _update_critic(self, sr: tf.Tensor, hr: tf.Tensor) -> Logs:
         """Minimise E[D(G(x))] - E[D(y)] + lambda GP over the critic (equation 2)."""
-        weights, variables = self.objective, self.critic_variables()
-        step = self.critic_optimizer.iterations
-        tape = watching(variables)
-        with tape:
-            # One pass over both halves: nothing in the critic mixes samples.
-            scores = self.critic(tf.concat([hr, sr], axis=0), training=True)
-            real_scores, fake_scores = tf.split(scores, 2)
-            loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
-            logs = {"wasserstein": -distance}
-            if weights.gradient_penalty:
-                alpha = replica_uniform(tf.shape(hr)[0], self.seed, step)
-                penalty = losses.gradient_penalty(self.critic, hr, sr, alpha, weights.penalty_norm)
-                loss += weights.gradient_penalty * penalty
-                logs["gradient_penalty"] = penalty
-            scaled = self.critic_optimizer.scale_loss(loss)
-        norm = minimise(tape, scaled, variables, self.critic_optimizer)
+        weights, step = self.objective, self.critic_optimizer.iterations
+        # One pass over both halves: nothing in the critic mixes samples.
+        scores = self.critic(tf.concat([hr, sr], axis=0), training=True)
+        real_scores, fake_scores = tf.split(scores, 2)
+        loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
+        logs = {"wasserstein": -distance}
+        if weights.gradient_penalty:
+            alpha = replica_uniform(tf.shape(hr)[0], self.seed, step)
+            penalty = losses.gradient_penalty(self.critic, hr, sr, alpha, weights.penalty_norm)
+            loss += weights.gradient_penalty * penalty
+            logs["gradient_penalty"] = penalty
+        norm = minimise(loss, self.critic_variables(), self.critic_optimizer)
         return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
 
-    def _update_generator(self, tape: tf.GradientTape, images: Images) -> Logs:
-        """Minimise the objective over the generator.
-
-        Args:
-            tape: Has watched how the generator made ``images.sr``, and watches on.
-            images: Of the generator update.
-        """
-        with tape:
-            loss, terms = weighted_sum(self.terms, images)
-            scaled = self.generator_optimizer.scale_loss(loss)
-        return self._generator_logs(tape, scaled, {"generator_loss": loss, **terms}, images.sr)
+    def _update_generator(self, images: Images) -> Logs:
+        """Minimise the objective over the generator."""
+        loss, terms = weighted_sum(self.terms, images)
+        return self._generator_logs(loss, terms, images.sr)
 
     def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> Logs:
         """Minimise the per-pixel mean L1 alone: the warm-up."""
-        tape = watching(self.generator_variables())
-        with tape:
-            sr = self.generator(lr, training=True)
-            loss = losses.mean_absolute(sr, hr)
-            scaled = self.generator_optimizer.scale_loss(loss)
-        return self._generator_logs(tape, scaled, {"generator_loss": loss, "l1": loss}, sr)
+        sr = self.generator(lr, training=True)
+        loss = losses.mean_absolute(sr, hr)
+        return self._generator_logs(loss, {"l1": loss}, sr)
 
-    def _generator_logs(
-        self, tape: tf.GradientTape, scaled: tf.Tensor, logs: Logs, sr: tf.Tensor
-    ) -> Logs:
-        """Take the generator's optimiser step, and add its norm and the brightest pixel."""
-        norm = minimise(tape, scaled, self.generator_variables(), self.generator_optimizer)
-        return {**logs, "generator_gradient_norm": norm, "sr_max": tf.reduce_max(sr)}
+    def _generator_logs(self, loss: tf.Tensor, terms: Logs, sr: tf.Tensor) -> Logs:
+        """Take the generator's optimiser step; its norm and the brightest pixel are logged, too."""
+        norm = minimise(loss, self.generator_variables(), self.generator_optimizer)
+        return {
+            "generator_loss": loss,
+            **terms,
+            "generator_gradient_norm": norm,
+            "sr_max": tf.reduce_max(sr),
+        }
 
     def _adversarial(self, images: Images) -> tf.Tensor:
         """-E[D(G(x))] (equation 2)."""

@@ -1,12 +1,12 @@
-"""What both GANs share: two sides with an optimiser each, training phases, one optimiser step."""
+"""What both GANs share: two sides with an optimiser each, and training phases."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from data_prep.errors import ConfigError
+from srmri_tf.networks.gradients import keep_order
 from srmri_tf.networks.objective import load_function
 from srmri_tf.recipes.config import Phase, TrainConfig
 
@@ -15,7 +15,7 @@ Logs = dict[str, tf.Tensor]
 
 
 class AdversarialModel(keras.Model):
-    """Generators against critics, as a Keras model; subclasses add ``train_step``.
+    """Generators against critics, as a Keras model; subclasses add ``step``.
 
     ``fit``, ``evaluate``, ``save`` and callbacks work as for any Keras model. A batch is a tuple
     that begins with (lr, hr), two (B, H, W, 1) images in [0, 1].
@@ -34,6 +34,7 @@ class AdversarialModel(keras.Model):
         self._generators, self._critics = generators, critics
         self.seed = seed
         self.phase: Phase = "adversarial"
+        self._compiled: dict[Phase, Any] = {}
         self.measures = {name: keras.metrics.Mean(name=name) for name in ("l1", "psnr")}
 
     def compile(
@@ -42,7 +43,11 @@ class AdversarialModel(keras.Model):
         critic_optimizer: keras.optimizers.Optimizer,
         **kwargs: Any,
     ) -> None:
-        """Attach an optimiser for each side, and create their slots for checkpoints to find."""
+        """Attach an optimiser for each side, and create their slots for checkpoints to find.
+
+        From now on TensorFlow rewrites no sums in this process (`gradients.keep_order`).
+        """
+        keep_order()
         kwargs.setdefault("jit_compile", False)
         super().compile(optimizer=None, **kwargs)
         self.generator_optimizer = generator_optimizer
@@ -66,6 +71,18 @@ class AdversarialModel(keras.Model):
     def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Super-resolve (B, H, W, 1) images."""
         return getattr(self, self._generators[0])(lr, training=training)
+
+    def train_step(self, data: tuple[tf.Tensor, ...]) -> Logs:
+        """One step of the current phase on one batch; returns the loss terms."""
+        if not tf.executing_eagerly():
+            return self.step(data)
+        if self.phase not in self._compiled:  # gradients need a graph
+            self._compiled[self.phase] = tf.function(self.step)
+        return self._compiled[self.phase](data)
+
+    def step(self, data: tuple[tf.Tensor, ...]) -> Logs:
+        """What ``train_step`` does, inside a ``tf.function``."""
+        raise NotImplementedError
 
     def test_step(self, data: tuple[tf.Tensor, ...]) -> Logs:
         """Mean absolute error and PSNR (dB, range 1) of the generator on pairs."""
@@ -172,39 +189,3 @@ def make_optimizer(config: TrainConfig, policy: str) -> keras.optimizers.Optimiz
         config.schedule.rate(0), beta_1=config.optimizer.beta_1, beta_2=config.optimizer.beta_2
     )
     return keras.optimizers.LossScaleOptimizer(adam) if policy == "mixed_float16" else adam
-
-
-def watching(variables: Sequence[keras.Variable]) -> tf.GradientTape:
-    """A tape that watches these weights and nothing else."""
-    tape = tf.GradientTape(watch_accessed_variables=False)
-    with tape:
-        tape.watch([v.value for v in variables])
-    return tape
-
-
-def minimise(
-    tape: tf.GradientTape,
-    loss: tf.Tensor,
-    variables: Sequence[keras.Variable],
-    optimizer: keras.optimizers.Optimizer,
-) -> tf.Tensor:
-    """Take one optimiser step down the global batch's mean loss.
-
-    Keras optimisers sum gradients over replicas, so each replica's mean is divided by their number.
-
-    Args:
-        tape: Has watched how ``loss`` came from the weights.
-        loss: Scaled by ``optimizer.scale_loss`` on the tape.
-        variables: The weights.
-        optimizer: Theirs.
-
-    Returns:
-        The norm of the gradient before the step, over all weights together.
-    """
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    gradients = tape.gradient(loss, [v.value for v in variables])
-    norm = tf.linalg.global_norm(gradients) / optimizer.scale_loss(tf.constant(1.0))
-    if replicas > 1:
-        gradients = [gradient / replicas for gradient in gradients]
-    optimizer.apply(gradients, variables)
-    return norm

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from srmri_tf.networks.gradients import gradients
+
 NORMS: dict[str, tuple[int, ...]] = {"sample": (1, 2, 3), "row": (1,)}
 
 
@@ -35,7 +37,7 @@ def gradient_penalty(
     alpha: tf.Tensor,
     norm: str = "sample",
 ) -> tf.Tensor:
-    """E[(||grad D(u)||_2 - 1)^2] at u = alpha y + (1 - alpha) G(x).
+    """E[(||grad D(u)||_2 - 1)^2] at u = alpha y + (1 - alpha) G(x); inside a ``tf.function`` only.
 
     Args:
         critic: Maps (B, H, W, 1) images to (B, 1) scores.
@@ -50,10 +52,8 @@ def gradient_penalty(
     """
     real, fake = tf.cast(real, tf.float32), tf.cast(fake, tf.float32)
     between = alpha * real + (1.0 - alpha) * fake
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(between)
-        scores = tf.cast(critic(between), tf.float32)
-    gradient = tf.cast(tape.gradient(scores, between), tf.float32)
+    scores = tf.cast(critic(between), tf.float32)
+    (gradient,) = gradients(scores, [between])
     # The square root has no gradient at zero; a critic with a zero gradient must still learn.
     norms = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=NORMS[norm]) + 1e-12)
     return tf.reduce_mean(tf.square(norms - 1.0))

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from data_prep.errors import ConfigError
+from srmri_tf.networks.gradients import ordered_sum
 
 Terms = dict[str, tf.Tensor]
 
@@ -36,7 +37,7 @@ def weighted_sum(terms: Sequence[Term], images: Any) -> tuple[tf.Tensor, Terms]:
     """
     values = {term.name: term.value(images) for term in terms}
     weighted = [term.weight * values[term.name] for term in terms]
-    return tf.add_n(weighted), values
+    return ordered_sum(weighted), values
 
 
 def own_terms(weights: Mapping[str, float]) -> list[Term]:

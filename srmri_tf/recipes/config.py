@@ -52,11 +52,18 @@ class Schedule(_Section):
         """Epochs of all phases together."""
         return self.warmup_epochs + self.critic_epochs + self.epochs
 
+    def phases(self) -> tuple[tuple[Phase, range], ...]:
+        """Every phase with its 0-based epochs of the whole run, which may be none."""
+        learning = self.warmup_epochs + self.critic_epochs
+        return (
+            ("content", range(self.warmup_epochs)),
+            ("critic", range(self.warmup_epochs, learning)),
+            ("adversarial", range(learning, self.total)),
+        )
+
     def phase(self, epoch: int) -> Phase:
         """The phase that the 0-based ``epoch`` of the whole run belongs to."""
-        if epoch < self.warmup_epochs:
-            return "content"
-        return "critic" if epoch < self.warmup_epochs + self.critic_epochs else "adversarial"
+        return next(phase for phase, epochs in self.phases() if epoch in epochs)
 
     def rate(self, epoch: int) -> float:
         """The learning rate of the 0-based ``epoch`` of the whole run.

@@ -218,14 +218,9 @@ def make_step(strategy: tf.distribute.Strategy, model: keras.Model, phase: Phase
 
 def phases(config: TrainConfig, first: int) -> Iterator[tuple[Phase, range]]:
     """The phases still to come from the 0-based epoch ``first``, each with its epochs."""
-    schedule = config.schedule
-    start = first
-    while start < schedule.total:
-        stop = start
-        while stop < schedule.total and schedule.phase(stop) == schedule.phase(start):
-            stop += 1
-        yield schedule.phase(start), range(start, stop)
-        start = stop
+    for phase, epochs in config.schedule.phases():
+        if first < epochs.stop and epochs:
+            yield phase, range(max(first, epochs.start), epochs.stop)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ the weights an undisturbed run would have had.
 """
 
 import contextlib
+import hashlib
 import json
 import platform
 from importlib.metadata import version
@@ -16,7 +17,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from data_prep.errors import ConfigError, DivergedError
-from data_prep.files import lock, refuse_foreign, write_text
+from data_prep.files import lock, refuse_foreign, sealed, write_text
 from data_prep.progress import downloading
 from data_prep.shards.schema import manifest_sha256
 from srmri_tf.data.dataset import Shards
@@ -169,8 +170,10 @@ def _check_same(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
 
 def _write_facts(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
     if not run.config_file.is_file():
+        text = to_toml(config)
+        facts = sealed({**facts, "config_sha256": hashlib.sha256(text.encode()).hexdigest()})
         write_text(run.facts_file, json.dumps(facts, indent=2) + "\n")
-        write_text(run.config_file, to_toml(config))
+        write_text(run.config_file, text)
 
 
 def _facts(

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from data_prep.errors import DivergedError
 from data_prep.files import write_text
 from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
@@ -90,11 +91,35 @@ class Journal:
 
         Until the critics learn, they are what the seed makes of them and their moments are zero.
         They are by far the largest part, so they are left out.
+
+        Raises:
+            DivergedError: A weight is not finite; the checkpoint stays the last good one.
         """
         if self.writes:
-            variables = self.model.state(critics=self._critics_have_learnt(self.progress))
-            state = {name: np.asarray(v) for name, v in variables.items()}
-            checkpoint.save(self.run.checkpoint_file, state, asdict(self.progress))
+            checkpoint.save(self.run.checkpoint_file, self._state(), asdict(self.progress))
+
+    def _state(self) -> dict[str, np.ndarray]:
+        """What a checkpoint holds now, all of it finite."""
+        variables = self.model.state(critics=self._critics_have_learnt(self.progress))
+        state = {name: np.asarray(v) for name, v in variables.items()}
+        for name, array in state.items():
+            if not np.isfinite(array).all():
+                raise self._diverged(f"{name} is not finite")
+        return state
+
+    def _diverged(self, fault: str) -> DivergedError:
+        """The error of an epoch that is not kept."""
+        good = "There is no checkpoint yet"
+        if self.run.checkpoint_file.is_file():
+            progress = Progress(**checkpoint.load_meta(self.run.checkpoint_file))
+            where = f"step {progress.steps} of epoch {progress.epoch + 1}"
+            good = f"{self.run.checkpoint_file} is good: it is of " + (
+                where if progress.steps else f"the end of epoch {progress.epoch}"
+            )
+        return DivergedError(
+            f"training diverged: {fault} after epoch {self.progress.epoch + 1}, which is not kept",
+            remedy=f"{good}; train in another folder with a lower learning rate",
+        )
 
     def _critics_have_learnt(self, progress: Progress) -> bool:
         """Whether any step was of a phase that trains the critics: all but the warm-up."""
@@ -116,8 +141,15 @@ class Journal:
                 progress.overflows[term] = progress.overflows.get(term, 0) + 1
 
     def close_epoch(self, quality: Quality, low_resolution: Quality, validated_on: str) -> Row:
-        """Finish the epoch: keep the generator if it is the best, save, rewrite the log."""
+        """Finish the epoch: keep the generator if it is the best, save, rewrite the log.
+
+        Raises:
+            DivergedError: A weight or a measure is not finite; nothing is written.
+        """
         progress, schedule = self.progress, self.config.schedule
+        state = self._state()
+        if not math.isfinite(quality.ssim) or math.isnan(quality.psnr):
+            raise self._diverged(f"PSNR is {quality.psnr}, SSIM {quality.ssim}")
         row = {
             "epoch": progress.epoch + 1,
             "phase": schedule.phase(progress.epoch),
@@ -136,8 +168,8 @@ class Journal:
             arrays = {name: np.asarray(v) for name, v in weights.items()}
             checkpoint.save(self.run.best_file, arrays, {"epoch": row["epoch"], "row": row})
         self.progress = Progress(history=[*progress.history, row])
-        self.save()
         if self.writes:
+            checkpoint.save(self.run.checkpoint_file, state, asdict(self.progress))
             write_text(self.run.log_file, _as_csv(self.progress.history))
         return row
 

@@ -1,6 +1,7 @@
 """Files and folders are whole or absent, whatever happens while they are written."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_prep import files
 from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
@@ -185,3 +188,49 @@ def test_only_empty_and_own_folders_are_written_into(tmp_path):
         files.refuse_foreign(tmp_path / "thesis.tex", "ours", "mark")
     (tmp_path / "mark").write_text("")
     files.refuse_foreign(tmp_path, "ours", "mark")
+
+
+def left_by_a_kill(path):
+    """What a process leaves that is killed between the two renames of a folder's replacement."""
+    aside = path.with_name(OF_A_DEAD_PROCESS.replace("tmp", "old") + f"{path.name}-abc")
+    aside.mkdir()
+    path.rename(aside / path.name)
+    half = path.with_name(f"{OF_A_DEAD_PROCESS}{path.name}-xyz")
+    half.mkdir()
+    (half / "new").write_text("half")
+
+
+def test_a_folder_that_was_moved_aside_by_a_killed_process_comes_back(tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").write_text("whole")
+    left_by_a_kill(path)
+    assert not path.exists()
+    with pytest.raises(RuntimeError), files.atomic_folder(path):
+        raise RuntimeError
+    assert names(tmp_path) == ["model"]
+    assert names(path) == ["old"]
+
+
+def test_what_a_killed_write_left_goes_with_the_next_one(tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    left_by_a_kill(path)
+    (tmp_path / f"{OF_A_DEAD_PROCESS}123-a.txt").write_text("half")
+    with files.atomic_folder(path) as folder:
+        (folder / "new").write_text("whole")
+    files.write_text(tmp_path / "a.txt", "whole")
+    assert names(tmp_path) == ["a.txt", "model"]
+    assert names(path) == ["new"]
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False) | st.lists(st.text())))
+def test_a_sealed_document_is_as_it_was_and_every_change_shows(document):
+    document.pop("sha256", None)
+    sealed = json.loads(json.dumps(files.sealed(document)))
+    assert files.is_as_sealed(sealed)
+    assert files.is_as_sealed(document)
+    assert not files.is_as_sealed({**sealed, "more": 1})
+    for key in document:
+        assert not files.is_as_sealed({**sealed, key: "other"})

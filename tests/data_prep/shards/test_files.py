@@ -4,7 +4,14 @@ import pytest
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.shards import files, tfrecord
-from data_prep.shards.schema import Parameters, SplitRule, decode, encode, read_manifest
+from data_prep.shards.schema import (
+    Parameters,
+    SplitRule,
+    decode,
+    encode,
+    manifest_text,
+    read_manifest,
+)
 from tests.data_prep.phantoms import save
 
 
@@ -135,3 +142,52 @@ def test_a_manifest_cannot_point_outside_its_folder(folder, name):
 def test_a_missing_shard_cannot_be_read(tmp_path):
     with pytest.raises(CorruptArtefactError, match="cannot be read"):
         list(files.records(tmp_path / "none.tfrecord"))
+
+
+def with_other_digits(text):
+    """The text with one digit changed, for every digit in it that stands for itself."""
+    for place, letter in enumerate(text):
+        if letter.isdigit():
+            yield f"{text[:place]}{(int(letter) + 1) % 10}{text[place + 1 :]}"
+
+
+def test_no_edit_of_a_manifest_is_believed(folder):
+    path = folder / "manifest.json"
+    text = manifest_text(read_manifest(folder))
+    path.write_text(text)
+    assert files.verify(folder) == read_manifest(folder)
+    edits = list(with_other_digits(text))
+    assert len(edits) > 200
+    for edited in edits:
+        path.write_text(edited)
+        with pytest.raises((CorruptArtefactError, BadInputError)):
+            files.verify(folder)
+
+
+def test_a_manifest_that_was_edited_on_purpose_is_sealed_again(folder):
+    rewrite(folder, lambda listed: listed)
+    path = folder / "manifest.json"
+    path.write_text(
+        manifest_text(read_manifest(folder)).replace('"subject": "a"', '"subject": "z"')
+    )
+    with pytest.raises(CorruptArtefactError, match="was changed after it was written"):
+        files.verify(folder)
+    files.reseal(folder)
+    assert "z" in {shard.subject for shard in files.verify(folder).shards}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"height": 8, "width": 18},
+        {"slice_height": 99},
+        {"slice_width": 13},
+        {"slices": 77},
+    ],
+)
+def test_a_manifest_that_contradicts_its_records_is_not_sealed(folder, change):
+    rewrite(folder, lambda listed: tuple(s.model_copy(update=change) for s in listed))
+    before = (folder / "manifest.json").read_bytes()
+    with pytest.raises(CorruptArtefactError, match="faults"):
+        files.reseal(folder)
+    assert (folder / "manifest.json").read_bytes() == before

@@ -1,5 +1,7 @@
 """The command line: exit codes, messages, and a help that is quick."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -157,3 +159,28 @@ def test_settings_are_toml_values():
         "d": "x",
         "e": "plain",
     }
+
+
+def test_one_setting_of_several_lines_is_refused_whole(capsys):
+    assert run("fit", "cpce", "x", "-o", "y", "--set", "seed=1\nbatch_size=2") == 2
+    assert "takes one KEY=VALUE" in capsys.readouterr().err
+
+
+def test_a_scheduler_that_ends_the_job_is_an_interrupt(monkeypatch):
+    monkeypatch.setattr(
+        "srmri_tf.recipes.load_recipe", lambda *args: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert run("fit", "cpce", "x", "-o", "y") == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_too_little_memory_is_a_fault_of_the_environment(monkeypatch, capsys):
+    def take(*args):
+        raise MemoryError("3 TiB")
+
+    monkeypatch.setattr("srmri_tf.recipes.load_recipe", take)
+    assert run("fit", "cpce", "x", "-o", "y") == 5
+    assert "too little memory (3 TiB)" in capsys.readouterr().err

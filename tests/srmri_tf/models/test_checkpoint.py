@@ -2,6 +2,8 @@
 
 import errno
 import pickle
+import tracemalloc
+import zipfile
 
 import keras
 import numpy as np
@@ -113,3 +115,28 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFault, match="file"):
         checkpoint.save(tmp_path / "file" / "c.npz", ARRAYS, {})
+
+
+def npz(path, shape, content):
+    """An archive of one array whose description says any shape."""
+    with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(content)
+
+
+def test_an_array_that_claims_more_than_there_is_is_refused_before_memory_is_taken(tmp_path):
+    path = tmp_path / "c.npz"
+    npz(path, (10**12,), b"1234")
+    tracemalloc.start()
+    with pytest.raises(CorruptArtefactError, match=r"a\.npy describes 4000\d+ bytes, not 132"):
+        checkpoint.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_an_archive_that_would_unpack_to_more_than_its_size_is_refused(tmp_path):
+    path = tmp_path / "c.npz"
+    np.savez_compressed(path, a=np.zeros(10**6, np.float32))
+    with pytest.raises(CorruptArtefactError, match=r"a\.npy is compressed"):
+        checkpoint.load(path)

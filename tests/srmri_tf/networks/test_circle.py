@@ -36,7 +36,7 @@ def test_every_pass_and_step_of_training_drops_something_else():
     class Spy(SmallGenerator):
         def call(self, lr, training=False, noise=None):
             if noise is not None:  # as it is while the network is made
-                seen.append(tuple(noise.numpy().tolist()))
+                tf.numpy_function(lambda noise: seen.append(tuple(noise.tolist())), [noise], [])
             return super().call(lr, training, noise)
 
     networks = [Spy() for _ in "GF"]

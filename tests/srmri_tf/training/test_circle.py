@@ -157,6 +157,7 @@ def test_one_and_two_devices_see_the_same_run(semi, folder, tmp_path):
                 assert other[term] == pytest.approx(one[term], rel=2e-2, abs=1e-3), term
 
 
+@pytest.mark.slow
 def test_the_whole_model_trains_and_is_exported(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(circle, "CircleGenerator", CircleGenerator)
     monkeypatch.setattr(circle, "CircleCritic", CircleCritic)

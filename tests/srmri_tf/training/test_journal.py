@@ -6,11 +6,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
+from data_prep.errors import DivergedError
 from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
 from srmri_tf.networks import cpce
 from srmri_tf.recipes.config import CpceConfig
 from srmri_tf.training.journal import Journal, Progress
+from srmri_tf.training.validation import Quality
 
 CONFIG = CpceConfig(
     objective={"perceptual": 0}, schedule={"warmup_epochs": 2, "critic_epochs": 1, "epochs": 1}
@@ -75,3 +77,29 @@ def test_critics_that_are_kept_although_they_have_not_learnt_are_taken_up(tmp_pa
     assert journal.restore()
     assert journal.progress.epoch == 1
     assert all((variable.numpy() == 1).all() for variable in journal.model.state().values())
+
+
+@pytest.mark.parametrize("where", ["generator", "generator_optimizer"])
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, where):
+    journal, quality = journal_in(tmp_path), Quality(30.0, 0.9)
+    journal.progress = Progress(steps=1)
+    journal.close_epoch(quality, quality, "val")
+    good = journal.run.checkpoint_file.read_bytes()
+    name = next(n for n in journal.model.state() if n.startswith(f"{where}/") and "000" not in n)
+    variable = journal.model.state()[name]
+    variable.assign(np.full(variable.shape, np.nan))
+    journal.progress.steps = 1
+    with pytest.raises(DivergedError, match=rf"{name} is not finite after epoch 2") as caught:
+        journal.save()
+    assert caught.value.exit_code == 6
+    with pytest.raises(DivergedError, match="is good: it is of the end of epoch 1"):
+        journal.close_epoch(quality, quality, "val")
+    assert journal.run.checkpoint_file.read_bytes() == good
+
+
+def test_an_epoch_that_cannot_be_measured_is_not_kept(tmp_path):
+    journal = journal_in(tmp_path)
+    journal.progress = Progress(history=[{}] * 3, steps=1)
+    with pytest.raises(DivergedError, match=r"PSNR is nan, SSIM 0\.5 after epoch 4"):
+        journal.close_epoch(Quality(math.nan, 0.5), Quality(30.0, 0.9), "val")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,72 @@
+"""Gradients that are the same to the bit in every run, and the optimiser step that takes them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def keep_order() -> None:
+    """Have TensorFlow leave sums in this process as they are written.
+
+    Its arithmetic optimiser makes one sum of several, whose order is not fixed. Without it a
+    training step takes as long.
+    """
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
+def gradients(value: tf.Tensor, sources: Sequence[Any]) -> list[tf.Tensor]:
+    """The gradient of a value, every sum of it in a fixed order; inside a ``tf.function`` only.
+
+    Where three or more gradients meet in one tensor, TensorFlow by default adds them in whatever
+    order the scheduler leaves, and the last bit differs from run to run. Added two at a time they
+    cannot: two terms commute. Call `keep_order` before.
+
+    Args:
+        value: A tensor of any shape; the gradient is that of its sum.
+        sources: Tensors or Keras variables that it was computed from.
+
+    Returns:
+        One tensor per source.
+    """
+    return tf.gradients(
+        value,
+        [s.value if isinstance(s, keras.Variable) else s for s in sources],
+        aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+    )
+
+
+def ordered_sum(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The sum of tensors of one shape, in a fixed order.
+
+    ``tf.add_n`` has none.
+    """
+    return tf.reduce_sum(tf.stack(values), axis=0)
+
+
+def minimise(
+    loss: tf.Tensor,
+    variables: Sequence[keras.Variable],
+    optimizer: keras.optimizers.Optimizer,
+) -> tf.Tensor:
+    """Take one optimiser step down the global batch's mean loss; inside a ``tf.function`` only.
+
+    Keras optimisers sum gradients over replicas, so each replica's mean is divided by their number.
+
+    Args:
+        loss: This replica's mean, a scalar.
+        variables: The weights.
+        optimizer: Theirs.
+
+    Returns:
+        The norm of the gradient before the step, over all weights together.
+    """
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    found = gradients(optimizer.scale_loss(loss), variables)
+    norm = tf.sqrt(ordered_sum([tf.reduce_sum(tf.square(gradient)) for gradient in found]))
+    norm /= optimizer.scale_loss(tf.constant(1.0))
+    # The identity gives a gradient its replica's device, which the strategy asks for.
+    means = [g / replicas if replicas > 1 else tf.identity(g) for g in found]
+    optimizer.apply(means, variables)
+    return norm

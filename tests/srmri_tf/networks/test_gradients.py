@@ -1,0 +1,113 @@
+"""Sums in a fixed order: no step adds three tensors at once, and every run has equal bits."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.python.eager import context
+
+from srmri_tf.networks.circle import Circle, CircleCritic, CircleGenerator
+from srmri_tf.networks.cpce import Cpce, CpceCritic, CpceGenerator
+from srmri_tf.networks.gradients import gradients, ordered_sum
+from srmri_tf.recipes.config import CircleObjective, CpceObjective
+
+RNG = np.random.default_rng(0)
+
+
+class Features(keras.Model):
+    def call(self, x, training=False):
+        return tf.nn.avg_pool2d(x, 4, 4, "VALID")
+
+
+def own(lr, sr, hr):
+    """A term of the user's own that needs its images several times."""
+    return tf.reduce_mean(tf.image.total_variation(sr) * tf.square(tf.reduce_mean(sr - hr + lr)))
+
+
+def make_cpce():
+    objective = CpceObjective(perceptual=1, l1=2, l2=3, n_critic=2, own={f"{__name__}:own": 1})
+    model = Cpce(CpceGenerator(shortcut=True), CpceCritic((16, 16)), Features(), objective)
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    return model, 16
+
+
+def make_circle():
+    objective = CircleObjective(own={f"{__name__}:own": 1})
+    networks = [CircleGenerator(name=name) for name in ("generator", "degrader")]
+    critics = [CircleCritic("four_stage", (32, 32), name=n) for n in ("critic_y", "critic_x")]
+    model = Circle(*networks, *critics, objective)
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
+    return model, 32
+
+
+def test_gradients_are_those_of_a_tape():
+    x = RNG.random((3, 4), np.float32)
+
+    def value(x):
+        return tf.reduce_sum(tf.sin(x) * x + tf.square(x) / (1 + x))
+
+    with tf.GradientTape() as tape:
+        tape.watch(watched := tf.constant(x))
+        expected = tape.gradient(value(watched), watched)
+    (found,) = tf.function(lambda x: gradients(value(x), [x]))(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_an_ordered_sum_is_the_sum():
+    values = RNG.random((5, 3), np.float32)
+    found = tf.function(ordered_sum)(list(map(tf.constant, values)))
+    np.testing.assert_allclose(found, values.sum(axis=0), rtol=1e-6)
+
+
+slow = pytest.mark.slow  # an adversarial step has all that is in the others
+CASES = [
+    *((make_cpce, phase) for phase in ("content", "critic", "adversarial")),
+    *(pytest.param(make_circle, phase, marks=slow) for phase in ("content", "critic")),
+    (make_circle, "adversarial"),
+]
+
+
+def rewritten(function, *arguments) -> Iterator:
+    """Call a function; every operation of it, as TensorFlow has rewritten it."""
+    context.context().enable_run_metadata()
+    try:
+        function(*arguments)
+        graphs = context.context().export_run_metadata().function_graphs
+    finally:
+        context.context().disable_run_metadata()
+    for graph in graphs:
+        yield from graph.post_optimization_graph.node
+        for function in graph.post_optimization_graph.library.function:
+            yield from function.node_def
+
+
+def sums(nodes) -> list[int]:
+    """How many tensors each AddN adds."""
+    return [node.attr["N"].i for node in nodes if node.op == "AddN"]
+
+
+@pytest.mark.parametrize(("make", "phase"), CASES)
+def test_a_step_adds_two_tensors_at_a_time_and_is_the_same_to_the_bit_ten_times(make, phase):
+    model, side = make()
+    model.phase = phase
+    step = tf.function(model.step)
+    pairs = tuple(tf.constant(RNG.random((2, 4, side, side, 1), np.float32)))
+    assert set(sums(rewritten(step, pairs))) <= {2}
+    state = model.state()
+    before = {name: np.array(variable) for name, variable in state.items()}
+    expected: dict[str, np.ndarray] = {}
+    for _ in range(10):
+        for name, variable in state.items():
+            variable.assign(before[name])
+        step(pairs)
+        for name, variable in state.items():
+            np.testing.assert_array_equal(variable, expected.setdefault(name, np.array(variable)))
+
+
+def test_the_check_sees_a_sum_of_three():
+    def add(x, y):
+        return tf.add_n([tf.sin(x), tf.cos(y), x * y])
+
+    assert sums(rewritten(tf.function(add), tf.ones([100]), tf.ones([100]))) == [3]
