@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-browser lint docs format clean
+.PHONY: help demo test test-slow test-faults test-browser lint docs format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,9 @@ test: lint  ## Lint, then the fast tests
 
 test-slow: $(VENV)/.dev  ## The slow tests: real downloads, kills, whole commands
 	$(BIN)/pytest -m slow
+
+test-faults: $(VENV)/.dev  ## Thousands of damaged files, kills and full disks; prints a table
+	$(BIN)/python -m tests.faults
 
 test-browser: $(VENV)/.dev  ## The report in headless chromium, which is installed if need be (Debian)
 	command -v chromium chromedriver >/dev/null || \

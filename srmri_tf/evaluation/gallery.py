@@ -3,7 +3,6 @@
 They are kept as uint16 codes in ``images.npz``, so that a report needs neither runs nor shards.
 """
 
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from data_prep.shards.schema import decode, encode
 from srmri_tf import metrics
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
 from srmri_tf.evaluation.scores import SliceRow
+from srmri_tf.models.checkpoint import DAMAGE
 
 if TYPE_CHECKING:
     from srmri_tf.data.dataset import Shards, SlicePair
@@ -229,7 +229,7 @@ def load(folder: Path, entries: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
             for key in arrays.files:
                 number, _, name = key.partition("/")
                 exhibits[int(number)].images[name] = decode(arrays[key])
-    except (OSError, ValueError, IndexError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (IndexError, *DAMAGE) as error:
         raise CorruptArtefactError(
             f"cannot be read ({error})", path=path, remedy="Run `srmri-tf evaluate` again"
         ) from None

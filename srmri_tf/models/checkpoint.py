@@ -20,8 +20,7 @@ from data_prep.errors import CorruptArtefactError
 from data_prep.files import atomic_file
 
 _META = "meta"
-# What zipfile and NumPy raise on archives that claim to be encrypted, of the future, or broken.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     ValueError,
     KeyError,
@@ -32,6 +31,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+"""What NumPy raises on archives that claim to be encrypted, of the future, or are broken."""
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -102,7 +102,7 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             yield file
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise CorruptArtefactError(
             f"is not a whole checkpoint ({error})",
             path=path,

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,7 +25,10 @@ WORKER = """
     from srmri_tf.recipes import load_recipe
     from srmri_tf.training import fit
     from srmri_tf.training.engine import Engine
+    import pytest
+    from tests.srmri_tf.small import use_small_networks
 
+    use_small_networks(pytest.MonkeyPatch())
     train = Engine.train
 
     def train_and_tell(self):
@@ -125,6 +129,7 @@ def run_two_workers(config, shards, run):
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-c", textwrap.dedent(WORKER), config, shards, run],
+                cwd=Path(__file__).parents[3],
                 env={**os.environ, "TF_CONFIG": json.dumps(cluster)},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
