@@ -36,6 +36,7 @@ from data_prep.shards.schema import MANIFEST_NAME, Manifest, Parameters, Shard, 
 SOFTWARE = "data_prep 2"  # raised whenever the same scans would give other bytes
 
 Progress = Callable[[int, int, str], None]
+Warn = Callable[[str], None]
 Outcome = Shard | BadInputError
 
 
@@ -69,6 +70,7 @@ def prepare(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    warn: Warn | None = None,
 ) -> Manifest:
     """Turn scans into a folder of shards; a run that was interrupted is continued.
 
@@ -79,6 +81,7 @@ def prepare(
         workers: Number of processes.
         executor: Runs the work instead of local processes, for instance a Dask cluster's.
         progress: Called with (finished, total, scan name) after each scan.
+        warn: Called with what a person should know of a scan, before the first is made.
 
     Raises:
         BadInputError: A scan is missing, malformed or unsuitable; all such scans are named.
@@ -87,7 +90,7 @@ def prepare(
     """
     out = Path(out).absolute()
     refuse_foreign(out, "a folder of shards", MANIFEST_NAME, resume.PROGRESS)
-    plan = plan_for(paths, config)
+    plan = plan_for(paths, config, warn)
     existed = out.exists()
     with lock(out):
         try:
@@ -98,7 +101,7 @@ def prepare(
             resume.tidy(out, existed)
 
 
-def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
+def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = None) -> Plan:
     """Find the scans, check their headers, and decide what becomes of each.
 
     Raises:
@@ -114,7 +117,9 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     layouts, faults = {}, []
     for scan in scans:
         try:
-            layouts[scan] = sources.slice_layout(scan.path, parameters.plane, parameters.fastmri)
+            layouts[scan] = sources.slice_layout(
+                scan.path, parameters.plane, parameters.fastmri, warn
+            )
         except BadInputError as error:
             faults.append(error)
     raise_together(faults)

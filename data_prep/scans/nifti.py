@@ -11,12 +11,11 @@ from isal import isal_zlib
 
 from data_prep.errors import BadInputError
 from data_prep.scans.gzip import GZIP, MAGIC, head, unpack
+from data_prep.scans.nifti_geometry import place, slice_axis
 from data_prep.scans.nifti_header import (
     PADDING,
-    best_affine,
     intensity_slope,
     parse,
-    slice_axis,
     spatial_shape,
     unpacked_size,
     voxel_offset,
@@ -36,11 +35,13 @@ class Geometry:
         shape: The matrix in storage order.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
         slice_axis: The stored axis that slices are stacked along, if the header says so.
+        doubts: In what the header contradicts itself, and what is believed; a clause each.
     """
 
     shape: tuple[int, int, int]
     affine: np.ndarray
     slice_axis: int | None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +51,16 @@ class NiftiImage:
     Args:
         voxels: ``(X, Y, Z)`` float32 in storage order, in the scan's own intensity units.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
-        header: The file's header, untouched.
+        header: The file's header, untouched but for what is not believed.
         sha256: Checksum of the file.
+        doubts: In what the header contradicts itself, and what is believed; a clause each.
     """
 
     voxels: np.ndarray
     affine: np.ndarray
     header: nib.Nifti1Header
     sha256: str
+    doubts: tuple[str, ...] = ()
 
 
 def is_nifti(path: Path) -> bool:
@@ -86,7 +89,8 @@ def read_geometry(path: Path) -> Geometry:
     header = parse(head(start, 540, path) if packed else start, path)
     shape = spatial_shape(header, path)
     unpacked_size(header, shape, size, packed, path)
-    return Geometry(shape, best_affine(header, path), slice_axis(header))
+    placed = place(header, shape, path)
+    return Geometry(shape, placed.affine, slice_axis(header), placed.doubts)
 
 
 def read(path: Path) -> NiftiImage:
@@ -101,8 +105,9 @@ def read(path: Path) -> NiftiImage:
     path = Path(path)
     raw, size = _read(path)
     packed = raw.startswith(MAGIC)
-    header = parse(head(raw, 540, path) if packed else raw, path)
+    header = parse(head(raw[:_HEAD], 540, path) if packed else raw, path)
     shape = spatial_shape(header, path)
+    placed = place(header, shape, path)
     expected = unpacked_size(header, shape, size, packed, path)
     data = unpack(raw, expected, PADDING, path) if packed else raw
     if len(data) < expected:
@@ -115,7 +120,8 @@ def read(path: Path) -> NiftiImage:
         data, header.get_data_dtype(), math.prod(shape), voxel_offset(header, path)
     ).reshape(shape, order="F")
     voxels = _scaled(stored, header, path)
-    return NiftiImage(voxels, best_affine(header, path), header, hashlib.sha256(raw).hexdigest())
+    digest = hashlib.sha256(raw).hexdigest()
+    return NiftiImage(voxels, placed.affine, placed.header, digest, placed.doubts)
 
 
 def packed(

@@ -8,6 +8,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from data_prep.errors import BadInputError
+from data_prep.scans.nifti_geometry import slice_axis
 
 MAX_BYTES = 4 << 30  # a 1024 x 1024 x 1024 float32 volume
 MAX_RATIO = 200  # scans shrink 2- to 20-fold; gzip's limit, met by constant data, is 1032
@@ -15,7 +16,6 @@ SMALL = 64 << 20  # volumes below this many bytes are harmless at any ratio
 PADDING = 4096  # some writers fill the last disk block
 
 _EXPORT = "Export the scan again"
-_TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metres, millimetres, micrometres
 
 
 def parse(block: bytes, path: Path) -> nib.Nifti1Header:
@@ -45,7 +45,7 @@ def parse(block: bytes, path: Path) -> nib.Nifti1Header:
 
 
 def spatial_shape(header: nib.Nifti1Header, path: Path) -> tuple[int, int, int]:
-    """The matrix, after checks of dimensions, data type and voxel size."""
+    """The matrix, after checks of dimensions and data type."""
     axes = int(header["dim"][0])
     lengths = [int(length) for length in header["dim"][1 : axes + 1]]
     if not 1 <= axes <= 7 or min(lengths) < 1:
@@ -62,11 +62,6 @@ def spatial_shape(header: nib.Nifti1Header, path: Path) -> tuple[int, int, int]:
             "nibabel.funcs.four_to_three, and give one volume",
         )
     _check_type(header, path)
-    sizes = np.asarray(header["pixdim"][1:4], np.float64)
-    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
-        raise BadInputError(
-            f"has impossible voxel sizes, got {sizes.tolist()} mm", path=path, remedy=_EXPORT
-        )
     return lengths[0], lengths[1], lengths[2]
 
 
@@ -140,35 +135,6 @@ def intensity_slope(header: nib.Nifti1Header, path: Path) -> tuple[float, float]
             remedy=_EXPORT,
         )
     return slope, inter
-
-
-def best_affine(header: nib.Nifti1Header, path: Path) -> np.ndarray:
-    """Voxel indices to RAS+ mm: the sform, else the qform, else the voxel sizes alone."""
-    try:
-        affine = np.asarray(header.get_best_affine(), np.float64)
-    except (HeaderDataError, ValueError) as error:
-        raise BadInputError(
-            f"has a broken orientation ({error})", path=path, remedy=_EXPORT
-        ) from None
-    with np.errstate(all="ignore"):
-        sound = np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12
-    if not sound:
-        raise BadInputError(
-            "has an orientation that maps the volume onto a plane or nowhere",
-            path=path,
-            remedy=_EXPORT,
-        )
-    scale = _TO_MM.get(int(header["xyzt_units"]) & 7, 1.0)
-    return np.diag([scale, scale, scale, 1.0]) @ affine
-
-
-def slice_axis(header: nib.Nifti1Header) -> int | None:
-    """The stored axis that ``dim_info`` says slices are stacked along; None if it does not say.
-
-    Nor is it believed where it gives that axis another role too.
-    """
-    frequency, phase, stacked = header.get_dim_info()
-    return None if stacked in (frequency, phase) else stacked
 
 
 def refined(header: nib.Nifti1Header, axes: tuple[int, int], factor: int) -> nib.Nifti1Header:

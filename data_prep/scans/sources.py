@@ -6,7 +6,7 @@ rules. How it is cut is decided from its header, once; reading makes slices of i
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -61,13 +61,19 @@ def find(
     return sorted(scans)
 
 
-def slice_layout(path: Path, plane: PlaneChoice, use: fastmri.Use) -> SliceLayout:
+def slice_layout(
+    path: Path,
+    plane: PlaneChoice,
+    use: fastmri.Use,
+    warn: Callable[[str], None] | None = None,
+) -> SliceLayout:
     """Decide how a scan will be cut; its header alone is read, and checked.
 
     Args:
         path: The file.
         plane: The plane to cut along; ``auto`` finds it.
         use: What of a fastMRI file is used.
+        warn: Called with what the header does not say, or says in two ways; it names the file.
 
     Raises:
         BadInputError: The file is missing, its header is that of no usable scan, or it has
@@ -82,6 +88,7 @@ def slice_layout(path: Path, plane: PlaneChoice, use: fastmri.Use) -> SliceLayou
             )
         return SliceLayout("acquired", fastmri.read_shape(path, use))
     geometry = nifti.read_geometry(path)
+    _tell(path, geometry.doubts, warn)
     found = find_slicing(geometry.affine, plane, slice_axis=geometry.slice_axis, path=path)
     count, height, width = (geometry.shape[axis] for axis in found.axes)
     return SliceLayout(found.plane, (count, height, width))
@@ -133,6 +140,12 @@ def is_scan(path: Path) -> bool:
     """Whether a file's name is that of a scan this package reads."""
     known = nifti.is_nifti(path) or fastmri.is_fastmri(path)
     return known and not path.name.startswith(".")
+
+
+def _tell(path: Path, clauses: Iterable[str], warn: Callable[[str], None] | None) -> None:
+    if warn:
+        for clause in clauses:
+            warn(f"{path}: {clause}")
 
 
 def _in_folder(folder: Path) -> list[Path]:

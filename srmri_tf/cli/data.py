@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_prep.progress import counting
+from srmri_tf.cli.opening import warn
 
 if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
@@ -61,7 +62,13 @@ def prepare(
         executor = stack.enter_context(dask_executor(dask)) if dask else None
         advance = stack.enter_context(counting("preparing"))
         manifest = run(
-            sources, output, config, workers=workers, executor=executor, progress=advance
+            sources,
+            output,
+            config,
+            workers=workers,
+            executor=executor,
+            progress=advance,
+            warn=warn,
         )
     click.echo(_summary(manifest))
     if manifest.split_by == "slice":

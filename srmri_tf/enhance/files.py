@@ -187,7 +187,7 @@ def _warnings(
     job: Job, network: "Network", image: nifti.NiftiImage, found: Slicing, factor: int
 ) -> list[str]:
     """What is unlike the network's training data, or unclear, a clause each."""
-    texts = []
+    texts = list(image.doubts)
     card = network.card
     if card is not None and job.contrast and job.contrast != card.contrast:
         texts.append(

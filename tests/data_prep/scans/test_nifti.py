@@ -95,12 +95,6 @@ def test_several_gzip_members_and_padding_are_harmless(tmp_path):
     np.testing.assert_array_equal(nifti.read(path).voxels, phantom())
 
 
-def test_micrometres_and_metres_become_millimetres(tmp_path):
-    for units, factor in ((3, 0.001), (1, 1000.0), (2, 1.0), (0, 1.0)):
-        path = edit(save(tmp_path / "scan.nii"), xyzt_units=units)
-        np.testing.assert_allclose(np.diag(nifti.read(path).affine)[:3], np.r_[1, 1, 3] * factor)
-
-
 def test_the_header_alone_gives_the_geometry(tmp_path):
     path = save(tmp_path / "scan.nii.gz")
     geometry = nifti.read_geometry(path)
@@ -243,24 +237,6 @@ def test_a_refined_header_forgets_the_slices_order_only_if_they_are_refined():
     header["slice_end"], header["slice_code"] = 9, 1
     assert nifti_header.refined(header, (0, 1), 2)["slice_end"] == 9
     assert nifti_header.refined(header, (0, 2), 2)["slice_end"] == 0
-
-
-@pytest.mark.parametrize(
-    ("roles", "axis"),
-    [
-        ((0, 1, 2), 2),
-        ((None, None, 0), 0),
-        ((2, 0, 1), 1),
-        ((0, 1, None), None),
-        ((None, None, None), None),
-        ((2, 1, 2), None),  # one axis is both read out and stacked along
-        ((0, 2, 2), None),
-    ],
-)
-def test_the_slice_axis_is_the_headers_unless_it_has_another_role(roles, axis):
-    header = nib.Nifti1Header()
-    header.set_dim_info(*roles)
-    assert nifti_header.slice_axis(header) == axis
 
 
 def test_a_map_of_other_quantities_is_float_without_a_slope():
