@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import time
 import tracemalloc
 
@@ -88,11 +89,44 @@ def test_a_slope_of_zero_or_nan_means_none(tmp_path):
         np.testing.assert_array_equal(nifti.read(path).voxels, phantom())
 
 
-def test_several_gzip_members_and_padding_are_harmless(tmp_path):
-    raw = save(tmp_path / "scan.nii").read_bytes()
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        [1000],
+        [0],  # an empty first member
+        [0, 0, 0, 100, 348],
+        [4],  # a header in several members
+        [200, 347],
+        range(1, 400),
+    ],
+)
+@pytest.mark.parametrize("padding", [b"", bytes(64)])
+def test_members_of_gzip_are_one_file(tmp_path, cuts, padding):
+    raw = save(tmp_path / "scan.nii").read_bytes() + padding
+    ends = [0, *cuts, len(raw)]
+    members = [gzip.compress(raw[a:b]) for a, b in itertools.pairwise(ends)]
     path = tmp_path / "members.nii.gz"
-    path.write_bytes(gzip.compress(raw[:1000]) + gzip.compress(raw[1000:] + bytes(100)) + bytes(64))
-    np.testing.assert_array_equal(nifti.read(path).voxels, phantom())
+    path.write_bytes(b"".join(members) + padding)
+    image = nifti.read(path)
+    np.testing.assert_array_equal(image.voxels, nib.load(path).get_fdata())
+    assert nifti.read_geometry(path).shape == image.voxels.shape
+
+
+@pytest.mark.slow
+def test_many_members_are_read_as_fast_as_one(tmp_path):
+    rng = np.random.default_rng(0)
+    raw = save(tmp_path / "scan.nii", rng.integers(0, 500, (256, 256, 100), np.int16)).read_bytes()
+    (tmp_path / "one.nii.gz").write_bytes(gzip.compress(raw, 1))
+    with (tmp_path / "many.nii.gz").open("wb") as file:  # as bgzip writes
+        for start in range(0, len(raw), 32 << 10):
+            file.write(gzip.compress(raw[start : start + (32 << 10)], 1))
+    seconds = {"one": [], "many": []}
+    for _ in range(3):
+        for name, taken in seconds.items():
+            started = time.perf_counter()
+            nifti.read(tmp_path / f"{name}.nii.gz")
+            taken.append(time.perf_counter() - started)
+    assert min(seconds["many"]) < 1.5 * min(seconds["one"])
 
 
 def test_the_header_alone_gives_the_geometry(tmp_path):
