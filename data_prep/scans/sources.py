@@ -86,7 +86,9 @@ def slice_layout(
                 path=path,
                 remedy="Leave --plane at auto",
             )
-        return SliceLayout("acquired", fastmri.read_shape(path, use))
+        layout = SliceLayout("acquired", fastmri.read_shape(path, use))
+        _tell(path, fastmri.read_gaps(path), warn)
+        return layout
     geometry = nifti.read_geometry(path)
     _tell(path, geometry.doubts, warn)
     found = find_slicing(geometry.affine, plane, slice_axis=geometry.slice_axis, path=path)
