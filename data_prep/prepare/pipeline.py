@@ -30,6 +30,7 @@ from data_prep.prepare import resume
 from data_prep.prepare.convert import Job, convert
 from data_prep.prepare.plan import Plan, make_plan
 from data_prep.scans import sources
+from data_prep.scans.coverage import WHOLE
 from data_prep.shards.patches import origins
 from data_prep.shards.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
 
@@ -81,7 +82,7 @@ def prepare(
         workers: Number of processes.
         executor: Runs the work instead of local processes, for instance a Dask cluster's.
         progress: Called with (finished, total, scan name) after each scan.
-        warn: Called with what a person should know of a scan, before the first is made.
+        warn: Called with what a person should know of the scans.
 
     Raises:
         BadInputError: A scan is missing, malformed or unsuitable; all such scans are named.
@@ -94,11 +95,29 @@ def prepare(
     existed = out.exists()
     with lock(out):
         try:
-            return resume.already_complete(plan, out) or _make(
+            manifest = resume.already_complete(plan, out) or _make(
                 plan, out, workers, executor, progress
             )
         finally:
             resume.tidy(out, existed)
+    if warn and (text := _interpolated(manifest)):
+        warn(text)
+    return manifest
+
+
+def _interpolated(manifest: Manifest) -> str:
+    """Which scans a scanner has interpolated, if that was left as it is; empty if none."""
+    scans = {(shard.source, shard.source_sha256): shard.filled for shard in manifest.shards}
+    partly = {scan[0]: part for scan, part in scans.items() if part and min(part) < WHOLE}
+    if manifest.parameters.matrix == "acquired" or not partly:
+        return ""
+    name, (rows, columns) = min(partly.items(), key=lambda entry: min(entry[1]))
+    return (
+        f"{len(partly)} of {len(scans)} scans were interpolated by the scanner, {name} the most: "
+        f"its k-space is filled to {rows:.2f} of Nyquist along rows, {columns:.2f} along columns. "
+        "Detail beyond that is no truth to learn from: `inspect` lists the scans, --matrix "
+        "acquired crops it away"
+    )
 
 
 def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = None) -> Plan:
@@ -263,7 +282,8 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["data_prep.prepare.pipeline", "scipy.fft"])
+        preload = ["data_prep.prepare.pipeline", "scipy.fft", "scipy.ndimage"]
+        context.set_forkserver_preload(preload)
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
 
 

@@ -40,6 +40,7 @@ _LEAK = (
 @click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")
 @click.option("--lr", default="magnitude", show_default=True, help="magnitude, coarse or real.")
 @click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
+@click.option("--matrix", default="stored", show_default=True, help="stored, or acquired: cropped.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
@@ -92,7 +93,10 @@ def verify(shards: Path) -> None:
 @click.option("-o", "--output", type=_PATH, help="The picture.  [SHARDS-contact-sheet.png]")
 @click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
 def inspect(shards: Path, output: Path | None, scans: int) -> None:
-    """Show what a network will see: splits, the input's own quality, a contact sheet."""
+    """Show what a network will see: splits, the input's own quality, a contact sheet.
+
+    And how much of it was measured: how far the k-space of every scan is filled.
+    """
     from data_prep.shards.files import verify as check
     from srmri_tf.evaluation import inspect as inspection
     from srmri_tf.metrics import image
@@ -107,6 +111,7 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
             image.is_background,
             advance,
         )
+    filled = inspection.filled(shards, manifest)
     inspection.contact_sheet(shards, manifest, picture, scans)
     click.echo(_summary(manifest))
     if manifest.split_by == "slice":
@@ -116,6 +121,11 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
     for row in rows:
         psnr, ssim = row.means.get("psnr", math.nan), row.means.get("ssim", math.nan)
         click.echo(f"{row.split:<6}{row.subjects:>9}{row.slices:>8}{psnr:>9.2f}{ssim:>8.4f}")
+    click.echo("\nHow far k-space is filled (of Nyquist; 1 where all of it is):")
+    click.echo(f"{'rows':>5}{'columns':>9}{'matrix':>11}{'mm':>22}  scan")
+    for scan in filled:
+        grid = f"{scan.matrix:>11}{scan.spacing:>22}"
+        click.echo(f"{scan.rows:>5.2f}{scan.columns:>9.2f}{grid}  {scan.source}")
     click.echo("\n" + _parameters(manifest))
     click.echo(f"Contact sheet: {picture}")
 
@@ -138,7 +148,7 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
             {
                 "parameters": {
                     "degradation": chosen("keep", "keep_by", "lr"),
-                    **chosen("patch_size", "plane", "fastmri", "min_signal"),
+                    **chosen("patch_size", "plane", "fastmri", "matrix", "min_signal"),
                 },
                 "split_rule": _split_rule(options),
                 **chosen("split_table", "modality", "site", "subject_pattern"),
@@ -206,8 +216,9 @@ def _parameters(manifest: "Manifest") -> str:
     parameters = manifest.parameters
     made = parameters.degradation
     planes = ", ".join(sorted({shard.plane for shard in manifest.shards}))
+    cropped = "; k-space cropped to what was measured" if parameters.matrix == "acquired" else ""
     folds = f"; {manifest.split_rule.folds} folds" if manifest.split_rule.folds else ""
     return (
         f"Low resolution: {made.keep:g} of k-space by {made.keep_by}, {made.lr}; "
-        f"{planes} slices; patches of {parameters.patch_size}{folds}"
+        f"{planes} slices; patches of {parameters.patch_size}{folds}{cropped}"
     )
