@@ -38,7 +38,7 @@ def convert(job: Job) -> Shard:
     """
     item, parameters = job.item, job.parameters
     path = item.scan.path
-    volume = read(path, item.plane, parameters.fastmri)
+    volume = read(path, item.plane, parameters.fastmri, parameters.volume)
     filled = coverage.measure(volume)
     if parameters.matrix == "acquired":
         volume = coverage.acquired(volume, filled)

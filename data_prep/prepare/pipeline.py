@@ -137,7 +137,7 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = N
     for scan in scans:
         try:
             layouts[scan] = sources.slice_layout(
-                scan.path, parameters.plane, parameters.fastmri, warn
+                scan.path, parameters.plane, parameters.fastmri, warn, parameters.volume
             )
         except BadInputError as error:
             faults.append(error)

@@ -72,6 +72,7 @@ class Parameters(_Frozen):
             the degradation then acts, or the root-sum-of-squares images, ``rss``.
         matrix: ``stored``, or ``acquired``: k-space is cropped to what was measured
             (`data_prep.scans.coverage`) before anything else.
+        volume: Which volume is taken of a series of volumes, counted from 0; None refuses series.
         min_signal: Training patches whose brightest HR pixel is below this fraction of the
             volume's maximum are left out; 0 keeps every patch, as the paper does.
     """
@@ -81,6 +82,7 @@ class Parameters(_Frozen):
     plane: Literal["auto", "sagittal", "coronal", "axial"] = "auto"
     fastmri: Literal["kspace", "rss"] = "kspace"
     matrix: Literal["stored", "acquired"] = "stored"
+    volume: int | None = Field(None, ge=0)
     min_signal: float = Field(0.0, ge=0, lt=1)
 
 

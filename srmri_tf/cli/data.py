@@ -41,6 +41,7 @@ _LEAK = (
 @click.option("--lr", default="magnitude", show_default=True, help="magnitude, coarse or real.")
 @click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
 @click.option("--matrix", default="stored", show_default=True, help="stored, or acquired: cropped.")
+@click.option("--volume", type=int, help="Of a series the volume N, counted from 0.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
@@ -51,9 +52,9 @@ def prepare(
 ) -> None:
     """Turn scans into shards of low- and high-resolution pairs.
 
-    SOURCE is a NIfTI or fastMRI file, a folder, a BIDS data set or a quoted pattern. Subjects are
-    dealt to training, validation and test; no subject is ever in two of them. An interrupted run
-    is continued by the same command.
+    SOURCE is a NIfTI, MGH, Analyze or fastMRI file, a folder of such or of DICOM files, a BIDS data
+    set or a quoted pattern. Subjects are dealt to training, validation and test; no subject is ever
+    in two of them. An interrupted run is continued by the same command.
     """
     from data_prep.prepare.cluster import dask_executor
     from data_prep.prepare.pipeline import prepare as run
@@ -148,7 +149,7 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
             {
                 "parameters": {
                     "degradation": chosen("keep", "keep_by", "lr"),
-                    **chosen("patch_size", "plane", "fastmri", "matrix", "min_signal"),
+                    **chosen("patch_size", "plane", "fastmri", "matrix", "volume", "min_signal"),
                 },
                 "split_rule": _split_rule(options),
                 **chosen("split_table", "modality", "site", "subject_pattern"),

@@ -139,7 +139,7 @@ def test_the_header_alone_gives_the_geometry(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["missing", "text", "series", "rgb", "nan_voxel_size", "bomb", "flat_affine"]
+    "name", ["missing", "text", "five_axes", "rgb", "nan_voxel_size", "bomb", "flat_affine"]
 )
 def test_the_header_alone_finds_most_faults(name, tmp_path):
     make, fault = CASES[name]
