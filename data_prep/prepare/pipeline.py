@@ -34,6 +34,7 @@ from data_prep.scans.coverage import WHOLE
 from data_prep.shards.patches import origins
 from data_prep.shards.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
 
+_SAFE_PATH = "PYTHONSAFEPATH"
 SOFTWARE = "data_prep 2"  # raised whenever the same scans would give other bytes
 
 Progress = Callable[[int, int, str], None]
@@ -96,7 +97,7 @@ def prepare(
     with lock(out):
         try:
             manifest = resume.already_complete(plan, out) or _make(
-                plan, out, workers, executor, progress
+                plan, out, workers, executor, progress, warn
             )
         finally:
             resume.tidy(out, existed)
@@ -155,7 +156,12 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = N
 
 
 def _make(
-    plan: Plan, out: Path, workers: int, executor: Executor | None, progress: Progress | None
+    plan: Plan,
+    out: Path,
+    workers: int,
+    executor: Executor | None,
+    progress: Progress | None,
+    warn: Warn | None,
 ) -> Manifest:
     """Make the shards that are missing, note each, and write the manifest."""
     done = resume.start_or_resume(plan, out)
@@ -165,7 +171,10 @@ def _make(
         if item.file not in done
     ]
     faults = []
-    with _beside() as disk, contextlib.closing(_outcomes(jobs, workers, executor)) as outcomes:
+    with (
+        _beside() as disk,
+        contextlib.closing(_outcomes(jobs, workers, executor, warn)) as outcomes,
+    ):
         written = []
         for job, outcome in outcomes:
             if isinstance(outcome, BadInputError):
@@ -194,18 +203,20 @@ def _beside() -> Generator[ThreadPoolExecutor, None, None]:
 
 
 def _outcomes(
-    jobs: list[Job], workers: int, executor: Executor | None
+    jobs: list[Job], workers: int, executor: Executor | None, warn: Warn | None
 ) -> Generator[tuple[Job, Outcome], None, None]:
     """Do the jobs and yield each as it is finished, in no particular order."""
     workers = min(workers, len(jobs))
+    pool = _pool(workers) if executor is None and workers > 1 else None
+    if warn and pool is None and executor is None and workers > 1:
+        warn("processes cannot share semaphores (is /dev/shm writable?), so one does all the work")
     if executor is not None:
         with _dead_workers():
             yield from _finished({executor.submit(attempt, job): job for job in jobs})
-    elif workers <= 1:
+    elif pool is None:
         for job in jobs:
             yield job, attempt(job)
     else:
-        pool = _pool(workers)
         try:
             with _dead_workers():
                 yield from _in_processes(pool, jobs, workers)
@@ -220,7 +231,7 @@ def _dead_workers() -> Generator[None, None, None]:
         yield
     except BrokenExecutor:
         raise EnvironmentFault(
-            "a worker process died, perhaps for want of memory",
+            "a worker process died, perhaps for want of memory or threads",
             remedy="Run the same command again with fewer --workers; what is finished is kept",
         ) from None
 
@@ -250,7 +261,8 @@ def _start(pool: Executor, waiting: deque[Job]) -> dict[Future, Job]:
     """Wait until a process has started, and give the pool every job that still waits."""
     # Processes inherit this: Ctrl-C is for the parent, also while they are starting.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    pool.submit(os.getpid).result()
+    with _modules_of_the_working_folder_hidden():
+        pool.submit(os.getpid).result()
     futures = {}
     while waiting:
         with contextlib.suppress(IndexError):  # this process has just taken the last one
@@ -277,14 +289,35 @@ def attempt(job: Job) -> Outcome:
         return error
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Local processes that do not inherit threads, and end with the one that started them."""
+def _pool(workers: int) -> ProcessPoolExecutor | None:
+    """Local processes that do not inherit threads, and end with the one that started them.
+
+    Returns:
+        None where the system has no semaphores to share, which Linux keeps in /dev/shm.
+    """
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
         preload = ["data_prep.prepare.pipeline", "scipy.fft", "scipy.ndimage"]
         context.set_forkserver_preload(preload)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    try:
+        return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    except (OSError, NotImplementedError, ImportError):
+        return None
+
+
+@contextlib.contextmanager
+def _modules_of_the_working_folder_hidden() -> Generator[None, None, None]:
+    """Python programs started in this import no numpy.py that lies in the working folder."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _begin_worker() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_prep.progress import counting
+from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import warn
 
 if TYPE_CHECKING:
@@ -99,10 +100,12 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
     And how much of it was measured: how far the k-space of every scan is filled.
     """
     from data_prep.shards.files import verify as check
+
+    manifest = check(shards)
+    quiet_tensorflow()
     from srmri_tf.evaluation import inspect as inspection
     from srmri_tf.metrics import image
 
-    manifest = check(shards)
     picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
     with counting("measuring") as advance:
         rows = inspection.baselines(
