@@ -1,7 +1,7 @@
 """Where a NIfTI header puts its voxels, and what is believed of a header that contradicts itself.
 
-The order is nibabel's and ITK's: the sform, else the qform, else the voxel sizes alone; each only
-where its code is set and it can be used. docs/data.md has the whole of it as a table.
+The order is nibabel's: the sform, else the qform, else the voxel sizes alone; each only where its
+code is set and it can be used. docs/data.md has the whole of it as a table.
 """
 
 from dataclasses import dataclass, field
