@@ -184,23 +184,47 @@ def downsampled(images: np.ndarray) -> np.ndarray:
     Returns:
         ``(..., H, W)`` float32, not a magnitude: truncated k-space rings, also below zero.
     """
+    return cropped(images, (images.shape[-2] // 2, images.shape[-1] // 2))
+
+
+def cropped(images: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
+    """Crop k-space to a smaller matrix: the same field of view on a coarser grid.
+
+    Pixel (0, 0) stays where it is, and the intensities are kept. Of an even matrix the outermost
+    line stands for both signs of its frequency: it holds the sum of the two.
+
+    Args:
+        images: ``(..., H, W)`` real, in any scale.
+        matrix: Rows and columns to keep, at most H and W.
+
+    Returns:
+        ``(..., *matrix)`` float32, not a magnitude: truncated k-space rings, also below zero.
+
+    Examples:
+        >>> ramp = np.array([[0.0, 1.0, 2.0, 1.0]])
+        >>> cropped(ramp, (1, 2)).tolist()
+        [[0.0, 2.0]]
+    """
     import scipy.fft
 
     images = np.asarray(images, np.float32)
-    height, width = images.shape[-2] // 2, images.shape[-1] // 2
+    (height, width), (old_height, old_width) = matrix, images.shape[-2:]
     half = scipy.fft.rfft(images, axis=-1)[..., : width // 2 + 1]
-    if width % 2 == 0:
+    if width % 2 == 0 and width < old_width:
         half[..., -1] *= 2  # irfft takes this line once, but the images hold both its signs
     half = scipy.fft.fft(half, axis=-2, overwrite_x=True)
-    above, below = (height + 1) // 2, (height - 1) // 2
-    short = np.empty((*half.shape[:-2], height, half.shape[-1]), np.complex64)
-    short[..., :above, :] = half[..., :above, :]
-    short[..., height - below :, :] = half[..., 2 * height - below :, :]
-    if height % 2 == 0:
-        short[..., above, :] = half[..., above, :] + half[..., -above, :]
-    short = scipy.fft.ifft(short, axis=-2, overwrite_x=True)
-    coarse = scipy.fft.irfft(short, n=width, axis=-1, overwrite_x=True)
-    coarse /= np.float32(4)  # the inverse transform divides by a quarter of as many samples
+    if height < old_height:
+        above, below = (height + 1) // 2, (height - 1) // 2
+        short = np.empty((*half.shape[:-2], height, half.shape[-1]), np.complex64)
+        short[..., :above, :] = half[..., :above, :]
+        short[..., height - below :, :] = half[..., old_height - below :, :]
+        if height % 2 == 0:
+            short[..., above, :] = half[..., above, :] + half[..., -above, :]
+        half = short
+    half = scipy.fft.ifft(half, axis=-2, overwrite_x=True)
+    coarse = scipy.fft.irfft(half, n=width, axis=-1, overwrite_x=True)
+    # The inverse transform divides by fewer samples.
+    coarse *= np.float32(height * width / (old_height * old_width))
     return coarse
 
 

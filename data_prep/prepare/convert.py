@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from data_prep.errors import BadInputError
 from data_prep.prepare.pairs import SlicePairs, slice_pairs
 from data_prep.prepare.plan import Item
+from data_prep.scans import coverage
 from data_prep.scans.sources import read
 from data_prep.shards import files
 from data_prep.shards.patches import origins, tile
@@ -37,7 +38,10 @@ def convert(job: Job) -> Shard:
     """
     item, parameters = job.item, job.parameters
     path = item.scan.path
-    volume = read(path, item.plane, parameters.fastmri)
+    volume = read(path, item.plane, parameters.fastmri, parameters.volume)
+    filled = coverage.measure(volume)
+    if parameters.matrix == "acquired":
+        volume = coverage.acquired(volume, filled)
     pairs = slice_pairs(volume, parameters.degradation, path)
     count, height, width = pairs.images.shape
     indices = np.arange(count) if item.indices is None else np.asarray(item.indices, np.int64)
@@ -68,6 +72,7 @@ def convert(job: Job) -> Shard:
         slices=len(indices),
         plane=item.plane,
         spacing=volume.spacing,
+        filled=(round(filled.rows, 4), round(filled.columns, 4)),
         scale=pairs.scale,
         source=path.name,
         source_sha256=volume.sha256,

@@ -30,12 +30,15 @@ from data_prep.prepare import resume
 from data_prep.prepare.convert import Job, convert
 from data_prep.prepare.plan import Plan, make_plan
 from data_prep.scans import sources
+from data_prep.scans.coverage import WHOLE
 from data_prep.shards.patches import origins
 from data_prep.shards.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
 
+_SAFE_PATH = "PYTHONSAFEPATH"
 SOFTWARE = "data_prep 2"  # raised whenever the same scans would give other bytes
 
 Progress = Callable[[int, int, str], None]
+Warn = Callable[[str], None]
 Outcome = Shard | BadInputError
 
 
@@ -69,6 +72,7 @@ def prepare(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    warn: Warn | None = None,
 ) -> Manifest:
     """Turn scans into a folder of shards; a run that was interrupted is continued.
 
@@ -79,6 +83,7 @@ def prepare(
         workers: Number of processes.
         executor: Runs the work instead of local processes, for instance a Dask cluster's.
         progress: Called with (finished, total, scan name) after each scan.
+        warn: Called with what a person should know of the scans.
 
     Raises:
         BadInputError: A scan is missing, malformed or unsuitable; all such scans are named.
@@ -87,18 +92,36 @@ def prepare(
     """
     out = Path(out).absolute()
     refuse_foreign(out, "a folder of shards", MANIFEST_NAME, resume.PROGRESS)
-    plan = plan_for(paths, config)
+    plan = plan_for(paths, config, warn)
     existed = out.exists()
     with lock(out):
         try:
-            return resume.already_complete(plan, out) or _make(
-                plan, out, workers, executor, progress
+            manifest = resume.already_complete(plan, out) or _make(
+                plan, out, workers, executor, progress, warn
             )
         finally:
             resume.tidy(out, existed)
+    if warn and (text := _interpolated(manifest)):
+        warn(text)
+    return manifest
 
 
-def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
+def _interpolated(manifest: Manifest) -> str:
+    """Which scans a scanner has interpolated, if that was left as it is; empty if none."""
+    scans = {(shard.source, shard.source_sha256): shard.filled for shard in manifest.shards}
+    partly = {scan[0]: part for scan, part in scans.items() if part and min(part) < WHOLE}
+    if manifest.parameters.matrix == "acquired" or not partly:
+        return ""
+    name, (rows, columns) = min(partly.items(), key=lambda entry: min(entry[1]))
+    return (
+        f"{len(partly)} of {len(scans)} scans were interpolated by the scanner, {name} the most: "
+        f"its k-space is filled to {rows:.2f} of Nyquist along rows, {columns:.2f} along columns. "
+        "Detail beyond that is no truth to learn from: `inspect` lists the scans, --matrix "
+        "acquired crops it away"
+    )
+
+
+def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = None) -> Plan:
     """Find the scans, check their headers, and decide what becomes of each.
 
     Raises:
@@ -114,7 +137,9 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     layouts, faults = {}, []
     for scan in scans:
         try:
-            layouts[scan] = sources.slice_layout(scan.path, parameters.plane, parameters.fastmri)
+            layouts[scan] = sources.slice_layout(
+                scan.path, parameters.plane, parameters.fastmri, warn, parameters.volume
+            )
         except BadInputError as error:
             faults.append(error)
     raise_together(faults)
@@ -131,7 +156,12 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
 
 
 def _make(
-    plan: Plan, out: Path, workers: int, executor: Executor | None, progress: Progress | None
+    plan: Plan,
+    out: Path,
+    workers: int,
+    executor: Executor | None,
+    progress: Progress | None,
+    warn: Warn | None,
 ) -> Manifest:
     """Make the shards that are missing, note each, and write the manifest."""
     done = resume.start_or_resume(plan, out)
@@ -141,7 +171,10 @@ def _make(
         if item.file not in done
     ]
     faults = []
-    with _beside() as disk, contextlib.closing(_outcomes(jobs, workers, executor)) as outcomes:
+    with (
+        _beside() as disk,
+        contextlib.closing(_outcomes(jobs, workers, executor, warn)) as outcomes,
+    ):
         written = []
         for job, outcome in outcomes:
             if isinstance(outcome, BadInputError):
@@ -170,18 +203,20 @@ def _beside() -> Generator[ThreadPoolExecutor, None, None]:
 
 
 def _outcomes(
-    jobs: list[Job], workers: int, executor: Executor | None
+    jobs: list[Job], workers: int, executor: Executor | None, warn: Warn | None
 ) -> Generator[tuple[Job, Outcome], None, None]:
     """Do the jobs and yield each as it is finished, in no particular order."""
     workers = min(workers, len(jobs))
+    pool = _pool(workers) if executor is None and workers > 1 else None
+    if warn and pool is None and executor is None and workers > 1:
+        warn("processes cannot share semaphores (is /dev/shm writable?), so one does all the work")
     if executor is not None:
         with _dead_workers():
             yield from _finished({executor.submit(attempt, job): job for job in jobs})
-    elif workers <= 1:
+    elif pool is None:
         for job in jobs:
             yield job, attempt(job)
     else:
-        pool = _pool(workers)
         try:
             with _dead_workers():
                 yield from _in_processes(pool, jobs, workers)
@@ -196,7 +231,7 @@ def _dead_workers() -> Generator[None, None, None]:
         yield
     except BrokenExecutor:
         raise EnvironmentFault(
-            "a worker process died, perhaps for want of memory",
+            "a worker process died, perhaps for want of memory or threads",
             remedy="Run the same command again with fewer --workers; what is finished is kept",
         ) from None
 
@@ -226,7 +261,8 @@ def _start(pool: Executor, waiting: deque[Job]) -> dict[Future, Job]:
     """Wait until a process has started, and give the pool every job that still waits."""
     # Processes inherit this: Ctrl-C is for the parent, also while they are starting.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    pool.submit(os.getpid).result()
+    with _modules_of_the_working_folder_hidden():
+        pool.submit(os.getpid).result()
     futures = {}
     while waiting:
         with contextlib.suppress(IndexError):  # this process has just taken the last one
@@ -253,13 +289,35 @@ def attempt(job: Job) -> Outcome:
         return error
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Local processes that do not inherit threads, and end with the one that started them."""
+def _pool(workers: int) -> ProcessPoolExecutor | None:
+    """Local processes that do not inherit threads, and end with the one that started them.
+
+    Returns:
+        None where the system has no semaphores to share, which Linux keeps in /dev/shm.
+    """
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["data_prep.prepare.pipeline", "scipy.fft"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+        preload = ["data_prep.prepare.pipeline", "scipy.fft", "scipy.ndimage"]
+        context.set_forkserver_preload(preload)
+    try:
+        return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    except (OSError, NotImplementedError, ImportError):
+        return None
+
+
+@contextlib.contextmanager
+def _modules_of_the_working_folder_hidden() -> Generator[None, None, None]:
+    """Python programs started in this import no numpy.py that lies in the working folder."""
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 def _begin_worker() -> None:

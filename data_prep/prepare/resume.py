@@ -11,9 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
-from data_prep.files import clear, disk_errors, file_sha256, is_scratch, sync_to_disk, write_text
+from data_prep.files import clear, disk_errors, is_scratch, sync_to_disk, write_text
 from data_prep.prepare import splits
 from data_prep.prepare.plan import Item, Plan, scan_differences, setting_differences
+from data_prep.scans import layouts, nifti
 from data_prep.shards import files
 from data_prep.shards.schema import (
     MANIFEST_NAME,
@@ -175,13 +176,14 @@ def _still_true(note: _Note, item: Item, folder: Path) -> bool:
 
 
 def _stamp(scan: Path) -> tuple[int, int]:
+    """Size and time of change of a scan's files."""
     try:
-        state = scan.stat()
+        states = [file.stat() for file in layouts.files(scan)]
     except OSError as error:
         raise BadInputError(
             f"has gone away ({error.strerror})", path=scan, remedy="Run the same command again"
         ) from None
-    return state.st_size, state.st_mtime_ns
+    return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
 
 
 def _content_differences(manifest: Manifest, plan: Plan) -> list[str]:
@@ -190,7 +192,7 @@ def _content_differences(manifest: Manifest, plan: Plan) -> list[str]:
     return [
         f"{shard.source}: its content has changed"
         for shard in manifest.shards
-        if file_sha256(scans[shard.file]) != shard.source_sha256
+        if nifti.checksum(scans[shard.file]) != shard.source_sha256
     ]
 
 

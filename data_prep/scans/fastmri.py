@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -41,7 +41,24 @@ def read_labels(path: Path) -> tuple[str, str]:
         BadInputError: The file is missing or not HDF5.
     """
     with _opened(path) as file:
-        return str(file.attrs.get("patient_id", "")), str(file.attrs.get("acquisition", ""))
+        return _text(file.attrs.get("patient_id")), _text(file.attrs.get("acquisition"))
+
+
+def read_gaps(path: Path) -> list[str]:
+    """What a file does not say, and what is done about it: one clause, or none.
+
+    Raises:
+        BadInputError: The file is missing or not HDF5.
+    """
+    with _opened(path) as file:
+        gaps = []
+        if not _text(file.attrs.get("patient_id")):
+            gaps.append("whose it is (no patient_id: it is taken for a person of its own)")
+        if not _text(file.attrs.get("acquisition")):
+            gaps.append("its contrast (no acquisition)")
+        if not all(_sizes(file)):
+            gaps.append("its voxel sizes (no ismrmrd_header that can be read: 1 mm is taken)")
+    return [f"does not say {', nor '.join(gaps)}"] if gaps else []
 
 
 def read_shape(path: Path, use: Use) -> tuple[int, int, int]:
@@ -158,15 +175,21 @@ def _matrix(file: h5py.File, data: h5py.Dataset) -> tuple[int, int]:
 
 
 def _spacing(file: h5py.File) -> tuple[float, float, float]:
+    row, column, between = (size or 1.0 for size in _sizes(file))
+    return row, column, between
+
+
+def _sizes(file: h5py.File) -> list[float]:
+    """Voxel sizes in mm along rows, columns and slices; 0 where the header does not say."""
     space = _recon_space(file)
     if space is None:
-        return 1.0, 1.0, 1.0
+        return [0.0, 0.0, 0.0]
     sizes = []
     for axis in "xyz":
         extent = _number(space, f"fieldOfView_mm/{axis}")
         points = _number(space, f"matrixSize/{axis}")
-        sizes.append(round(extent / points, 5) if extent and points else 1.0)
-    return sizes[0], sizes[1], sizes[2]
+        sizes.append(round(extent / points, 5) if extent and points else 0.0)
+    return sizes
 
 
 def _recon_space(file: h5py.File) -> ElementTree.Element | None:
@@ -174,14 +197,23 @@ def _recon_space(file: h5py.File) -> ElementTree.Element | None:
     header = file.get("ismrmrd_header")
     if not isinstance(header, h5py.Dataset):
         return None
-    text = header[()]
+    text = _text(header[()])
     # Entities are how XML bombs are made, and ISMRMRD has none.
-    if not isinstance(text, bytes) or b"<!" in text.replace(b"<!--", b""):
+    if "<!" in text.replace("<!--", ""):
         return None
     try:
         return ElementTree.fromstring(text).find(f"{_ISMRMRD}encoding/{_ISMRMRD}reconSpace")
     except ElementTree.ParseError:
         return None
+
+
+def _text(value: Any) -> str:
+    """A string however HDF5 holds it: text, bytes or an array of one; empty if there is none."""
+    if value is None or isinstance(value, h5py.Empty) or np.size(value) != 1:
+        return ""
+    item = np.ravel(value)[0]
+    text = item.decode("utf-8", errors="replace") if isinstance(item, bytes) else str(item)
+    return text.strip("\0 ")
 
 
 def _number(space: ElementTree.Element, path: str) -> float:

@@ -1,33 +1,44 @@
-"""Gzip, decompressed completely, checksum and all, but never beyond a limit."""
+"""Gzip, decompressed completely, checksums and all, but never beyond a limit."""
 
+import gzip
+import io
 from pathlib import Path
 from typing import cast
 
-from isal import isal_zlib
+from isal import igzip, isal_zlib
 
 from data_prep.errors import BadInputError
 
 MAGIC = b"\x1f\x8b"
 _ERROR = cast(type[Exception], isal_zlib.error)  # its stub says instance, not class
 GZIP = 31  # zlib's window bits for a gzip member with header and CRC
-_CHUNK = 1 << 20
 _FETCH = "Fetch or compress the file again"
 
 
 def head(packed: bytes, length: int, path: Path) -> bytes:
-    """The first ``length`` bytes of a gzip stream, or all of it where it is shorter.
+    """The first ``length`` bytes of a gzip file, or all of them where it is shorter.
+
+    Args:
+        packed: How the file begins; it may end within a member.
+        length: Number of bytes wanted; they may lie in several members.
+        path: Named in errors.
 
     Raises:
-        BadInputError: The stream is damaged before that.
+        BadInputError: The file is damaged before that.
     """
+    found, rest = b"", packed
     try:
-        return isal_zlib.decompressobj(wbits=GZIP).decompress(packed, length)
+        while len(found) < length and rest.startswith(MAGIC):
+            member = isal_zlib.decompressobj(wbits=GZIP)
+            found += member.decompress(rest, length - len(found))
+            rest = member.unused_data.lstrip(b"\0")  # empty unless the member has ended
     except _ERROR as error:
         raise _damaged(error, path) from None
+    return found
 
 
 def unpack(packed: bytes, expected: int, slack: int, path: Path) -> bytes:
-    """Decompress a whole gzip file of one or more members, and check its checksums.
+    """Decompress a whole gzip file of one or more members, and check their checksums.
 
     Args:
         packed: The gzip file.
@@ -41,35 +52,28 @@ def unpack(packed: bytes, expected: int, slack: int, path: Path) -> bytes:
     Raises:
         BadInputError: Damaged, cut off, followed by something else, or longer than allowed.
     """
-    parts: list[bytes] = []
     room = expected + slack + 1
-    rest = packed
-    while rest.startswith(MAGIC):
-        member = isal_zlib.decompressobj(wbits=GZIP)
-        try:
-            while not member.eof:
-                part = member.decompress(rest, room)
-                parts.append(part)
-                room -= len(part)
-                if room == 0:
-                    raise BadInputError(
-                        f"unpacks to more than the {expected} bytes its header promises",
-                        path=path,
-                        remedy="Its header or its data is damaged; export the scan again",
-                    )
-                rest = member.unconsumed_tail
-                if not part and not rest:
-                    break
-        except _ERROR as error:
-            raise _damaged(error, path) from None
-        if not member.eof:
-            raise BadInputError("ends in the middle of its gzip data", path=path, remedy=_FETCH)
-        rest = member.unused_data
-    if rest.strip(b"\0"):
+    try:
+        with igzip.IGzipFile(fileobj=io.BytesIO(packed), mode="rb") as file:
+            whole = file.read(room)
+    except EOFError:
         raise BadInputError(
-            f"has {len(rest)} bytes that are not gzip data at its end", path=path, remedy=_FETCH
+            "ends in the middle of its gzip data", path=path, remedy=_FETCH
+        ) from None
+    except gzip.BadGzipFile as error:
+        if "Not a gzipped file" not in str(error):
+            raise _damaged(error, path) from None
+        raise BadInputError(
+            "has bytes that are not gzip data at its end", path=path, remedy=_FETCH
+        ) from None
+    except _ERROR as error:
+        raise _damaged(error, path) from None
+    if len(whole) == room:
+        raise BadInputError(
+            f"unpacks to more than the {expected} bytes its header promises",
+            path=path,
+            remedy="Its header or its data is damaged; export the scan again",
         )
-    whole = parts[0] if len(parts) == 1 else b"".join(parts)
     return whole if len(whole) <= expected else whole[:expected]
 
 

@@ -1,4 +1,4 @@
-"""NIfTI files, read with every check that matters, and written back with their header."""
+"""Scans, read with every check that matters, and written as NIfTI under their header."""
 
 import hashlib
 import math
@@ -11,21 +11,30 @@ from isal import isal_zlib
 
 from data_prep.errors import BadInputError
 from data_prep.scans.gzip import GZIP, MAGIC, head, unpack
+from data_prep.scans.layouts import HEAD, Layout, files, is_nifti, is_volume, layout_of
+from data_prep.scans.nifti_geometry import place, slice_axis
 from data_prep.scans.nifti_header import (
-    PADDING,
-    best_affine,
+    check_size,
+    chosen_volume,
     intensity_slope,
-    parse,
-    slice_axis,
-    spatial_shape,
-    unpacked_size,
-    voxel_offset,
     wide_enough,
 )
 
-SUFFIXES = (".nii", ".nii.gz")
+__all__ = [
+    "Geometry",
+    "NiftiImage",
+    "Series",
+    "checksum",
+    "is_nifti",
+    "is_volume",
+    "packed",
+    "read",
+    "read_geometry",
+    "read_series",
+    "stem",
+]
 
-_HEAD = 1 << 16
+_START = 1 << 16  # bytes of a file that hold its header, whatever gzip has made of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,33 +45,69 @@ class Geometry:
         shape: The matrix in storage order.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
         slice_axis: The stored axis that slices are stacked along, if the header says so.
+        doubts: In what the header contradicts itself, and what is believed; a clause each.
+        volumes: How many volumes there are.
     """
 
     shape: tuple[int, int, int]
     affine: np.ndarray
     slice_axis: int | None
+    doubts: tuple[str, ...] = ()
+    volumes: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A scan of one volume or more as its file holds it.
+
+    Args:
+        path: The file.
+        stored: ``(X, Y, Z, T)`` stored values.
+        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
+        header: The file's header, untouched but for what is not believed; of other formats, what
+            NIfTI would say.
+        sha256: Checksum of the file; of a pair, of both one after the other.
+        doubts: In what the header contradicts itself, and what is believed; a clause each.
+    """
+
+    path: Path
+    stored: np.ndarray
+    affine: np.ndarray
+    header: nib.Nifti1Header
+    sha256: str
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def volumes(self) -> int:
+        """How many volumes there are."""
+        return self.stored.shape[3]
+
+    def volume(self, number: int = 0) -> np.ndarray:
+        """One volume, ``(X, Y, Z)`` float32 in the scan's own intensity units.
+
+        Raises:
+            BadInputError: It has voxels that are NaN or infinite.
+        """
+        return _scaled(self.stored[..., number], self.header, self.path)
 
 
 @dataclass(frozen=True, eq=False)
 class NiftiImage:
-    """One scan as its file holds it.
+    """One volume of a scan.
 
     Args:
         voxels: ``(X, Y, Z)`` float32 in storage order, in the scan's own intensity units.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
-        header: The file's header, untouched.
-        sha256: Checksum of the file.
+        header: As of `Series`.
+        sha256: As of `Series`.
+        doubts: As of `Series`.
     """
 
     voxels: np.ndarray
     affine: np.ndarray
     header: nib.Nifti1Header
     sha256: str
-
-
-def is_nifti(path: Path) -> bool:
-    """Whether a file's name is that of a NIfTI file."""
-    return path.name.lower().endswith(SUFFIXES)
+    doubts: tuple[str, ...] = ()
 
 
 def stem(path: Path) -> str:
@@ -81,41 +126,82 @@ def read_geometry(path: Path) -> Geometry:
         BadInputError: The file is missing, or its header is not that of a usable scan.
     """
     path = Path(path)
-    start, size = _read(path, _HEAD)
-    packed = start.startswith(MAGIC)
-    header = parse(head(start, 540, path) if packed else start, path)
-    shape = spatial_shape(header, path)
-    unpacked_size(header, shape, size, packed, path)
-    return Geometry(shape, best_affine(header, path), slice_axis(header))
+    _, start, size = _opened(path, _START)
+    layout = _layout(path, start)
+    shape, volumes = layout.shape, layout.volumes
+    expected = math.prod(shape) * volumes * layout.dtype.itemsize + layout.offset
+    check_size(expected, layout.slack, size, start.startswith(MAGIC), path)
+    placed = place(layout.header, shape, path)
+    doubts = (*layout.doubts, *placed.doubts)
+    return Geometry(shape, placed.affine, slice_axis(layout.header), doubts, volumes)
 
 
-def read(path: Path) -> NiftiImage:
-    """Read a three-dimensional magnitude scan, and check all of it.
-
-    A trailing axis of length one is dropped. Intensities are slope * stored + intercept, in
-    float32.
+def read_series(path: Path) -> Series:
+    """Read a scan of one volume or more, and check all of it but for the values.
 
     Raises:
-        BadInputError: The file is missing, damaged, not NIfTI, or not a usable scan.
+        BadInputError: The file is missing, damaged, of no format that is read, or not a scan.
     """
     path = Path(path)
-    raw, size = _read(path)
+    before, raw, size = _opened(path)
     packed = raw.startswith(MAGIC)
-    header = parse(head(raw, 540, path) if packed else raw, path)
-    shape = spatial_shape(header, path)
-    expected = unpacked_size(header, shape, size, packed, path)
-    data = unpack(raw, expected, PADDING, path) if packed else raw
+    layout = _layout(path, raw[:_START])
+    shape, volumes = layout.shape, layout.volumes
+    placed = place(layout.header, shape, path)
+    count = math.prod(shape) * volumes
+    expected = count * layout.dtype.itemsize + layout.offset
+    check_size(expected, layout.slack, size, packed, path)
+    data = unpack(raw, expected, layout.slack, path) if packed else raw
     if len(data) < expected:
         raise BadInputError(
             f"holds {len(data)} of the {expected} bytes its header promises: it was cut off",
             path=path,
             remedy="Copy or export it again",
         )
-    stored = np.frombuffer(
-        data, header.get_data_dtype(), math.prod(shape), voxel_offset(header, path)
-    ).reshape(shape, order="F")
-    voxels = _scaled(stored, header, path)
-    return NiftiImage(voxels, best_affine(header, path), header, hashlib.sha256(raw).hexdigest())
+    stored = np.frombuffer(data, layout.dtype, count, layout.offset)
+    digest = hashlib.sha256(before)
+    digest.update(raw)
+    return Series(
+        path,
+        stored.reshape((*shape, volumes), order="F"),
+        placed.affine,
+        placed.header,
+        digest.hexdigest(),
+        (*layout.doubts, *placed.doubts),
+    )
+
+
+def read(path: Path, volume: int | None = None) -> NiftiImage:
+    """Read a three-dimensional magnitude scan, and check all of it.
+
+    A trailing axis of length one is dropped. Intensities are slope * stored + intercept, in
+    float32.
+
+    Args:
+        path: The file.
+        volume: Which volume of a series, counted from 0.
+
+    Raises:
+        BadInputError: The file is missing, damaged, of no format that is read, or not a usable
+            scan; or it is a series, and no volume of it was chosen.
+    """
+    series = read_series(path)
+    voxels = series.volume(chosen_volume(series.volumes, volume, series.path))
+    return NiftiImage(voxels, series.affine, series.header, series.sha256, series.doubts)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a scan's files, as `read` gives it.
+
+    Raises:
+        OSError: They cannot be read.
+    """
+    digest = hashlib.sha256()
+    for file in files(path):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def packed(
@@ -128,14 +214,14 @@ def packed(
 
     Args:
         path: Its name says whether they are compressed.
-        voxels: ``(X, Y, Z)`` in the storage order of the header's scan.
+        voxels: ``(X, Y, Z)`` or ``(X, Y, Z, T)`` in the storage order of the header's scan.
         header: The header of that scan, or one derived from it.
         widen: Give integers more bits where the largest value needs them, instead of clipping
             it. Unsigned types still end at zero, which cuts dark voxels off.
     """
     path = Path(path)
     kept = header.copy()
-    kept["dim"] = (3, *voxels.shape, 1, 1, 1, 1)
+    kept["dim"] = (voxels.ndim, *voxels.shape, *[1] * (7 - voxels.ndim))
     kept["magic"] = b"n+1" if kept["sizeof_hdr"] == 348 else b"n+2"
     kept["vox_offset"] = int(kept["sizeof_hdr"]) + 4
     slope, inter = intensity_slope(header, path)
@@ -163,6 +249,19 @@ def _stored(voxels: np.ndarray, dtype: np.dtype, slope: float, inter: float) -> 
             values = np.clip(np.rint(values), limits.min, limits.max)
         stored[:, :, k] = values
     return stored
+
+
+def _opened(path: Path, length: int = -1) -> tuple[bytes, bytes, int]:
+    """A pair's header, the voxels' file or its first ``length`` bytes, and that file's size."""
+    *pair, voxels = files(path)
+    return b"".join(_read(header)[0] for header in pair), *_read(voxels, length)
+
+
+def _layout(path: Path, start: bytes) -> Layout:
+    """What the header says, which is at the start of the voxels' file or in another."""
+    if len(files(path)) > 1 or path.suffix.lower() == ".hdr":
+        start, _ = _read(path, HEAD)
+    return layout_of(head(start, HEAD, path) if start.startswith(MAGIC) else start, path)
 
 
 def _read(path: Path, length: int = -1) -> tuple[bytes, int]:

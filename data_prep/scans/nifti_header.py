@@ -8,6 +8,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from data_prep.errors import BadInputError
+from data_prep.scans.nifti_geometry import slice_axis
 
 MAX_BYTES = 4 << 30  # a 1024 x 1024 x 1024 float32 volume
 MAX_RATIO = 200  # scans shrink 2- to 20-fold; gzip's limit, met by constant data, is 1032
@@ -15,11 +16,19 @@ SMALL = 64 << 20  # volumes below this many bytes are harmless at any ratio
 PADDING = 4096  # some writers fill the last disk block
 
 _EXPORT = "Export the scan again"
-_TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metres, millimetres, micrometres
 
 
-def parse(block: bytes, path: Path) -> nib.Nifti1Header:
-    """Parse and check the first 348 or 540 bytes."""
+def parse(block: bytes, path: Path, magics: tuple[bytes, ...]) -> nib.Nifti1Header:
+    """Parse and check the first 348 or 540 bytes.
+
+    Args:
+        block: So many bytes, or more.
+        path: Named in errors.
+        magics: What may say that it is a NIfTI file: of one file, or of a pair.
+
+    Raises:
+        BadInputError: It is no such header.
+    """
     sizes = {int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")}
     kind: type[nib.Nifti1Header] = nib.Nifti2Header if 540 in sizes else nib.Nifti1Header
     length = kind.sizeof_hdr
@@ -27,7 +36,7 @@ def parse(block: bytes, path: Path) -> nib.Nifti1Header:
         raise BadInputError(
             "is not a NIfTI file",
             path=path,
-            remedy="Give .nii or .nii.gz files; dcm2niix converts DICOM",
+            remedy="Give NIfTI files, or the folder of a DICOM series",
         )
     if len(block) < length:
         raise BadInputError("ends inside its header", path=path, remedy=_EXPORT)
@@ -35,17 +44,21 @@ def parse(block: bytes, path: Path) -> nib.Nifti1Header:
         header = kind(block[:length], check=False)
     except (HeaderDataError, ValueError) as error:
         raise BadInputError(f"has a broken header ({error})", path=path, remedy=_EXPORT) from None
-    if bytes(header["magic"])[:3] not in (b"n+1", b"n+2"):
+    if bytes(header["magic"])[:3] not in magics:
         raise BadInputError(
             "is not a single-file NIfTI image",
             path=path,
-            remedy="Convert Analyze or .hdr/.img pairs to .nii.gz first",
+            remedy="Give the .hdr of a pair its name back, and its .img beside it",
         )
     return header
 
 
-def spatial_shape(header: nib.Nifti1Header, path: Path) -> tuple[int, int, int]:
-    """The matrix, after checks of dimensions, data type and voxel size."""
+def matrix_of(header: nib.Nifti1Header, path: Path) -> tuple[tuple[int, int, int], int]:
+    """The matrix and the number of volumes, after checks of dimensions and data type.
+
+    Raises:
+        BadInputError: It is no volume of real numbers, nor a series of such.
+    """
     axes = int(header["dim"][0])
     lengths = [int(length) for length in header["dim"][1 : axes + 1]]
     if not 1 <= axes <= 7 or min(lengths) < 1:
@@ -54,20 +67,37 @@ def spatial_shape(header: nib.Nifti1Header, path: Path) -> tuple[int, int, int]:
         raise BadInputError(
             f"is {axes}-dimensional, but a volume is needed", path=path, remedy="Give whole volumes"
         )
-    if any(length > 1 for length in lengths[3:]):
+    if any(length > 1 for length in lengths[4:]):
         raise BadInputError(
-            f"is a series of volumes, got shape {tuple(lengths)}",
+            f"is a series of volumes in more than one way, got shape {tuple(lengths)}",
             path=path,
-            remedy="Split it first, for instance with `fslsplit` or "
-            "nibabel.funcs.four_to_three, and give one volume",
+            remedy="Give volumes, or series of four axes",
         )
     _check_type(header, path)
-    sizes = np.asarray(header["pixdim"][1:4], np.float64)
-    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
+    return (lengths[0], lengths[1], lengths[2]), lengths[3] if axes > 3 else 1
+
+
+def chosen_volume(count: int, wanted: int | None, path: Path) -> int:
+    """Which volume of a scan is taken: the only one, or of a series the one asked for.
+
+    Args:
+        count: How many there are.
+        wanted: Counted from 0; None if none was asked for.
+        path: Named in errors.
+
+    Raises:
+        BadInputError: It is a series, and none was asked for or there is no such volume.
+    """
+    if count == 1:
+        return 0
+    if wanted is None or wanted >= count:
+        there = "" if wanted is None else f", so there is no volume {wanted}"
         raise BadInputError(
-            f"has impossible voxel sizes, got {sizes.tolist()} mm", path=path, remedy=_EXPORT
+            f"is a series of volumes, {count} of them{there}",
+            path=path,
+            remedy="Choose one with --volume N, counted from 0",
         )
-    return lengths[0], lengths[1], lengths[2]
+    return wanted
 
 
 def _check_type(header: nib.Nifti1Header, path: Path) -> None:
@@ -93,23 +123,31 @@ def _check_type(header: nib.Nifti1Header, path: Path) -> None:
         )
 
 
-def voxel_offset(header: nib.Nifti1Header, path: Path) -> int:
-    """The byte at which the voxels begin."""
+def voxel_offset(header: nib.Nifti1Header, path: Path, least: int | None = None) -> int:
+    """The byte at which the voxels begin: behind the header, unless they have their own file."""
     offset = float(header["vox_offset"])
-    if not (math.isfinite(offset) and header.sizeof_hdr <= offset <= MAX_BYTES):
+    least = header.sizeof_hdr if least is None else least
+    if not (math.isfinite(offset) and least <= offset <= MAX_BYTES):
         raise BadInputError(f"says its voxels begin at byte {offset}", path=path, remedy=_EXPORT)
     return int(offset)
 
 
-def unpacked_size(
-    header: nib.Nifti1Header, shape: tuple[int, int, int], size: int, packed: bool, path: Path
-) -> int:
-    """Bytes of the unpacked file, refused where they are absurd or the file cannot hold them."""
-    voxels = math.prod(shape) * header.get_data_dtype().itemsize
-    expected = voxels + voxel_offset(header, path)
+def check_size(expected: int, slack: int, size: int, packed: bool, path: Path) -> None:
+    """Refuse files that promise an absurd number of bytes, or more than they can hold.
+
+    Args:
+        expected: So many bytes are promised, unpacked.
+        slack: So many more may follow.
+        size: Of the file.
+        packed: Whether it is compressed.
+        path: Named in errors.
+
+    Raises:
+        BadInputError: It does.
+    """
     if expected > MAX_BYTES:
         raise BadInputError(
-            f"promises {expected} bytes of voxels, got shape {shape}; the limit is {MAX_BYTES}",
+            f"promises {expected} bytes of voxels; the limit is {MAX_BYTES}",
             path=path,
             remedy=_EXPORT,
         )
@@ -119,13 +157,12 @@ def unpacked_size(
             path=path,
             remedy=_EXPORT,
         )
-    if not packed and not expected <= size <= expected + PADDING:
+    if not packed and not expected <= size <= expected + slack:
         raise BadInputError(
             f"holds {size} bytes, but its header promises {expected}",
             path=path,
             remedy="Copy or export it again",
         )
-    return expected
 
 
 def intensity_slope(header: nib.Nifti1Header, path: Path) -> tuple[float, float]:
@@ -140,35 +177,6 @@ def intensity_slope(header: nib.Nifti1Header, path: Path) -> tuple[float, float]
             remedy=_EXPORT,
         )
     return slope, inter
-
-
-def best_affine(header: nib.Nifti1Header, path: Path) -> np.ndarray:
-    """Voxel indices to RAS+ mm: the sform, else the qform, else the voxel sizes alone."""
-    try:
-        affine = np.asarray(header.get_best_affine(), np.float64)
-    except (HeaderDataError, ValueError) as error:
-        raise BadInputError(
-            f"has a broken orientation ({error})", path=path, remedy=_EXPORT
-        ) from None
-    with np.errstate(all="ignore"):
-        sound = np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-12
-    if not sound:
-        raise BadInputError(
-            "has an orientation that maps the volume onto a plane or nowhere",
-            path=path,
-            remedy=_EXPORT,
-        )
-    scale = _TO_MM.get(int(header["xyzt_units"]) & 7, 1.0)
-    return np.diag([scale, scale, scale, 1.0]) @ affine
-
-
-def slice_axis(header: nib.Nifti1Header) -> int | None:
-    """The stored axis that ``dim_info`` says slices are stacked along; None if it does not say.
-
-    Nor is it believed where it gives that axis another role too.
-    """
-    frequency, phase, stacked = header.get_dim_info()
-    return None if stacked in (frequency, phase) else stacked
 
 
 def refined(header: nib.Nifti1Header, axes: tuple[int, int], factor: int) -> nib.Nifti1Header:

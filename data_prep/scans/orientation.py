@@ -38,7 +38,8 @@ _LAYOUT: dict[AnatomicalPlane, tuple[int, int, int]] = {
     "coronal": (1, 2, 0),
     "axial": (2, 1, 0),
 }
-_TIE = 0.01  # spacings this close, relatively, count as equal
+TIE = 0.01
+"""Spacings this close, relatively, count as equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +151,7 @@ def find_slicing(
     """
     directions, signs = _orientation(affine, path).T
     if plane == "auto":
-        axis = _odd_one_out(voxel_sizes(affine)) if slice_axis is None else slice_axis
+        axis = odd_one_out(voxel_sizes(affine)) if slice_axis is None else slice_axis
         plane = "axial" if axis is None else PLANES[int(directions[axis])]
     axes = tuple(int(np.flatnonzero(directions == axis)[0]) for axis in _LAYOUT[plane])
     along = [bool(signs[axis] > 0) for axis in axes]
@@ -159,9 +160,9 @@ def find_slicing(
     return Slicing(plane, (axes[0], axes[1], axes[2]), flipped)
 
 
-def _odd_one_out(sizes: np.ndarray) -> int | None:
+def odd_one_out(sizes: np.ndarray) -> int | None:
     """The axis unlike the two others; of three different ones the largest, of three alike none."""
-    alike = [abs(a - b) <= _TIE * max(a, b) for a, b in combinations(sizes, 2)]
+    alike = [abs(a - b) <= TIE * max(a, b) for a, b in combinations(sizes, 2)]
     if not any(alike):
         return int(np.argmax(sizes))
     # Pairs come as (0, 1), (0, 2), (1, 2): the axis that is not in the k-th one is 2 - k.

@@ -6,14 +6,16 @@ rules. How it is cut is decided from its header, once; reading makes slices of i
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.scans import fastmri, names, nifti
+from data_prep.scans import dicom, fastmri, names, nifti
+from data_prep.scans.layouts import header_file
 from data_prep.scans.names import Scan
+from data_prep.scans.nifti_header import chosen_volume
 from data_prep.scans.orientation import Plane, PlaneChoice, Volume, find_slicing
 
 
@@ -61,17 +63,25 @@ def find(
     return sorted(scans)
 
 
-def slice_layout(path: Path, plane: PlaneChoice, use: fastmri.Use) -> SliceLayout:
+def slice_layout(
+    path: Path,
+    plane: PlaneChoice,
+    use: fastmri.Use,
+    warn: Callable[[str], None] | None = None,
+    volume: int | None = None,
+) -> SliceLayout:
     """Decide how a scan will be cut; its header alone is read, and checked.
 
     Args:
         path: The file.
         plane: The plane to cut along; ``auto`` finds it.
         use: What of a fastMRI file is used.
+        warn: Called with what the header does not say, or says in two ways; it names the file.
+        volume: Which volume of a series, counted from 0.
 
     Raises:
-        BadInputError: The file is missing, its header is that of no usable scan, or it has
-            slices of its own and another plane is asked for.
+        BadInputError: The file is missing, its header is that of no usable scan, it has slices of
+            its own and another plane is asked for, or it is a series without such a volume.
     """
     if fastmri.is_fastmri(path):
         if plane not in ("auto", "axial"):
@@ -80,27 +90,32 @@ def slice_layout(path: Path, plane: PlaneChoice, use: fastmri.Use) -> SliceLayou
                 path=path,
                 remedy="Leave --plane at auto",
             )
-        return SliceLayout("acquired", fastmri.read_shape(path, use))
+        layout = SliceLayout("acquired", fastmri.read_shape(path, use))
+        _tell(path, fastmri.read_gaps(path), warn)
+        return layout
     geometry = nifti.read_geometry(path)
+    chosen_volume(geometry.volumes, volume, path)
+    _tell(path, geometry.doubts, warn)
     found = find_slicing(geometry.affine, plane, slice_axis=geometry.slice_axis, path=path)
     count, height, width = (geometry.shape[axis] for axis in found.axes)
     return SliceLayout(found.plane, (count, height, width))
 
 
-def read(path: Path, plane: Plane, use: fastmri.Use) -> Volume:
+def read(path: Path, plane: Plane, use: fastmri.Use, volume: int | None = None) -> Volume:
     """Read one scan, checked, as slices.
 
     Args:
         path: The file.
         plane: The plane to cut along, from `slice_layout`.
         use: What of a fastMRI file is used.
+        volume: Which volume of a series, counted from 0.
 
     Raises:
         BadInputError: The file is missing, damaged or unsuitable.
     """
     if plane == "acquired":
         return fastmri.read(path, use)
-    image = nifti.read(path)
+    image = nifti.read(path, volume)
     found = find_slicing(image.affine, plane, path=path)
     return Volume(found.slices(image.voxels), found.spacing(image.affine), image.sha256)
 
@@ -110,11 +125,12 @@ def files(source: Path) -> list[Path]:
 
     Raises:
         BadInputError: It does not exist, or holds no scan.
+        EnvironmentFault: It holds DICOM files, and dcm2niix is not installed.
     """
     if source.is_dir():
         return _in_folder(source)
     if source.exists():
-        return [source]
+        return [header_file(source)]
     if glob.has_magic(str(source)):
         matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207  # ** and absolute patterns
         if not matches:
@@ -131,22 +147,33 @@ def is_bids(folder: Path) -> bool:
 
 def is_scan(path: Path) -> bool:
     """Whether a file's name is that of a scan this package reads."""
-    known = nifti.is_nifti(path) or fastmri.is_fastmri(path)
+    known = nifti.is_volume(path) or fastmri.is_fastmri(path)
     return known and not path.name.startswith(".")
 
 
+def _tell(path: Path, clauses: Iterable[str], warn: Callable[[str], None] | None) -> None:
+    if warn:
+        for clause in clauses:
+            warn(f"{path}: {clause}")
+
+
 def _in_folder(folder: Path) -> list[Path]:
-    """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives."""
+    """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives.
+
+    Where there are only DICOM files, they are converted.
+    """
     bids = is_bids(folder)
     patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*") if bids else ("**/*",)
     candidates = sorted(path for pattern in patterns for path in folder.glob(pattern))
     found = [path for path in candidates if is_scan(path) and path.is_file()]
+    if not found and not bids:
+        found = dicom.converted(folder)
     if not found:
         kind = "anatomical BIDS scan" if bids else "scan"
         raise BadInputError(
-            f"holds no {kind} (.nii, .nii.gz, .h5)",
+            f"holds no {kind} (.nii, .nii.gz, .mgz, .hdr with .img, .h5, DICOM)",
             path=folder,
-            remedy="Give a folder of NIfTI or fastMRI files; dcm2niix converts DICOM",
+            remedy="Give a folder of scans",
         )
     return found
 

@@ -71,6 +71,9 @@ class Parameters(_Frozen):
             (`data_prep.scans.orientation`).
         fastmri: What of single-coil fastMRI files is used: the measured ``kspace``, in which
             the degradation then acts, or the root-sum-of-squares images, ``rss``.
+        matrix: ``stored``, or ``acquired``: k-space is cropped to what was measured
+            (`data_prep.scans.coverage`) before anything else.
+        volume: Which volume is taken of a series of volumes, counted from 0; None refuses series.
         min_signal: Training patches whose brightest HR pixel is below this fraction of the
             volume's maximum are left out; 0 keeps every patch, as the paper does.
     """
@@ -79,6 +82,8 @@ class Parameters(_Frozen):
     patch_size: int = Field(64, ge=9)
     plane: Literal["auto", "sagittal", "coronal", "axial"] = "auto"
     fastmri: Literal["kspace", "rss"] = "kspace"
+    matrix: Literal["stored", "acquired"] = "stored"
+    volume: int | None = Field(None, ge=0)
     min_signal: float = Field(0.0, ge=0, lt=1)
 
 
@@ -140,7 +145,9 @@ class Shard(_Frozen):
         slice_width: Columns of that slice.
         slices: Number of distinct slices in the shard.
         plane: The plane the slices lie in; ``acquired`` where the file does not say.
-        spacing: Row, column and slice spacing in mm.
+        spacing: Row, column and slice spacing in mm, of the slices that the records come from.
+        filled: How far k-space of the scan as it is stored is filled along rows and columns, as
+            fractions of Nyquist; None in shards of version 0.2 and before.
         scale: The intensity that became 1, in the scan's own units.
         source: Name of the scan file.
         source_sha256: SHA-256 of the scan file.
@@ -162,6 +169,7 @@ class Shard(_Frozen):
     slices: int = Field(gt=0)
     plane: Plane
     spacing: tuple[float, float, float]
+    filled: tuple[float, float] | None = None
     scale: float = Field(gt=0)
     source: str
     source_sha256: str

@@ -1,5 +1,7 @@
 """The `srmri-tf` command: nothing heavy is imported before one runs."""
 
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -7,12 +9,12 @@ from typing import Any
 
 import click
 
-from data_prep.errors import ConfigError, EnvironmentFault, SrmriError
+from data_prep.errors import ConfigError, SrmriError
 from srmri_tf import __version__
-from srmri_tf.cli import data, download, enhance, measure, model, ship
+from srmri_tf.cli import data, download, enhance, measure, model, process, ship
+from srmri_tf.cli.surroundings import fault_of
 
 INTERRUPTED = 130
-_SMALLER = "Free some, or give less to do at once: fewer --workers, a smaller --batch-size"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,6 +26,7 @@ def cli(debug: bool) -> None:
     enhance super-resolves scans; prepare makes shards of them, fit trains, evaluate measures,
     export ships the model.
     """
+    process.need_address_space(300, "any command")
 
 
 for module in (enhance, download, data, model, measure, ship):
@@ -36,22 +39,24 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
+    process.isolate()
     try:
-        sys.exit(cli.main(arguments, prog_name="srmri-tf", standalone_mode=False))
+        code = cli.main(arguments, prog_name="srmri-tf", standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(ConfigError.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        _say("interrupted")
         sys.exit(INTERRUPTED)
-    except MemoryError as error:
-        _report(EnvironmentFault(f"there is too little memory ({error})", remedy=_SMALLER))
-        sys.exit(EnvironmentFault.exit_code)
     except Exception as error:
         if "--debug" in arguments:
             raise
-        _report(error)
-        sys.exit(error.exit_code if isinstance(error, SrmriError) else 1)
+        known = error if isinstance(error, SrmriError) else fault_of(error)
+        _say(f"srmri-tf: {known}" if known else _internal(error))
+        _forget_output()
+        sys.exit(known.exit_code if known else 1)
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -59,12 +64,21 @@ def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _report(error: Exception) -> None:
-    if isinstance(error, SrmriError):
-        click.echo(f"srmri-tf: {error}", err=True)
-        return
-    click.echo(
+def _internal(error: Exception) -> str:
+    return (
         f"srmri-tf: internal error: {type(error).__name__}: {error}\n"
-        "This is a fault in srmri-tf; `srmri-tf --debug ...` shows where.",
-        err=True,
+        "This is a fault in srmri-tf; `srmri-tf --debug ...` shows where."
     )
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # stderr may be on a full disk, too
+        click.echo(text, err=True)
+
+
+def _forget_output() -> None:
+    """Drop what could not be written to stdout, which Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_prep.progress import counting
+from srmri_tf.cli.model import quiet_tensorflow
+from srmri_tf.cli.opening import warn
 
 if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
@@ -39,6 +41,8 @@ _LEAK = (
 @click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")
 @click.option("--lr", default="magnitude", show_default=True, help="magnitude, coarse or real.")
 @click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
+@click.option("--matrix", default="stored", show_default=True, help="stored, or acquired: cropped.")
+@click.option("--volume", type=int, help="Of a series the volume N, counted from 0.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
@@ -49,9 +53,9 @@ def prepare(
 ) -> None:
     """Turn scans into shards of low- and high-resolution pairs.
 
-    SOURCE is a NIfTI or fastMRI file, a folder, a BIDS data set or a quoted pattern. Subjects are
-    dealt to training, validation and test; no subject is ever in two of them. An interrupted run
-    is continued by the same command.
+    SOURCE is a NIfTI, MGH, Analyze or fastMRI file, a folder of such or of DICOM files, a BIDS data
+    set or a quoted pattern. Subjects are dealt to training, validation and test; no subject is ever
+    in two of them. An interrupted run is continued by the same command.
     """
     from data_prep.prepare.cluster import dask_executor
     from data_prep.prepare.pipeline import prepare as run
@@ -61,7 +65,13 @@ def prepare(
         executor = stack.enter_context(dask_executor(dask)) if dask else None
         advance = stack.enter_context(counting("preparing"))
         manifest = run(
-            sources, output, config, workers=workers, executor=executor, progress=advance
+            sources,
+            output,
+            config,
+            workers=workers,
+            executor=executor,
+            progress=advance,
+            warn=warn,
         )
     click.echo(_summary(manifest))
     if manifest.split_by == "slice":
@@ -90,12 +100,17 @@ def verify(shards: Path, reseal: bool) -> None:
 @click.option("-o", "--output", type=_PATH, help="The picture.  [SHARDS-contact-sheet.png]")
 @click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
 def inspect(shards: Path, output: Path | None, scans: int) -> None:
-    """Show what a network will see: splits, the input's own quality, a contact sheet."""
+    """Show what a network will see: splits, the input's own quality, a contact sheet.
+
+    And how much of it was measured: how far the k-space of every scan is filled.
+    """
     from data_prep.shards.files import verify as check
+
+    manifest = check(shards)
+    quiet_tensorflow()
     from srmri_tf.evaluation import inspect as inspection
     from srmri_tf.metrics import image
 
-    manifest = check(shards)
     picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
     with counting("measuring") as advance:
         rows = inspection.baselines(
@@ -105,6 +120,7 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
             image.is_background,
             advance,
         )
+    filled = inspection.filled(shards, manifest)
     inspection.contact_sheet(shards, manifest, picture, scans)
     click.echo(_summary(manifest))
     if manifest.split_by == "slice":
@@ -114,6 +130,11 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
     for row in rows:
         psnr, ssim = row.means.get("psnr", math.nan), row.means.get("ssim", math.nan)
         click.echo(f"{row.split:<6}{row.subjects:>9}{row.slices:>8}{psnr:>9.2f}{ssim:>8.4f}")
+    click.echo("\nHow far k-space is filled (of Nyquist; 1 where all of it is):")
+    click.echo(f"{'rows':>5}{'columns':>9}{'matrix':>11}{'mm':>22}  scan")
+    for scan in filled:
+        grid = f"{scan.matrix:>11}{scan.spacing:>22}"
+        click.echo(f"{scan.rows:>5.2f}{scan.columns:>9.2f}{grid}  {scan.source}")
     click.echo("\n" + _parameters(manifest))
     click.echo(f"Contact sheet: {picture}")
 
@@ -136,7 +157,7 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
             {
                 "parameters": {
                     "degradation": chosen("keep", "keep_by", "lr"),
-                    **chosen("patch_size", "plane", "fastmri", "min_signal"),
+                    **chosen("patch_size", "plane", "fastmri", "matrix", "volume", "min_signal"),
                 },
                 "split_rule": _split_rule(options),
                 **chosen("split_table", "modality", "site", "subject_pattern"),
@@ -204,8 +225,9 @@ def _parameters(manifest: "Manifest") -> str:
     parameters = manifest.parameters
     made = parameters.degradation
     planes = ", ".join(sorted({shard.plane for shard in manifest.shards}))
+    cropped = "; k-space cropped to what was measured" if parameters.matrix == "acquired" else ""
     folds = f"; {manifest.split_rule.folds} folds" if manifest.split_rule.folds else ""
     return (
         f"Low resolution: {made.keep:g} of k-space by {made.keep_by}, {made.lr}; "
-        f"{planes} slices; patches of {parameters.patch_size}{folds}"
+        f"{planes} slices; patches of {parameters.patch_size}{folds}{cropped}"
     )

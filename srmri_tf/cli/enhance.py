@@ -6,7 +6,7 @@ import click
 
 from data_prep.progress import counting
 from srmri_tf.cli.model import quiet_tensorflow
-from srmri_tf.cli.opening import tell_opening
+from srmri_tf.cli.opening import tell_opening, warn
 
 _PATH = click.Path(path_type=Path)
 
@@ -92,17 +92,13 @@ def enhance(
             config,
             overwrite=overwrite,
             progress=advance,
-            warn=_warn,
+            warn=warn,
             before_networks=quiet_tensorflow,
         )
         for result in results:
             state = "" if result.fresh else " (finished already)"
             for path in result.target.images:
                 click.echo(f"{path}{state}")
-
-
-def _warn(text: str) -> None:
-    click.echo(f"srmri-tf: warning: {text}", err=True)
 
 
 COMMANDS: tuple[click.Command, ...] = (enhance,)

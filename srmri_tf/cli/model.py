@@ -20,12 +20,18 @@ def quiet_tensorflow() -> None:
     The chatter is written by C++ to file descriptor 2 whatever the log level, so that is where it
     is dropped; errors are Python exceptions and still show.
     """
+    cores = os.cpu_count() or 2
+    # Measured with two cores; every further one brings threads, which have stacks.
+    process.need_address_space(2500 + 100 * (cores - 2), "TensorFlow")
+    process.need_threads(2 * cores + 2)
     process.configure()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     terminal, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow as tf
+        with process.without_keras_settings():
+            import keras  # noqa: F401  # reads its settings
+            import tensorflow as tf
 
         tf.get_logger().setLevel("ERROR")  # it takes many small graphs for one that is retraced
         tf.config.list_physical_devices()

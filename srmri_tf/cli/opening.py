@@ -1,4 +1,4 @@
-"""The first word of a command that takes seconds to start."""
+"""What commands say on stderr: the first word of one that takes seconds to start, warnings."""
 
 import click
 
@@ -18,3 +18,8 @@ def tell_opening(*names: object, model: str = "") -> None:
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     with_model = [f"model {model}"] if model else []
     click.echo(f"opening {', '.join(shown + more + with_model)} ...", err=True)
+
+
+def warn(text: str) -> None:
+    """Say on stderr what a person should know."""
+    click.echo(f"srmri-tf: warning: {text}", err=True)

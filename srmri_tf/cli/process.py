@@ -1,6 +1,7 @@
-"""How a process of this package computes and takes memory; set before TensorFlow is imported.
+"""How a process of this package computes and takes memory; set before libraries are imported.
 
-Two settings, both of which a user's own setting overrides:
+Whatever is set up for other projects, Keras's backend and its file of settings among it, does not
+count. Two settings are of speed, and a user's own setting overrides them:
 
 oneDNN
     TensorFlow uses oneDNN's convolutions by default only on processors with AVX-512 VNNI or newer
@@ -10,10 +11,16 @@ Memory
     next operation. Here it keeps what it has, so a process holds its peak until it ends.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
+import resource
 import sys
+import threading
+from collections.abc import Iterator
+
+from data_prep.errors import EnvironmentFault
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
@@ -26,8 +33,69 @@ _KEEP_MEMORY = (
 )
 
 
+def isolate() -> None:
+    """Set what every command needs, for this process and those it starts."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    for limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+        os.environ.pop(limit, None)
+    # No command multiplies large matrices with NumPy, and where threads are few, OpenBLAS answers
+    # that it cannot start its own with an interrupt.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def need_address_space(megabytes: int, what: str) -> None:
+    """Refuse a limit (``ulimit -v``) under which libraries do not fail, but crash or hang.
+
+    Args:
+        megabytes: So much is needed at least.
+        what: Needs it.
+
+    Raises:
+        EnvironmentFault: There is less.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < megabytes << 20:
+        raise EnvironmentFault(
+            f"there is not enough memory: address space is limited to {limit >> 20} MB, but {what} "
+            f"needs {megabytes} MB",
+            remedy="Raise the limit (`ulimit -v`), or ask the cluster for more",
+        )
+
+
+def need_threads(count: int) -> None:
+    """Start so many threads and end them: TensorFlow, which cannot start its own, aborts.
+
+    Raises:
+        RuntimeError: They cannot be started.
+    """
+    end = threading.Event()
+    threads = [threading.Thread(target=end.wait, daemon=True) for _ in range(count)]
+    try:
+        for thread in threads:
+            thread.start()
+    finally:
+        end.set()
+    for thread in threads:
+        thread.join()
+
+
+@contextlib.contextmanager
+def without_keras_settings() -> Iterator[None]:
+    """Import Keras in this: it reads no ``keras.json``, and writes none."""
+    before = os.environ.get("KERAS_HOME")
+    os.environ["KERAS_HOME"] = f"{os.devnull}/keras"  # where no file can be
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["KERAS_HOME"]
+        else:
+            os.environ["KERAS_HOME"] = before
+
+
 def configure() -> None:
     """Choose oneDNN and keep freed memory, unless the user has chosen otherwise."""
+    isolate()
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault(ONEDNN, "1")
     keep_memory()

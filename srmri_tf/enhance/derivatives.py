@@ -20,7 +20,7 @@ import nibabel as nib
 import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError, what_differs
-from data_prep.files import atomic_file, file_sha256, write_text
+from data_prep.files import atomic_file, write_text
 from data_prep.scans import nifti
 from data_prep.scans.nifti_header import of_floats
 
@@ -64,9 +64,10 @@ def result_name(scan: Path, label: str) -> str:
     """A scan's name with ``desc-LABEL``, before BIDS' suffix if it has one.
 
     A description that is there already goes on: ``desc-preproc`` becomes ``desc-preprocCpce``.
+    Scans of other formats become NIfTI.
     """
     stem = nifti.stem(scan)
-    suffix = scan.name[len(stem) :]
+    suffix = scan.name[len(stem) :] if nifti.is_nifti(scan) else ".nii.gz"
     if match := _DESC.fullmatch(stem):
         joined = match["label"] + label[0].upper() + label[1:]
         return f"{match['before']}desc-{joined}{match['after']}{suffix}"
@@ -157,7 +158,8 @@ def write(
 
     Args:
         target: The files.
-        volumes: ``(X, Y, Z)`` float32: the enhanced scan and, if asked for, its uncertainty.
+        volumes: ``(X, Y, Z)`` float32, of a series ``(X, Y, Z, T)``: the enhanced scan and, if
+            asked for, its uncertainty.
         header: The scan's header on the result's grid.
         record: What the sidecar says.
 
@@ -196,13 +198,13 @@ def describe_dataset(folder: Path, raw: Path) -> None:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file.
+    """SHA-256 of a scan or a result.
 
     Raises:
         BadInputError: It cannot be read.
     """
     try:
-        return file_sha256(path)
+        return nifti.checksum(path)
     except OSError as error:
         raise BadInputError(
             f"cannot be read: {error.strerror or error}", path=path, remedy="Check the file"

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.files import LOCK, clear, lock
 from data_prep.scans import nifti
@@ -140,28 +142,17 @@ class _Work:
     ) -> None:
         """Enhance one scan and write what comes out."""
         config, network = self._config, self._networks[self._name(job)]
-        image = nifti.read(job.scan)
-        found = find_slicing(image.affine, job.plane, path=job.scan)
-        warnings = _warnings(job, network, image, found, config.factor)
+        series = nifti.read_series(job.scan)
+        found = find_slicing(series.affine, job.plane, path=job.scan)
+        warnings = _warnings(job, network, series, found, config.factor)
         for text in warnings:
             say(f"{job.scan}: {text}")
-        result = enhance_volume(
-            network,
-            image.voxels,
-            image.affine,
-            config,
-            path=job.scan,
-            slicing=found,
-            progress=progress and (lambda done, total: progress(done, total, label)),
-        )
-        header = image.header
+        header = series.header
         if not config.same_grid:
             header = refined(header, found.in_plane, config.factor)
-        volumes = [result.voxels]
-        if result.uncertainty is not None:
-            volumes.append(result.uncertainty)
-        record = self._record(job, image.sha256)
+        record = self._record(job, series.sha256)
         record |= {"SlicePlane": found.plane, "Warnings": warnings}
+        volumes = _enhanced(network, series, found, config, progress and _labelled(progress, label))
         derivatives.write(self.target(job), volumes, header, record)
 
     def _record(self, job: Job, sha256: str) -> dict[str, Any]:
@@ -183,11 +174,53 @@ class _Work:
         )
 
 
+def _enhanced(
+    network: "Network",
+    series: nifti.Series,
+    found: Slicing,
+    config: EnhanceConfig,
+    progress: Callable[[int, int], None] | None,
+) -> list[np.ndarray]:
+    """A scan enhanced volume by volume and, if asked for, its uncertainty.
+
+    Returns:
+        ``(X, Y, Z)`` float32, or of a series ``(X, Y, Z, T)``.
+    """
+    results = [
+        enhance_volume(
+            network,
+            series.volume(number),
+            series.affine,
+            config,
+            path=series.path,
+            slicing=found,
+            progress=progress and _of_several(progress, number, series.volumes),
+        )
+        for number in range(series.volumes)
+    ]
+    images = [[result.voxels for result in results]]
+    images += [[r.uncertainty for r in results if r.uncertainty is not None]]
+    if series.volumes == 1:
+        return [volumes[0] for volumes in images if volumes]
+    return [np.stack(volumes, axis=-1) for volumes in images if volumes]
+
+
+def _of_several(
+    progress: Callable[[int, int], None], number: int, count: int
+) -> Callable[[int, int], None]:
+    """Progress in one of several volumes as that in all of them."""
+    return lambda done, total: progress(number * total + done, count * total)
+
+
+def _labelled(progress: Progress, label: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(done, total, label)
+
+
 def _warnings(
-    job: Job, network: "Network", image: nifti.NiftiImage, found: Slicing, factor: int
+    job: Job, network: "Network", image: nifti.Series, found: Slicing, factor: int
 ) -> list[str]:
     """What is unlike the network's training data, or unclear, a clause each."""
-    texts = []
+    texts = list(image.doubts)
     card = network.card
     if card is not None and job.contrast and job.contrast != card.contrast:
         texts.append(
@@ -195,7 +228,7 @@ def _warnings(
         )
     texts += [
         f"is unlike the training data of model {network.name}: {clause}"
-        for clause in departures(network, image.voxels, image.affine, found, factor)
+        for clause in departures(network, image.volume(), image.affine, found, factor)
     ]
     if not (image.header["sform_code"] or image.header["qform_code"]):
         texts.append(

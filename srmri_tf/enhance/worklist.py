@@ -178,16 +178,18 @@ def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
     scans = [
         scan
         for scan in sources.files(source)
-        if nifti.is_nifti(scan)
+        if nifti.is_volume(scan)
         and not (inside and scan.resolve().is_relative_to(there))
         and not nifti.stem(scan).endswith(_NO_SCANS)
     ]
     if not scans:
         raise BadInputError(
-            "holds no NIfTI scan to enhance", path=source, remedy="Give .nii or .nii.gz files"
+            "holds no scan to enhance", path=source, remedy="Give NIfTI, MGH or Analyze files"
         )
     for scan in scans:
-        yield Job(scan, root / scan.parent.relative_to(source), root, dataset=dataset)
+        converted = not scan.is_relative_to(source)
+        below = root if converted else root / scan.parent.relative_to(source)
+        yield Job(scan, below, root, dataset=dataset)
 
 
 def _of_modality(jobs: list[Job], modality: str) -> list[Job]:
@@ -245,7 +247,7 @@ def _plane(scan: Path, config: EnhanceConfig) -> AnatomicalPlane:
     geometry = nifti.read_geometry(scan)
     shape = geometry.shape
     found = find_slicing(geometry.affine, config.plane, slice_axis=geometry.slice_axis, path=scan)
-    size = 4 * math.prod(shape) * config.factor**2
+    size = 4 * math.prod(shape) * geometry.volumes * config.factor**2
     longest = config.factor * max(shape[axis] for axis in found.in_plane)
     if size > MAX_BYTES or longest > MOST_VOXELS:
         raise BadInputError(

@@ -1,15 +1,23 @@
 """What to see before training: how good the input already is, and what it looks like."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from data_prep.files import atomic_file
+from data_prep.kspace import Degradation, kept_box
+from data_prep.scans import coverage
+from data_prep.scans.coverage import Coverage
+from data_prep.scans.orientation import Volume
 from data_prep.shards.files import WholeSlice, whole_slices
 from data_prep.shards.schema import SPLITS, Manifest, Shard
 from srmri_tf.data.dataset import refuse_small
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LEAST_SIDE = 11  # of a slice that can be measured: SSIM's window
 Metric = Callable[[np.ndarray, np.ndarray], float]
@@ -58,8 +66,46 @@ def baselines(
     return [_baseline(split, found[split], list(metrics)) for split in SPLITS if split in found]
 
 
+class Filled(NamedTuple):
+    """How far the k-space of a scan is filled, and the grid that it is prepared on."""
+
+    source: str
+    rows: float
+    columns: float
+    matrix: str
+    spacing: str
+
+
+def filled(folder: Path, manifest: Manifest) -> list[Filled]:
+    """How far k-space is filled, scan by scan, as they were stored.
+
+    Of shards whose manifest does not say, what they hold is measured.
+
+    Args:
+        folder: The shard folder.
+        manifest: Its manifest.
+    """
+    shards = {(shard.source, shard.source_sha256): shard for shard in reversed(manifest.shards)}
+    found = []
+    for (source, _), shard in sorted(shards.items()):
+        rows, columns = shard.filled or _measured(folder, shard)
+        matrix = f"{shard.slice_height} x {shard.slice_width}"
+        spacing = " x ".join(f"{size:.3g}" for size in shard.spacing)
+        found.append(Filled(source, rows, columns, matrix, spacing))
+    return found
+
+
+def _measured(folder: Path, shard: Shard) -> Coverage:
+    images = [pair.hr for pair in whole_slices(folder, shard)]
+    if not images:
+        return Coverage(math.nan, math.nan)
+    return coverage.measure(Volume(np.stack(images), shard.spacing, shard.source_sha256))
+
+
 def contact_sheet(folder: Path, manifest: Manifest, path: Path, most: int = 6) -> None:
-    """Draw LR, HR and their difference for the middle slices of some scans of every split.
+    """Draw the middle slices of some scans of every split: LR, HR, their difference, k-space.
+
+    Of HR's k-space the logarithm of its energy is shown, and the box that LR keeps of it.
 
     Args:
         folder: The shard folder.
@@ -74,9 +120,9 @@ def contact_sheet(folder: Path, manifest: Manifest, path: Path, most: int = 6) -
     from matplotlib.figure import Figure
 
     chosen = _spread(manifest.shards, most)
-    figure = Figure(figsize=(9, 3.2 * len(chosen)), layout="constrained")
+    figure = Figure(figsize=(12, 3.2 * len(chosen)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(chosen), 3, squeeze=False)
+    axes = figure.subplots(len(chosen), 4, squeeze=False)
     for row, shard in zip(axes, chosen, strict=True):
         pair = _middle(folder, shard)
         aspect = shard.spacing[0] / shard.spacing[1]
@@ -87,12 +133,30 @@ def contact_sheet(folder: Path, manifest: Manifest, path: Path, most: int = 6) -
         ):
             axis.imshow(image, cmap="gray", vmin=0, vmax=limit or 1, aspect=aspect)
             axis.set_title(title, fontsize=9)
+        _draw_kspace(row[3], pair.hr, manifest.parameters.degradation)
+        for axis in row:
             axis.set_xticks([])
             axis.set_yticks([])
         name = " ".join(part for part in (shard.subject, shard.session) if part)
         row[0].set_ylabel(f"{shard.split}: {name}\nslice {pair.number}", fontsize=8)
     with atomic_file(path) as temporary:
         figure.savefig(temporary, dpi=100, format="png", metadata={"Software": None})
+
+
+def _draw_kspace(axis: "Axes", image: np.ndarray, degradation: Degradation) -> None:
+    """Draw log energy of k-space, DC in the middle, and the kept box."""
+    from matplotlib.patches import Rectangle
+
+    spectrum = np.fft.fftshift(np.fft.fft2(image))
+    decibels = 20 * np.log10(np.maximum(np.abs(spectrum), 1e-6))
+    low, high = np.percentile(decibels, (1, 99.5))
+    axis.imshow(decibels, cmap="gray", vmin=low, vmax=max(high, low + 1), aspect="auto")
+    rows, columns = kept_box((image.shape[0], image.shape[1]), degradation)
+    corner = columns.start - 0.5, rows.start - 0.5
+    size = columns.stop - columns.start, rows.stop - rows.start
+    axis.add_patch(Rectangle(corner, *size, fill=False, color="tab:orange", linewidth=0.8))
+    axis.set_title("k-space, and the box that is kept", fontsize=9)
+    axis.set_box_aspect(image.shape[0] / image.shape[1])
 
 
 def _baseline(split: str, subjects: dict[str, list[list[float]]], names: list[str]) -> Baseline:

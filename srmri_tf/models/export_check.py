@@ -77,6 +77,7 @@ def run(program: str, model: Path, inputs: Mapping[str, np.ndarray]) -> dict[str
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "-1",
         "KERAS_BACKEND": "tensorflow",
+        "KERAS_HOME": f"{os.devnull}/keras",  # the user's keras.json is of other projects
     }
     with tempfile.TemporaryDirectory() as folder, disk_errors(Path(folder)):
         np.savez(Path(folder) / "inputs.npz", allow_pickle=False, **dict(inputs))

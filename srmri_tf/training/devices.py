@@ -7,12 +7,14 @@ import tensorflow as tf
 
 from data_prep.errors import ConfigError, EnvironmentFault
 
+_NO_STEP = 0xFFFFFFF0  # Slurm's numbers from here on: batch scripts, interactive shells
+
 
 def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:
     """The strategy that fits the surroundings; call before TensorFlow runs anything.
 
-    Several machines, if ``TF_CONFIG`` or Slurm's variables name more than one worker; else every
-    local GPU; else the CPU.
+    Several machines, if ``TF_CONFIG`` names more than one worker or srun has started several tasks;
+    else every local GPU; else the CPU.
 
     Args:
         devices: Use only the first so many local devices; None takes all.
@@ -90,6 +92,25 @@ def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
         if sum(len(cluster.get(job, [])) for job in ("chief", "worker")) > 1:
             return tf.distribute.cluster_resolver.TFConfigClusterResolver()
         return None
-    if int(os.environ.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in os.environ:
-        return tf.distribute.cluster_resolver.SlurmClusterResolver()
-    return None
+    return _slurm_step()
+
+
+def _slurm_step() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """The resolver of the several tasks that srun has started, or None.
+
+    A batch script is one process, whatever number of tasks its job may start with srun. GPUs are
+    dealt here: TensorFlow's resolver asks nvidia-smi, which may be absent or list none.
+    """
+    step, tasks = (os.environ.get(f"SLURM_STEP_{name}", "") for name in ("ID", "NUM_TASKS"))
+    started = step.isdecimal() and int(step) < _NO_STEP and "SLURM_PROCID" in os.environ
+    if not (started and tasks.isdecimal() and int(tasks) > 1):
+        return None
+    on_a_node = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")  # such as 2(x3),1
+    most = max(int(part.partition("(")[0]) for part in on_a_node.split(","))
+    gpus = tf.config.list_physical_devices("GPU")
+    if len(gpus) >= most > 1:  # else srun has dealt them
+        share, mine = len(gpus) // most, int(os.environ.get("SLURM_LOCALID", "0"))
+        tf.config.set_visible_devices(gpus[mine * share : (mine + 1) * share], "GPU")
+    return tf.distribute.cluster_resolver.SlurmClusterResolver(
+        gpus_per_node=most, gpus_per_task=1, auto_set_gpu=False
+    )

@@ -262,10 +262,11 @@ header_case("contradicting_bits", "bits a voxel", bitpix=8)
 
 # Geometry.
 header_case("nan_voxel_size", "impossible voxel sizes", pixdim={1: np.nan})
-header_case("zero_voxel_size", "impossible voxel sizes", pixdim={2: 0})
-header_case("negative_voxel_size", "impossible voxel sizes", pixdim={3: -3})
+header_case("zero_voxel_size", "impossible voxel sizes", pixdim={2: 0}, sform_code=0)
+header_case("zero_voxel_size_in_qform", "orientation", pixdim={2: 0}, sform_code=0, qform_code=1)
 header_case("infinite_voxel_size", "impossible voxel sizes", pixdim={3: np.inf})
 header_case("nan_affine", "orientation", sform_code=1, srow_x={0: np.nan})
+header_case("zero_affine", "orientation", srow_x={0: 0}, srow_y={1: 0}, srow_z={2: 0})
 header_case("flat_affine", "orientation", sform_code=1, srow_x={0: 0})
 header_case(
     "impossible_quaternion", "orientation", sform_code=0, qform_code=1, quatern_b=3, quatern_c=3

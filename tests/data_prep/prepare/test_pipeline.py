@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.shards.files import records, verify
 from data_prep.shards.schema import Parameters, SplitRule, read_manifest
 from tests.data_prep.phantoms import OF_A_DEAD_PROCESS, phantom, save
+from tests.data_prep.scans.test_coverage import SIDE, C, R, scan
 
 SMALL = Parameters(patch_size=10)
 CONFIG = PrepareConfig(parameters=SMALL)
@@ -590,3 +592,55 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
     assert (process.returncode, stdout, stderr.strip()) == (130, "", "interrupted")
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     verify(tmp_path / "out")
+
+
+@pytest.fixture
+def interpolated(tmp_path):
+    """Two scans: k-space of one is filled to a half along columns, of the other wholly."""
+    folder = tmp_path / "interpolated"
+    for name, mask in (("half", abs(C) <= 0.5), ("whole", abs(C) <= 1)):
+        images = scan(mask & (abs(R) <= 1), 0.01)
+        # Seen as a radiologist does, the slices are these images.
+        save(folder / f"{name}.nii.gz", images[:, ::-1, ::-1].T, spacing=(0.5, 0.6, 3))
+    return folder
+
+
+def test_interpolated_scans_are_named(interpolated, tmp_path):
+    told = []
+    manifest = prepare([interpolated], tmp_path / "out", CONFIG, warn=told.append)
+    filled = {shard.source: shard.filled for shard in manifest.shards}
+    np.testing.assert_allclose(filled["half.nii.gz"], (1, 0.5), atol=0.05)
+    assert filled["whole.nii.gz"] == (1, 1)
+    (text,) = told
+    assert "1 of 2 scans were interpolated by the scanner, half.nii.gz the most" in text
+    assert "filled to 1.00 of Nyquist along rows, 0.5" in text
+    assert "--matrix acquired" in text
+    told.clear()
+    prepare([interpolated], tmp_path / "out", CONFIG, warn=told.append)
+    assert len(told) == 1  # of a folder that is finished, too
+
+
+def test_the_acquired_matrix_is_what_was_measured(interpolated, tmp_path):
+    told = []
+    parameters = Parameters(patch_size=10, matrix="acquired")
+    rule = SplitRule(val_fraction=0, test_fraction=1)
+    config = PrepareConfig(parameters=parameters, split_rule=rule)
+    manifest = prepare([interpolated], tmp_path / "out", config, warn=told.append)
+    assert told == []
+    assert read_manifest(tmp_path / "out").parameters.matrix == "acquired"
+    half, whole = sorted(manifest.shards, key=lambda shard: shard.source)
+    assert (whole.slice_height, whole.slice_width, whole.filled) == (SIDE, SIDE, (1, 1))
+    assert whole.spacing == (0.6, 0.5, 3)
+    assert half.slice_height == SIDE
+    assert 0.5 * SIDE <= half.slice_width <= 0.55 * SIDE
+    assert half.slice_width % 2 == 0
+    # The field of view is the same.
+    assert half.spacing[1] * half.slice_width == pytest.approx(0.5 * SIDE, rel=1e-4)
+    with pytest.raises(ConfigError, match="matrix: acquired there, stored asked for"):
+        prepare([interpolated], tmp_path / "out", CONFIG)
+
+
+def test_shards_of_before_have_no_coverage_and_open():
+    manifest = read_manifest(Path(__file__).parents[2] / "before" / "shards")
+    assert manifest.parameters.matrix == "stored"
+    assert {shard.filled for shard in manifest.shards} == {None}

@@ -107,6 +107,50 @@ def test_a_useless_header_is_ignored(tmp_path, header):
     assert image.spacing == (1.0, 1.0, 1.0)
 
 
+TEXTS = {
+    "text": str,
+    "bytes": lambda text: np.bytes_(text.encode()),
+    "array of one text": lambda text: np.array([text], h5py.string_dtype()),
+    "array of bytes": lambda text: np.array([[text.encode()]]),
+}
+
+
+@pytest.mark.parametrize("held", TEXTS)
+def test_text_is_read_however_it_is_held(tmp_path, held):
+    as_held = TEXTS[held]
+    attributes = {"patient_id": as_held("abc"), "acquisition": as_held("CORPD_FBK")}
+    path = make(
+        tmp_path / "a.h5",
+        attributes,
+        kspace=kspace_of(images()),
+        ismrmrd_header=as_held(HEADER.decode()),
+    )
+    assert fastmri.read_labels(path) == ("abc", "CORPD_FBK")
+    assert fastmri.read(path, "kspace").spacing == (0.5, 0.75, 4.5)
+    assert fastmri.read_gaps(path) == []
+
+
+def test_what_is_missing_is_said(tmp_path):
+    attributes = {"patient_id": h5py.Empty("S1"), "acquisition": h5py.Empty("f4")}
+    empty = make(
+        tmp_path / "a.h5",
+        attributes,
+        kspace=kspace_of(images()),
+        ismrmrd_header=h5py.Empty("S1"),
+    )
+    bare = make(tmp_path / "b.h5", kspace=kspace_of(images()))
+    for path in (empty, bare):
+        assert fastmri.read_labels(path) == ("", "")
+        assert fastmri.read(path, "kspace").spacing == (1, 1, 1)
+        told = []
+        slice_layout(path, "auto", "kspace", told.append)
+        (line,) = told
+        assert line.startswith(f"{path}: does not say whose it is")
+        assert "its contrast" in line
+        assert "voxel sizes" in line
+    assert [scan.subject for scan in find([tmp_path])] == ["a", "b"]
+
+
 def test_files_of_one_patient_are_one_subject(tmp_path):
     for name in ("file1", "file2"):
         make(

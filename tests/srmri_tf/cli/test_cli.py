@@ -175,12 +175,3 @@ def test_a_scheduler_that_ends_the_job_is_an_interrupt(monkeypatch):
         assert run("fit", "cpce", "x", "-o", "y") == 130
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def test_too_little_memory_is_a_fault_of_the_environment(monkeypatch, capsys):
-    def take(*args):
-        raise MemoryError("3 TiB")
-
-    monkeypatch.setattr("srmri_tf.recipes.load_recipe", take)
-    assert run("fit", "cpce", "x", "-o", "y") == 5
-    assert "too little memory (3 TiB)" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """prepare, verify and inspect as a person runs them."""
 
+import json
 import subprocess
 import sys
 import time
@@ -96,6 +97,7 @@ def test_a_slice_wise_split_is_marked(scans, tmp_path, run):
         (["--keep", "0", "--patch-size", "3"], ["--keep: ", "--patch-size: "]),
         (["--keep", "2"], ["less than or equal to 1, got 2.0"]),
         (["--plane", "oblique"], ["--plane: ", "'sagittal'"]),
+        (["--matrix", "measured"], ["--matrix: ", "'acquired'"]),
         (["--keep-by", "volume", "--lr", "phase"], ["--keep-by: ", "--lr: "]),
         (["--lr", "coarse", "--keep", "0.1"], ["half of each axis"]),
         (["--folds", "2", "--test-fraction", "0.1"], ["contradict", "--folds", "--test-fraction"]),
@@ -184,9 +186,24 @@ def test_inspect_shows_the_input_and_draws_it(shards, tmp_path, run):
         assert 20 < float(psnr) < 60
         assert 0.5 < float(ssim) < 1
     assert "0.25 of k-space by area, magnitude; axial slices; patches of 16" in stdout
+    rows = after.split("How far k-space is filled")[1].splitlines()[2:6]
+    assert [row.split() for row in rows] == [
+        f"1.00 1.00 30 x 32 1 x 1 x 3 s{number}.nii.gz".split() for number in range(4)
+    ]
     picture = tmp_path / "shards-contact-sheet.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert f"Contact sheet: {picture}" in stdout
+
+
+def test_inspect_measures_shards_that_do_not_say_how_far_kspace_is_filled(shards, run):
+    path = shards / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for shard in manifest["shards"]:
+        del shard["filled"]
+    path.write_text(json.dumps(manifest))
+    code, stdout, _ = run("inspect", shards)
+    assert code == 0
+    assert stdout.count("1.00     1.00") == 4
 
 
 def test_inspect_of_slices_too_small_to_measure_is_code_3_and_names_one(tmp_path, run):

@@ -32,7 +32,7 @@ ORIENTATIONS = [
     for axes in permutations(range(3))
     for flips in product((1, -1), repeat=3)
 ]
-FINE = ("constant", "all_zero")  # nothing to train on, but nothing to refuse either
+FINE = ("constant", "all_zero", "series")  # nothing to train on, but nothing to refuse either
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,70 @@ def test_headers_are_kept(network, tmp_path, suffix, dtype, same_grid):
     np.testing.assert_array_equal(back.header.get_zooms(), (size, size, 3))
     grid = back.get_fdata()[:: 1 if same_grid else 2, :: 1 if same_grid else 2]
     np.testing.assert_allclose(grid, voxels, atol=1e-3)  # the scan's own voxels are among them
+
+
+def series_of(count=3):
+    """A series with a timing, an offset in time and an intensity of its own in each volume."""
+    volumes = [(n + 1) * phantom((12, 10, 7), n) for n in range(count)]
+    image = nib.Nifti1Image(np.stack(volumes, axis=-1).astype(np.int16), affine((1, 1, 3)))
+    image.header.set_zooms((1, 1, 3, 2.5))
+    image.header.set_xyzt_units("mm", "sec")
+    image.header["toffset"] = 1.5
+    return image
+
+
+@pytest.mark.parametrize("uncertainty", [False, True])
+def test_a_series_is_enhanced_volume_by_volume(network, tmp_path, uncertainty):
+    image = series_of()
+    nib.save(image, tmp_path / "bold.nii.gz")
+    calls = []
+    config = EnhanceConfig(uncertainty=uncertainty)
+    worklist = make_worklist([tmp_path / "bold.nii.gz"], None, config)
+    (result,) = enhance(worklist, config, progress=lambda *call: calls.append(call[:2]))
+    back = nib.load(result.target.image)
+    assert back.shape == (24, 20, 7, 3)
+    assert back.header.get_zooms() == (0.5, 0.5, 3, 2.5)
+    assert back.header["toffset"] == 1.5
+    assert back.header.get_xyzt_units() == ("mm", "sec")
+    np.testing.assert_allclose(back.get_fdata()[::2, ::2], image.get_fdata(), atol=1)
+    assert calls[-1] == (21, 21)
+    assert calls == sorted(calls)
+    if uncertainty:
+        assert nib.load(result.target.uncertainty).shape == back.shape
+    for number in range(3):
+        alone = nib.Nifti1Image(image.dataobj[..., number], image.affine)
+        nib.save(alone, tmp_path / f"alone{number}.nii.gz")
+        (single,) = super_resolve([tmp_path / f"alone{number}.nii.gz"], config=config)
+        np.testing.assert_array_equal(
+            back.get_fdata()[..., number], nib.load(single.target.image).get_fdata()
+        )
+
+
+@pytest.mark.parametrize("suffix", [".mgz", ".hdr", ".img"])
+def test_other_formats_become_nifti(network, tmp_path, suffix):
+    voxels = (phantom((12, 10, 7)) / 4).astype(np.int16)
+    kind = nib.MGHImage if suffix == ".mgz" else nib.Nifti1Pair
+    image = kind(voxels, oblique())
+    nib.save(image, tmp_path / f"scan{suffix}")
+    (result,) = super_resolve([tmp_path / f"scan{suffix}"])
+    assert result.target.image == tmp_path / "scan_desc-cpce.nii.gz"
+    back = nib.load(result.target.image)
+    np.testing.assert_allclose(back.affine, image.affine @ np.diag([0.5, 0.5, 1, 1]), atol=1e-5)
+    np.testing.assert_allclose(back.get_fdata()[::2, ::2], voxels, atol=1)
+    assert back.get_data_dtype() == np.int16
+    (again,) = super_resolve([tmp_path / f"scan{suffix}"])
+    assert not again.fresh
+
+
+def test_a_header_without_what_was_not_believed_is_written(network, tmp_path):
+    path = edit(save(tmp_path / "scan.nii", phantom((12, 10, 7))), pixdim={1: 0})
+    warnings = []
+    (result,) = super_resolve([path], warn=warnings.append)
+    assert any("0 x 1 x 3 mm in pixdim" in text for text in warnings)
+    back = nib.load(result.target.image)
+    assert back.header.get_zooms() == (0.5, 0.5, 3)
+    record = json.loads(result.target.sidecar.read_text())
+    assert any("0 x 1 x 3 mm in pixdim" in text for text in record["Warnings"])
 
 
 def test_bright_voxels_widen_the_type_instead_of_being_clipped(tmp_path, monkeypatch):

@@ -171,7 +171,7 @@ def test_results_are_left_out_of_folders_and_named_ones_are_warned_of(tmp_path):
 
 
 def test_all_bad_headers_are_named_at_once(tmp_path):
-    for name in ("series", "rgb"):
+    for name in ("five_axes", "rgb"):
         (tmp_path / name).mkdir()
         CASES[name][0](tmp_path / name)
     good = save(tmp_path / "good.nii")
@@ -203,5 +203,5 @@ def test_a_result_too_large_to_be_written_and_read_again_is_refused(tmp_path, sh
 
 def test_a_folder_without_scans_is_refused(tmp_path):
     (tmp_path / "scan.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(BadInputError, match="holds no NIfTI scan"):
+    with pytest.raises(BadInputError, match="holds no scan to enhance"):
         make_worklist([tmp_path])

@@ -76,6 +76,71 @@ def test_a_cluster_of_one_is_no_cluster(monkeypatch):
     assert isinstance(devices.make_strategy(1), tf.distribute.MirroredStrategy)
 
 
+BATCH = {"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {},  # sbatch --ntasks=8, without srun
+        {"SLURM_STEP_ID": "4294967291", "SLURM_STEP_NUM_TASKS": "8"},  # a batch script's own step
+        {"SLURM_STEP_ID": "4294967290", "SLURM_STEP_NUM_TASKS": "1"},  # an interactive one
+        {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "1"},  # srun --ntasks=1
+    ],
+)
+def test_a_batch_script_trains_on_its_machine(monkeypatch, step):
+    for name, value in (BATCH | step).items():
+        monkeypatch.setenv(name, value)
+    assert devices._cluster() is None
+    assert isinstance(devices.make_strategy(1), tf.distribute.MirroredStrategy)
+
+
+@pytest.mark.parametrize(("tasks", "hosts"), [("2", "node1"), ("1(x2)", "node[1-2]")])
+@pytest.mark.parametrize("smi", [None, "exit 0", "exit 9"])
+def test_tasks_of_srun_find_each_other_without_gpus(monkeypatch, tmp_path, tasks, hosts, smi):
+    if smi:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{smi}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    step = {
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": hosts,
+        "SLURM_STEP_TASKS_PER_NODE": tasks,
+        "SLURM_PROCID": "1",
+        "SLURM_LOCALID": "0",
+    }
+    for name, value in (BATCH | step).items():
+        monkeypatch.setenv(name, value)
+    resolver = devices._cluster()
+    workers = resolver.cluster_spec().as_dict()["worker"]
+    expected = ["node1:8888", "node2:8888"] if "x" in tasks else ["node1:8888", "node1:8889"]
+    assert workers == expected
+    assert (resolver.task_type, resolver.task_id) == ("worker", 1)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "local", "visible"),
+    [(4, "1", [2, 3]), (2, "0", [0]), (1, "1", None), (0, "0", None)],
+)
+def test_tasks_on_one_machine_share_its_gpus(monkeypatch, gpus, local, visible):
+    step = {
+        "SLURM_STEP_ID": "0",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_NODELIST": "node1",
+        "SLURM_STEP_TASKS_PER_NODE": "2",
+        "SLURM_LOCALID": local,
+    }
+    for name, value in (BATCH | step).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: list(range(gpus)))
+    chosen = []
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda some, kind: chosen.append(some))
+    devices._cluster()
+    assert chosen == ([] if visible is None else [visible])
+
+
 def test_a_broken_tf_config_is_named(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{")
     with pytest.raises(ConfigError, match="TF_CONFIG"):

@@ -1,0 +1,67 @@
+"""Errors that only the surroundings can have caused: memory, disk, threads, packages."""
+
+import errno
+
+from data_prep.errors import EnvironmentFault
+
+_MEMORY = EnvironmentFault(
+    "there is not enough memory",
+    remedy="Free some, raise the limit (`ulimit -v`), or ask the cluster for more",
+)
+_THREADS = EnvironmentFault(
+    "no more threads or processes can be started",
+    remedy="Raise the limit (`ulimit -u`), or stop others",
+)
+_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EFBIG)
+_OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment", "bad_alloc", "out of memory")
+
+
+def fault_of(error: BaseException) -> EnvironmentFault | None:
+    """What of the surroundings is behind an error, or behind the one it is said to come from.
+
+    Returns:
+        None if it can only be a fault of this program.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if found := _fault(seen):
+            return found
+        seen = seen.__cause__
+    return None
+
+
+def _fault(error: BaseException) -> EnvironmentFault | None:
+    text = str(error).lower()
+    # TensorFlow's errors are told by their name: it need not have been imported.
+    short_of_memory = isinstance(error, MemoryError) or (
+        type(error).__name__ == "ResourceExhaustedError"
+    )
+    if short_of_memory or any(words in text for words in _OUT_OF_MEMORY):
+        return _MEMORY
+    if isinstance(error, RuntimeError) and "can't start new thread" in text:
+        return _THREADS
+    if isinstance(error, OSError):
+        return _of_the_system(error)
+    if isinstance(error, ImportError):
+        return EnvironmentFault(
+            f"a library cannot be imported ({error})",
+            remedy="Install the package again; a file of that name in PYTHONPATH hides it, too",
+        )
+    return None
+
+
+def _of_the_system(error: OSError) -> EnvironmentFault:
+    if error.errno == errno.ENOMEM:
+        return _MEMORY
+    if error.errno == errno.EAGAIN:
+        return _THREADS
+    what = error.strerror or str(error) or type(error).__name__
+    if isinstance(error.filename, str):
+        return EnvironmentFault(
+            what, path=error.filename, remedy="Check the disk and its permissions"
+        )
+    if error.errno in _WRITING:
+        return EnvironmentFault(
+            f"output cannot be written: {what}", remedy="Free some space, or send it elsewhere"
+        )
+    return EnvironmentFault(f"the system refuses: {what}", remedy="Run the same command again")

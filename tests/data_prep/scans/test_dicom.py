@@ -1,0 +1,146 @@
+"""Folders of DICOM files; a head of three slices is written here, as a scanner would."""
+
+import struct
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.prepare.pipeline import PrepareConfig, prepare
+from data_prep.scans import dicom
+from data_prep.scans.sources import find, read, slice_layout
+from data_prep.shards.schema import Parameters, SplitRule
+from tests.data_prep.phantoms import phantom
+
+MR = "1.2.840.10008.5.1.4.1.1.4"
+LITTLE = "1.2.840.10008.1.2.1"
+LONG = ("OB", "OW", "UN")
+
+
+def element(group, number, kind, value) -> bytes:
+    """One data element in explicit little-endian."""
+    if isinstance(value, str):
+        value = value.encode()
+        value += (b"\0" if kind == "UI" else b" ") * (len(value) % 2)
+    elif isinstance(value, int):
+        value = struct.pack("<H" if kind == "US" else "<I", value)
+    size = struct.pack("<HI", 0, len(value)) if kind in LONG else struct.pack("<H", len(value))
+    return struct.pack("<HH", group, number) + kind.encode() + size + value
+
+
+def write_slice(path, pixels, number, patient, protocol="t2_tse_tra"):
+    """One slice ``(H, W)`` at z = 3 mm * number, pixels of 0.9 (rows) x 0.8 mm."""
+    uid = f"1.2.3.{number + 1}"
+    meta = element(2, 2, "UI", MR) + element(2, 3, "UI", uid) + element(2, 0x10, "UI", LITTLE)
+    data = [
+        (0x8, 0x8, "CS", "ORIGINAL\\PRIMARY\\M\\ND"),
+        (0x8, 0x16, "UI", MR),
+        (0x8, 0x18, "UI", uid),
+        (0x8, 0x20, "DA", "20200102"),
+        (0x8, 0x22, "DA", "20200102"),
+        (0x8, 0x32, "TM", "101112"),
+        (0x8, 0x60, "CS", "MR"),
+        (0x8, 0x70, "LO", "SIEMENS"),
+        (0x8, 0x103E, "LO", protocol),
+        (0x10, 0x20, "LO", patient),
+        (0x18, 0x50, "DS", "3"),
+        (0x18, 0x80, "DS", "4000"),
+        (0x18, 0x81, "DS", "90"),
+        (0x18, 0x88, "DS", "3"),
+        (0x18, 0x1030, "LO", protocol),
+        (0x20, 0xD, "UI", f"1.2.3.4{sum(patient.encode())}"),
+        (0x20, 0xE, "UI", f"1.2.3.5{sum(patient.encode())}"),
+        (0x20, 0x11, "IS", "7"),
+        (0x20, 0x12, "IS", "1"),
+        (0x20, 0x13, "IS", str(number + 1)),
+        (0x20, 0x32, "DS", f"-10\\-12\\{3 * number}"),
+        (0x20, 0x37, "DS", "1\\0\\0\\0\\1\\0"),
+        (0x28, 0x2, "US", 1),
+        (0x28, 0x4, "CS", "MONOCHROME2"),
+        (0x28, 0x10, "US", pixels.shape[0]),
+        (0x28, 0x11, "US", pixels.shape[1]),
+        (0x28, 0x30, "DS", "0.9\\0.8"),
+        (0x28, 0x100, "US", 16),
+        (0x28, 0x101, "US", 12),
+        (0x28, 0x102, "US", 11),
+        (0x28, 0x103, "US", 0),
+        (0x7FE0, 0x10, "OW", pixels.astype("<u2").tobytes()),
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = bytes(128) + b"DICM" + element(2, 0, "UL", len(meta)) + meta
+    path.write_bytes(head + b"".join(element(*fields) for fields in data))
+
+
+def series(folder, patient, seed=0, slices=5, protocol="t2_tse_tra") -> np.ndarray:
+    """Write a series and return its slices, row 0 the front and column 0 the patient's right."""
+    images = phantom((24, 20, slices), seed).T.round()
+    for number, image in enumerate(images):
+        write_slice(folder / f"IM{number}", image, number, patient, protocol)
+    return images
+
+
+@pytest.fixture
+def program():
+    """dcm2niix, if it is installed."""
+    try:
+        return dicom._program()
+    except EnvironmentFault:
+        pytest.skip("dcm2niix is not installed")
+
+
+@pytest.mark.usefixtures("program")
+def test_a_series_becomes_a_scan_of_its_patient(tmp_path):
+    images = series(tmp_path / "dicom", "ID 01")
+    (scan,) = find([tmp_path / "dicom"])
+    assert (scan.subject, scan.session, scan.modality) == ("sub-ID01", "ses-20200102", "T2")
+    assert slice_layout(scan.path, "auto", "kspace") == ("axial", (5, 20, 24))
+    volume = read(scan.path, "axial", "kspace")
+    np.testing.assert_array_equal(volume.images, images)
+    assert volume.spacing == (0.9, 0.8, 3)
+    # DICOM's left is NIfTI's minus: x and y are reversed.
+    corner = nib.affines.apply_affine(nib.load(scan.path).affine, (0, 19, 0))
+    np.testing.assert_allclose(sorted(abs(corner)), [0, 10, 12], atol=1e-5)
+    assert not list((tmp_path / "dicom").glob("*.nii*"))
+
+
+@pytest.mark.usefixtures("program")
+def test_folders_of_patients_are_prepared(tmp_path):
+    for seed, name in enumerate(("a", "b", "c")):
+        series(tmp_path / "dicom" / name / "deep", f"P{name}", seed)
+    config = PrepareConfig(parameters=Parameters(patch_size=10), split_rule=SplitRule(seed=1))
+    manifest = prepare([tmp_path / "dicom"], tmp_path / "out", config)
+    assert {shard.subject for shard in manifest.shards} == {"sub-Pa", "sub-Pb", "sub-Pc"}
+    dicom._converted.cache_clear()  # as another process would
+    again = prepare([tmp_path / "dicom"], tmp_path / "out", config)
+    assert again == manifest
+
+
+@pytest.mark.usefixtures("program")
+def test_who_has_no_name_is_called_by_the_folder(tmp_path):
+    for name in ("one", "two"):
+        series(tmp_path / "dicom" / name, "", protocol="Localizer_fast")
+    scans = find([tmp_path / "dicom"])
+    assert [(scan.subject, scan.modality) for scan in scans] == [
+        ("sub-one", "LOCALIZERFAST"),
+        ("sub-two", "LOCALIZERFAST"),
+    ]
+
+
+@pytest.mark.usefixtures("program")
+def test_damaged_dicom_files_are_refused(tmp_path):
+    (tmp_path / "IM0").write_bytes(bytes(128) + b"DICM" + b"x" * 300)
+    with pytest.raises(BadInputError, match="that dcm2niix makes no scan of"):
+        find([tmp_path])
+
+
+def test_without_dcm2niix_the_remedy_is_named(tmp_path, monkeypatch):
+    series(tmp_path / "dicom", "P1")
+    monkeypatch.setitem(sys.modules, "dcm2niix", None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(EnvironmentFault, match=r"srmri-tf\[dicom\]"):
+        find([tmp_path / "dicom"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInputError, match="holds no scan"):
+        find([tmp_path / "empty"])
