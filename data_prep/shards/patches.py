@@ -22,6 +22,10 @@ def origins(shape: tuple[int, int], size: int) -> np.ndarray:
 
     Raises:
         BadInputError: The slice is smaller than one tile.
+
+    Examples:
+        >>> origins((64, 100), 64).tolist()
+        [[0, 0], [0, 36]]
     """
     if min(shape) < size:
         raise BadInputError(

@@ -45,6 +45,10 @@ def encode(intensities: np.ndarray) -> np.ndarray:
 
     Args:
         intensities: Any shape, float, nominally in [0, 1].
+
+    Examples:
+        >>> encode(np.array([0.0, 1.0, 5.0])).tolist()
+        [8192, 40960, 65535]
     """
     codes = np.asarray(intensities, np.float32) * np.float32(CODE_SCALE)
     codes = np.rint(codes, out=np.asarray(codes))

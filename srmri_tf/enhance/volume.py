@@ -196,17 +196,35 @@ class _Enhancer:
     ) -> np.ndarray:
         """The network's answer to the box of slices that are turned first, turned back."""
         is_magnitude = self._network.degradation.is_magnitude
-        images = self._slicing.shown(np.abs(measured) if is_magnitude else measured)
+        images = self._shown(np.abs(measured) if is_magnitude else measured)
         answer = turned = np.ascontiguousarray(_turn(images, turn))
         if box is not None:
             answer = tiles.tiled(
                 self._network, turned, tiles.TILE, _turn_box(box, images.shape[1:], turn)
             )
-        sharp = self._slicing.stored(_turn_back(answer, turn))
+        sharp = self._stored(_turn_back(answer, turn))
         if not self._config.puts_back:
             return sharp
         put_back = consistent if self._config.same_grid else consistent_with_scan
         return put_back(sharp, scan, self._network.degradation)
+
+    def _shown(self, stored: np.ndarray) -> np.ndarray:
+        """Stored slices as a person sees them, on the same grid whichever way they are stored.
+
+        The finer grid begins at the first voxel that is stored. Where that is the last one seen, it
+        lies one pixel further on; k-space makes images periodic, so they are rolled back.
+        """
+        return np.roll(self._slicing.shown(stored), [-n for n in self._offset()], axis=(1, 2))
+
+    def _stored(self, shown: np.ndarray) -> np.ndarray:
+        """The inverse of `_shown`."""
+        return self._slicing.stored(np.roll(shown, self._offset(), axis=(1, 2)))
+
+    def _offset(self) -> tuple[int, int]:
+        """Pixels along rows and columns between the two grids."""
+        _, rows, columns = self._slicing.flipped
+        finer = not self._config.same_grid
+        return int(finer and rows), int(finer and columns)
 
 
 def _one_at_a_time(super_resolve: "SuperResolve") -> "SuperResolve":

@@ -69,6 +69,10 @@ class Schedule(_Section):
         """The learning rate of the 0-based ``epoch`` of the whole run.
 
         Source: the paper, section II.3: 1e-4 for 50 epochs, then linearly to zero over 50.
+
+        Examples:
+            >>> [round(Schedule(epochs=4, learning_rate=1e-4).rate(e) * 1e4, 2) for e in range(4)]
+            [1.0, 1.0, 1.0, 0.5]
         """
         phase = self.phase(epoch)
         if phase == "content":

@@ -68,8 +68,19 @@ def stored_as(orientation, voxels, matrix):
 def upright(voxels, matrix, plane):
     """The slices of a volume by nibabel's reorientation: from the front or top, right first."""
     image = nib.as_closest_canonical(nib.Nifti1Image(voxels, matrix))
-    axes = (0, 2, 1) if plane == "sagittal" else (2, 1, 0)
-    return image.get_fdata(dtype=np.float32).transpose(axes)[:, ::-1, ::-1]
+    return image.get_fdata(dtype=np.float32).transpose(shown_axes(plane))[:, ::-1, ::-1]
+
+
+def shown_axes(plane):
+    """The world's axes that slices, rows and columns run along."""
+    return (0, 2, 1) if plane == "sagittal" else (2, 1, 0)
+
+
+def on_one_grid(images, matrix, plane):
+    """Images as the network sees them: on the grid that begins at the first voxel shown."""
+    direction = {int(axis): sign for axis, sign in nib.io_orientation(matrix)}
+    _, rows, columns = (direction[axis] > 0 for axis in shown_axes(plane))
+    return np.roll(images, (-int(rows), -int(columns)), axis=(1, 2))
 
 
 def test_a_matrix_is_doubled_by_zero_filling_and_its_scale_is_kept():
@@ -109,11 +120,13 @@ def test_every_orientation_stays_in_place_and_is_seen_upright(orientation, plane
     # What the network saw, and where its answer went.
     images = upright(np.abs(zero_filled) / scan.max(), result.affine, plane)
     found = np.concatenate(seen)
+    images = on_one_grid(images, result.affine, plane)
     orders = [found, found[::-1]]  # slices come in the order of the file
     assert min(np.abs(o - images).max() for o in orders) < 1e-5
     ramp = np.add.outer(np.arange(images.shape[1]), 100 * np.arange(images.shape[2]))
     shown = upright(result.voxels / scan.max(), result.affine, plane)
-    np.testing.assert_allclose(shown - images, np.broadcast_to(ramp, shown.shape), atol=1e-3)
+    change = on_one_grid(shown, result.affine, plane) - images
+    np.testing.assert_allclose(change, np.broadcast_to(ramp, shown.shape), atol=1e-3)
 
 
 def test_same_grid_keeps_the_grid():
@@ -256,7 +269,8 @@ def test_background_keeps_the_zero_filled_values_and_the_head_is_the_networks():
     zero_filled = np.abs(fine(scan.transpose(2, 0, 1).astype(float))).transpose(1, 2, 0)
     change = (sharp - zero_filled) / scan.max()
     np.testing.assert_allclose(change[18:60, 40:88], 1, atol=1e-5)
-    np.testing.assert_allclose(change[90:], 0, atol=1e-5)
+    # The last pixel lies between the last voxel and, as images are periodic, the first.
+    np.testing.assert_allclose(change[90:-1], 0, atol=1e-5)
     assert (np.abs(change) > 0.5).mean() < 0.6
 
 
@@ -365,3 +379,25 @@ def test_a_volume_too_bright_for_its_result_is_refused():
 def test_a_network_gone_mad_is_an_error():
     with pytest.raises(CorruptArtefactError, match="fake gives values that are not finite"):
         enhance_volume(fake(lambda x: x * np.nan), phantom((12, 12, 3)), affine())
+
+
+@pytest.mark.parametrize("consistency", [False, True])
+@pytest.mark.parametrize("flips", list(product((False, True), repeat=3)))
+def test_the_network_sees_the_same_slices_however_they_are_stored(flips, consistency):
+    scan, matrix = phantom((26, 22, 6)), affine()
+    axes = [axis for axis, flip in enumerate(flips) if flip]
+    other = matrix.copy()
+    for axis in axes:  # the last voxel becomes the first
+        other[:3, 3] += other[:3, axis] * (scan.shape[axis] - 1)
+        other[:3, axis] *= -1
+
+    def odd(images):  # its answer depends on where a pixel lies
+        rows, columns = (np.arange(n) % 2 for n in images.shape[1:])
+        return images * (1 + 0.2 * rows[:, None] + 0.3 * columns).astype(np.float32)
+
+    config = EnhanceConfig(plane="axial", consistency=consistency)
+    expected = enhance_volume(fake(odd), scan, matrix, config).voxels
+    found = enhance_volume(fake(odd), np.flip(scan, axes), other, config).voxels
+    # The finer grid begins at the first voxel stored: half a voxel beyond the other grid's end.
+    shifted = np.roll(np.flip(found, axes), [-1] * len({*axes} - {2}), tuple({*axes} - {2}))
+    np.testing.assert_allclose(shifted, expected, atol=1e-5 * scan.max())
