@@ -81,6 +81,7 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @click.option("--folds", type=click.IntRange(2), help="Checked against what SHARDS were made with.")
 @click.option("--fold", type=click.IntRange(0), help="Only this one: a job of its own.")
 @click.option("--recipe", help="A recipe's name or a TOML file; the paper's by default.")
+@click.option("--init", metavar="MODEL", help="Every fold begins with its weights.")
 @_PERCEPTUAL
 @click.option("--vgg-weights", help="As for fit; also those of that distance.")
 @click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
@@ -149,8 +150,7 @@ def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
     from srmri_tf.recipes import load_recipe
 
     overrides = read_overrides(given["settings"])
-    if given["vgg_weights"]:
-        overrides["vgg_weights"] = given["vgg_weights"]
+    overrides |= {key: given[key] for key in ("vgg_weights", "init") if given[key]}
     config = load_recipe(given["recipe"] or f"paper-{model}", overrides)
     if config.model != model:
         raise ConfigError(

@@ -49,6 +49,7 @@ def training_options(command: Callable) -> Callable:
             "--recipe",
             help="A recipe's name or a TOML file; the paper's unless RUN already has settings.",
         ),
+        click.option("--init", metavar="MODEL", help="Begin with its weights: fine-tuning."),
         click.option(
             "--epochs", type=int, help="Adversarial epochs; the rate's decay shrinks with them."
         ),

@@ -101,6 +101,7 @@ def make_card(
             slices=sum(s.slices for s in chosen),
             manifest_sha256=run.facts()["data_sha256"],
         ),
+        init=stored.init,
         measured=_measured(run, Path(measured), about, name) if measured else None,
         ranges=_ranges(Path(shards), chosen),
         recipe=config.model_dump(exclude_none=True),

@@ -155,6 +155,7 @@ class TrainConfig(_Section):
         fold: Test on this fold of shards prepared with folds, validate on the next (or none:
             ``validation.fold``), train on the rest; None takes the split they were prepared with.
         flips: Mirror training pairs at random along both axes.
+        init: Begin with the weights of this MODEL: a shipped name, a RUN or an exported file.
     """
 
     model: str
@@ -164,6 +165,7 @@ class TrainConfig(_Section):
     vgg_weights: str = "auto"
     fold: int | None = Field(None, ge=0)
     flips: bool = False
+    init: str | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     validation: Validation = Validation()

@@ -20,6 +20,7 @@ from data_prep.files import lock, refuse_foreign, write_text
 from data_prep.progress import downloading
 from data_prep.shards.schema import manifest_sha256
 from srmri_tf.data.dataset import Shards
+from srmri_tf.models.initial import Initial, initial
 from srmri_tf.models.resume import FINISHED, changes, is_finished
 from srmri_tf.models.run import Run
 from srmri_tf.networks.precision import POLICIES, resolve_precision
@@ -76,13 +77,15 @@ def fit(
     refuse_foreign(run.folder, "a training run", run.config_file.name, run.facts_file.name)
     shards = Shards.open(shards_folder, config.fold, config.validation.fold)
     _check_data(config, shards, strategy.num_replicas_in_sync)
-    vgg = _vgg(config)
+    vgg, begun = _vgg(config), _initial(run, config)
     with lock(run.folder) if is_chief(strategy) else contextlib.nullcontext():
         facts = _facts(shards, vgg, strategy)
         _check_same(run, config, facts)
         model = _build(config, shards, vgg, strategy)
         journal = Journal(run, config, model, writes=is_chief(strategy))
-        if not journal.restore():
+        if begun:
+            facts["init"] = _begin(model, begun, console)
+        elif not journal.restore():
             _revive(model, config, shards, console)
         twin = MODELS[config.model].build_generator(config, "float32")
         validator = Validator(shards, twin, config.validation.max_slices)
@@ -116,6 +119,33 @@ def _build(
         if vgg and layer:
             features = build_features(vgg, layer=layer, dtype_policy=policy)
         return MODELS[config.model].build(config, (first.height, first.width), features, policy)
+
+
+def _initial(run: Run, config: TrainConfig) -> Initial | None:
+    """What a new run begins with; None if nothing is asked for, or if it has a checkpoint.
+
+    Raises:
+        ConfigError: The model does not fit the recipe, or is not the one that the run, which was
+            stopped before its first checkpoint, was started with.
+    """
+    begun = None if run.checkpoint_file.is_file() else initial(config)
+    if begun and run.config_file.is_file():
+        before = (run.facts().get("init") or {}).get("sha256")
+        if before not in (None, begun.origin.sha256):
+            raise ConfigError(
+                f"is not the model that {run.folder} was started with: it has changed since",
+                path=config.init,
+                remedy="Restore that one, or choose another folder for -o",
+            )
+    return begun
+
+
+def _begin(model: Any, begun: Initial, console: Console) -> dict[str, Any]:
+    """Fill a model with the weights it begins with; what run.json says of them."""
+    origin = begun.fill(model)
+    taken = " and ".join(origin.networks)
+    console.print(f"begins with the {taken} of {origin.name}", highlight=False)
+    return origin.model_dump(mode="json")
 
 
 def _revive(model: Any, config: TrainConfig, shards: Shards, console: Console) -> None:
