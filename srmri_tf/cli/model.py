@@ -51,7 +51,9 @@ def training_options(command: Callable) -> Callable:
         ),
         click.option("--init", metavar="MODEL", help="Begin with its weights: fine-tuning."),
         click.option(
-            "--epochs", type=int, help="Adversarial epochs; the rate's decay shrinks with them."
+            "--epochs",
+            type=int,
+            help="Adversarial epochs; the rate's decay is laid over them. A finished RUN goes on.",
         ),
         click.option("--batch-size", type=int, help="Pairs per update, over all devices together."),
         click.option("--seed", type=int, help="Decides weights, order and random numbers."),

@@ -24,6 +24,9 @@ from srmri_tf.recipes.config import TrainConfig
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is known without
     import keras
 
+EXTENDED = "epochs_before"
+"""Where run.json lists how many adversarial epochs a run had before it was given more."""
+
 AGAIN = "Train the run again in another folder"
 
 

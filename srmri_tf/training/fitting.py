@@ -21,8 +21,8 @@ from data_prep.progress import downloading
 from data_prep.shards.schema import manifest_sha256
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models.initial import Initial, initial
-from srmri_tf.models.resume import FINISHED, changes, is_finished
-from srmri_tf.models.run import Run
+from srmri_tf.models.resume import FINISHED, as_started, changes, is_finished
+from srmri_tf.models.run import EXTENDED, Run
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.networks.registry import MODELS
 from srmri_tf.networks.vgg19.features import build_features
@@ -51,7 +51,8 @@ def fit(
     """Train a model, or go on training it; a run that is finished is left alone.
 
     Args:
-        config: The settings; of an existing run they must be the same.
+        config: The settings; of an existing run they must be the same, but one that is finished
+            may be given more epochs.
         shards_folder: What `srmri-tf prepare` wrote.
         run_folder: Where the run is, or will be.
         devices: Use only the first so many GPUs (or CPU devices); None takes all.
@@ -188,19 +189,28 @@ def _check_same(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
     """Refuse to go on with a run under other settings or data."""
     if not run.config_file.is_file():
         return
-    if changed := changes(run, config, facts["data_sha256"], facts["vgg_sha256"]):
+    asked = as_started(run, config)
+    if changed := changes(run, asked, facts["data_sha256"], facts["vgg_sha256"]):
         listing = "\n".join(f"  {line}" for line in changed)
         raise ConfigError(
             f"was started with other settings:\n{listing}\n",
             path=run.folder,
-            remedy="Go on with the same ones, or choose another folder for -o",
+            remedy="Go on with the same ones, or choose another folder for -o; a run that has "
+            "done all its epochs can be given more --epochs, and nothing else",
         )
 
 
 def _write_facts(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
-    if not run.config_file.is_file():
-        write_text(run.facts_file, json.dumps(facts, indent=2) + "\n")
-        write_text(run.config_file, to_toml(config))
+    """Say what a run is, or that it is to have more epochs than it had."""
+    if run.config_file.is_file():
+        before = run.config().schedule.epochs
+        if before == config.schedule.epochs:
+            return
+        facts = run.facts()
+        extended = facts.get(EXTENDED, [])
+        facts[EXTENDED] = extended if before in extended else [*extended, before]
+    write_text(run.facts_file, json.dumps(facts, indent=2) + "\n")
+    write_text(run.config_file, to_toml(config))
 
 
 def _facts(
