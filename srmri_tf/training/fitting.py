@@ -43,7 +43,7 @@ def fit(
     shards_folder: Path,
     run_folder: Path,
     *,
-    devices: int | None = None,
+    devices: int | str | None = None,
     tensorboard: bool = False,
     estimate: bool = False,
     console: Console | None = None,
@@ -55,7 +55,7 @@ def fit(
             may be given more epochs.
         shards_folder: What `srmri-tf prepare` wrote.
         run_folder: Where the run is, or will be.
-        devices: Use only the first so many GPUs (or CPU devices); None takes all.
+        devices: As for `srmri_tf.training.devices.make_strategy`.
         tensorboard: Also write TensorBoard events into RUN/tensorboard.
         estimate: First say how long it will take, from a few timed steps of each phase.
         console: Where progress goes; stderr by default.
