@@ -119,7 +119,8 @@ def _build(
         layer, features = config.vgg_layer(), None
         if vgg and layer:
             features = build_features(vgg, layer=layer, dtype_policy=policy)
-        return MODELS[config.model].build(config, (first.height, first.width), features, policy)
+        patch, degradation = (first.height, first.width), shards.manifest.parameters.degradation
+        return MODELS[config.model].build(config, patch, features, policy, degradation)
 
 
 def _initial(run: Run, config: TrainConfig) -> Initial | None:
