@@ -311,3 +311,20 @@ def test_a_linear_degrader_learns_from_d_x_what_low_resolution_lacks():
     for response in model.degrader.responses():
         assert np.mean(response[: side // 2 - 2]) > 0.9
         assert np.mean(response[side // 2 + 2 :]) < 0.6
+
+
+@pytest.mark.parametrize("phase", ["degrader", "adversarial"])
+def test_a_taught_degrader_takes_the_same_steps_on_two_devices(phase):
+    data = tf.data.Dataset.from_tensor_slices(images(8)).batch(4, drop_remainder=True)
+    weights = []
+    for count in (1, 2):
+        devices = [d.name for d in tf.config.list_logical_devices("CPU")[:count]]
+        keras.utils.set_random_seed(0)
+        with tf.distribute.MirroredStrategy(devices).scope():
+            # F begins as the identity, where the gradient of |F(x) - x| is the sign of rounding.
+            model = taught(objective={"identity": 0.0}, rates=(1e-4, 1e-2))
+        model.phase = phase
+        model.fit(data, shuffle=False, verbose=0)
+        weights.append([v.numpy() for n, v in model.state().items() if "optimizer" not in n])
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
