@@ -49,6 +49,13 @@ modes ""
 srmri-tf compare "$crossval"/{fast-circle,circle-{no-lsup,semi50,semi10,unsupervised}} \
   -o "$out/modes"
 
+# Without any pair, where F is known or learnt first.
+for how in physics blind; do
+  cross circle "unsupervised-$how" --recipe "unsupervised-$how" --consistency
+done
+srmri-tf compare "$crossval"/{fast-circle,circle-unsupervised,unsupervised-{physics,blind}} \
+  -o "$out/unsupervised"
+
 # A second seed: fast-circle on every patient, its modes on the fold that tests patient 12.
 cross circle fast-circle-seed1 --recipe fast-circle --set seed=1
 modes -seed1 --set seed=1 --fold 1

@@ -6,10 +6,16 @@ from typing import Any
 import click
 
 from data_prep.progress import counting
-from srmri_tf.cli.model import quiet_tensorflow, read_overrides
+from srmri_tf.cli.model import (
+    given_settings,
+    quiet_tensorflow,
+    read_overrides,
+    setting_options,
+)
 from srmri_tf.cli.opening import tell_opening
 
 FOLDER = click.Path(path_type=Path)
+_SETTINGS = ("init", "epochs", "batch_size", "seed", "precision", "vgg_weights")
 _PERCEPTUAL = click.option(
     "--perceptual/--no-perceptual",
     default=None,
@@ -81,9 +87,9 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @click.option("--folds", type=click.IntRange(2), help="Checked against what SHARDS were made with.")
 @click.option("--fold", type=click.IntRange(0), help="Only this one: a job of its own.")
 @click.option("--recipe", help="A recipe's name or a TOML file; the paper's by default.")
+@setting_options
 @_PERCEPTUAL
 @click.option("--vgg-weights", help="As for fit; also those of that distance.")
-@click.option("--devices", type=click.IntRange(1), help="Use only the first so many devices.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option(
     "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
@@ -149,8 +155,7 @@ def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
     from srmri_tf.recipes import load_recipe
 
     overrides = read_overrides(given["settings"])
-    if given["vgg_weights"]:
-        overrides["vgg_weights"] = given["vgg_weights"]
+    overrides |= given_settings({key: given[key] for key in _SETTINGS})
     config = load_recipe(given["recipe"] or f"paper-{model}", overrides)
     if config.model != model:
         raise ConfigError(

@@ -46,6 +46,43 @@ def fit() -> None:
     """Train a network on prepared shards, or go on training it."""
 
 
+class Devices(click.ParamType):
+    """A number of devices, or ``cpu:N`` for so many parts of the processor."""
+
+    name = "N|cpu:N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:
+        """The number, or the text."""
+        text = str(value)
+        count = text.removeprefix("cpu:")
+        if not (count.isdecimal() and int(count)):
+            self.fail(f"{text!r} is neither a number of devices, such as 2, nor cpu:2", param, ctx)
+        return int(text) if text == count else f"cpu:{int(count)}"
+
+
+def setting_options(command: Callable) -> Callable:
+    """Settings that have an option of their own, the same for one run and for all folds."""
+    options = (
+        click.option("--init", metavar="MODEL", help="Begin with its weights: fine-tuning."),
+        click.option(
+            "--epochs",
+            type=int,
+            help="Adversarial epochs; the rate's decay is laid over them. A finished RUN goes on.",
+        ),
+        click.option("--batch-size", type=int, help="Pairs per update, over all devices together."),
+        click.option("--seed", type=int, help="Decides weights, order and random numbers."),
+        click.option("--precision", help="float32, bfloat16, float16 or auto."),
+        click.option(
+            "--devices",
+            type=Devices(),
+            help="Use only the first so many; cpu:2 makes two of the processor.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def training_options(command: Callable) -> Callable:
     """What every model's fit takes."""
     options = (
@@ -55,15 +92,7 @@ def training_options(command: Callable) -> Callable:
             "--recipe",
             help="A recipe's name or a TOML file; the paper's unless RUN already has settings.",
         ),
-        click.option(
-            "--epochs", type=int, help="Adversarial epochs; the rate's decay shrinks with them."
-        ),
-        click.option("--batch-size", type=int, help="Pairs per update, over all devices together."),
-        click.option("--seed", type=int, help="Decides weights, order and random numbers."),
-        click.option("--precision", help="float32, bfloat16, float16 or auto."),
-        click.option(
-            "--devices", type=click.IntRange(1), help="Use only the first so many devices."
-        ),
+        setting_options,
         click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on."),
         click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events (extra)."),
         click.option(
@@ -125,9 +154,7 @@ def _fit(
     from srmri_tf.models.run import Run
     from srmri_tf.recipes import load_recipe
 
-    overrides |= {key: value for key, value in given.items() if value is not None}
-    if "epochs" in overrides:
-        overrides["schedule.epochs"] = overrides.pop("epochs")
+    overrides |= given_settings(given)
     existing = run / "config.toml"
     base = recipe or (str(existing) if existing.is_file() else f"paper-{model}")
     found = load_recipe(base).model
@@ -160,6 +187,14 @@ def demo(out: Path, model: str, vgg_weights: str, workers: int) -> None:
     from srmri_tf.experiments.demo import demo as run_demo
 
     run_demo(out, model, vgg_weights, workers)
+
+
+def given_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Options of settings that were given, by the settings' dotted names."""
+    found = {key: value for key, value in given.items() if value is not None}
+    if "epochs" in found:
+        found["schedule.epochs"] = found.pop("epochs")
+    return found
 
 
 def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What may stand in one table: no subject learnt from and tested on, one degradation."""
 
+from typing import Any
+
 from data_prep.errors import BadInputError, CorruptArtefactError, what_differs
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models.run import AGAIN, Run
@@ -27,7 +29,7 @@ def check(run: Run, shards: Shards, force: bool) -> list[str]:
             "does not say what the run was trained on", path=run.facts_file, remedy=AGAIN
         )
     _same_degradation(run, facts["parameters"]["degradation"], shards)
-    marks = _leaks(facts["subjects"], shards)
+    marks = _leaks(facts["subjects"], facts.get("init") or {}, shards)
     if marks and shards.manifest.split_by == "slice":
         return ["slices were dealt one by one: slices of the test subjects were trained on"]
     if marks and not force:
@@ -40,12 +42,15 @@ def check(run: Run, shards: Shards, force: bool) -> list[str]:
     return marks
 
 
-def _leaks(subjects: dict[str, list[str]], shards: Shards) -> list[str]:
+def _leaks(subjects: dict[str, list[str]], init: dict[str, Any], shards: Shards) -> list[str]:
     tested = {*shards.manifest.subjects("test")}
     marks = []
-    for split, verb in (("train", "was trained on"), ("val", "had its best epoch chosen on")):
-        seen = sorted(tested & {*subjects.get(split, ())})
-        if seen:
+    for learnt, verb in (
+        (subjects.get("train", ()), "was trained on"),
+        (subjects.get("val", ()), "had its best epoch chosen on"),
+        (init.get("subjects", ()), f"began with {init.get('name')}, which was trained on"),
+    ):
+        if seen := sorted(tested & {*learnt}):
             marks.append(f"{verb} subjects that are in the test split: {', '.join(seen)}")
     return marks
 

@@ -55,7 +55,7 @@ class Plan:
     config: TrainConfig
     shards: Path
     out: Path
-    devices: int | None = None
+    devices: int | str | None = None
     measured: EvaluateConfig = dataclasses.field(default_factory=EvaluateConfig)
 
     def run(self, fold: int) -> Run:

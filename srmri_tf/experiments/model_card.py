@@ -28,10 +28,9 @@ from srmri_tf.models.card import (
     head_statistics,
     to_toml,
 )
-from srmri_tf.models.run import Run
+from srmri_tf.models.run import EXTENDED, Run
 from srmri_tf.models.stored import check_degradation, read
 from srmri_tf.recipes import differences
-from srmri_tf.recipes.config import TrainConfig
 
 _OF_THE_PLACE = ("fold", "validation.fold", "vgg_weights")
 """Settings that may differ between a run and those that were cross-validated in its stead."""
@@ -101,10 +100,11 @@ def make_card(
             slices=sum(s.slices for s in chosen),
             manifest_sha256=run.facts()["data_sha256"],
         ),
+        init=stored.init,
         measured=_measured(run, Path(measured), about, name) if measured else None,
         ranges=_ranges(Path(shards), chosen),
         recipe=config.model_dump(exclude_none=True),
-        commands=tuple(_commands(config, run.config().fold, manifest, name)),
+        commands=tuple(_commands(run, manifest, name)),
     )
     write_text(Path(out), to_toml(card))
     return card
@@ -143,14 +143,15 @@ def _span(values: Sequence[float]) -> Interval:
     return low, high
 
 
-def _commands(
-    config: TrainConfig, fold: int | None, manifest: Manifest, name: str
-) -> Iterator[str]:
+def _commands(run: Run, manifest: Manifest, name: str) -> Iterator[str]:
     options = [*_parameter_options(manifest.parameters), *_split_options(manifest.split_rule)]
     yield shlex.join(["srmri-tf", "prepare", "SCANS", "-o", "shards", *options])
     yield f"srmri-tf models {name} --recipe > {name}.toml"
-    folded = "" if fold is None else f" --fold {fold}"
-    yield f"srmri-tf fit {config.model} shards -o run --recipe {name}.toml{folded}"
+    config = run.config()
+    fit = f"srmri-tf fit {config.model} shards -o run --recipe {name}.toml"
+    fit += "" if config.fold is None else f" --fold {config.fold}"
+    yield from (f"{fit} --epochs {epochs}" for epochs in run.facts().get(EXTENDED, ()))
+    yield fit
 
 
 def _parameter_options(parameters: Parameters) -> Iterator[str]:

@@ -150,6 +150,22 @@ class Ranges(_Section):
         return list(dict.fromkeys(clauses))
 
 
+class Origin(_Section):
+    """The trained network that a run began with (`fit --init`).
+
+    Args:
+        name: What it is called.
+        sha256: `digest` of it.
+        subjects: Labels of those that it was trained on, as far as it says.
+        networks: Which ones took its weights.
+    """
+
+    name: str
+    sha256: str
+    subjects: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ("generator",)
+
+
 class ModelCard(_Section):
     """All that is said of a shipped network.
 
@@ -161,6 +177,7 @@ class ModelCard(_Section):
         sha256: Of the weights (`digest`).
         degradation: How its low-resolution images were made.
         data: What it was trained on.
+        init: What its training began with; None for initial weights of its own.
         measured: What it gains; None if nothing was measured.
         ranges: What it met in training.
         recipe: Its resolved settings, themselves a valid recipe.
@@ -175,6 +192,7 @@ class ModelCard(_Section):
     sha256: str
     degradation: Degradation
     data: Data
+    init: Origin | None = None
     measured: Measured | None = None
     ranges: Ranges
     recipe: dict[str, Any]
@@ -196,6 +214,7 @@ class Metadata(_Section):
         halo: Pixels around a tile that its outputs depend on.
         multiple: Offsets of tiles must be multiples of it.
         sha256: `digest` of options and weights.
+        init: What its training began with; None for initial weights of its own.
         card: Its model card, if it has one.
     """
 
@@ -209,6 +228,7 @@ class Metadata(_Section):
     halo: int = Field(ge=0)
     multiple: int = Field(ge=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    init: Origin | None = None
     card: ModelCard | None = None
 
     def to_json(self) -> str:

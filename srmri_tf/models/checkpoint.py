@@ -55,16 +55,20 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any])
         np.savez(file, allow_pickle=False, **{_META: text}, **dict(arrays))
 
 
-def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load(path: Path, prefix: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read what `save` wrote.
+
+    Args:
+        path: The file.
+        prefix: Read only the arrays whose names begin so.
 
     Raises:
         CorruptArtefactError: The file is cut, changed or of another kind.
     """
     with _opened(path) as file:
         _check_sizes(file.zip, file.zip.infolist())
-        arrays = {name: file[name] for name in file.files}
-        meta = _meta(arrays.pop(_META))
+        wanted = [name for name in file.files if name != _META and name.startswith(prefix)]
+        arrays, meta = {name: file[name] for name in wanted}, _meta(file[_META])
     return arrays, meta
 
 

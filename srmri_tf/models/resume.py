@@ -1,4 +1,4 @@
-"""Going on with a run: whether it is asked for what it was started with, and whether it is done.
+"""Going on with a run: is it asked for what it was started with, or for more, and is it done?
 
 All of it is known without TensorFlow, which takes seconds to import.
 """
@@ -35,6 +35,27 @@ def changes(run: Run, config: TrainConfig, data_sha256: str, vgg_sha256: str) ->
     ]
 
 
+def as_started(run: Run, config: TrainConfig) -> TrainConfig:
+    """The settings asked for, but with the epochs of a finished run that is asked for more.
+
+    Args:
+        run: One that has settings.
+        config: The settings asked for.
+    """
+    before = run.config().schedule
+    if config.schedule.epochs <= before.epochs or _epochs_done(run) < before.total:
+        return config
+    schedule = config.schedule.model_copy(update={"epochs": before.epochs})
+    return config.model_copy(update={"schedule": schedule})
+
+
+def _epochs_done(run: Run) -> int:
+    """Of all phases together."""
+    if not run.checkpoint_file.is_file():
+        return 0
+    return len(checkpoint.load_meta(run.checkpoint_file).get("history", ()))
+
+
 def is_finished(run: Run, config: TrainConfig, shards: Path) -> bool:
     """Whether a run has done all its epochs, with these settings, shards and VGG-19 weights.
 
@@ -46,9 +67,7 @@ def is_finished(run: Run, config: TrainConfig, shards: Path) -> bool:
     Raises:
         SrmriError: A file of the run, the shards or the weights is not what it should be.
     """
-    if not (run.config_file.is_file() and run.checkpoint_file.is_file()):
-        return False
-    if len(checkpoint.load_meta(run.checkpoint_file).get("history", ())) < config.schedule.total:
+    if not run.config_file.is_file() or _epochs_done(run) < config.schedule.total:
         return False
     read_manifest(shards)
     vgg = _vgg_sha256(config.vgg_weights, run.facts()) if config.vgg_layer() else ""

@@ -25,7 +25,13 @@ from srmri_tf.recipes.config import TrainConfig
 if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is known without
     import keras
 
+EXTENDED = "epochs_before"
+"""Where run.json lists how many adversarial epochs a run had before it was given more."""
+
 AGAIN = "Train the run again in another folder"
+CONFIG_SHA256 = "config_sha256"
+"""In ``run.json``: of the settings the run was started with, and of those it was extended to."""
+
 _CHANGED = "was changed after the run was started"
 _RESTORE = "Restore it from a copy, or train the run again in another folder"
 
@@ -80,8 +86,8 @@ class Run:
                 remedy="Train one with `srmri-tf fit`",
             )
         if self.facts_file.is_file():
-            expected = self.facts().get("config_sha256", "")  # of version 0.2 on
-            if expected and file_sha256(self.config_file) != expected:
+            expected = self.facts().get(CONFIG_SHA256)  # of version 0.2 on
+            if expected and file_sha256(self.config_file) not in expected:
                 raise CorruptArtefactError(_CHANGED, path=self.config_file, remedy=_RESTORE)
         return load_recipe(str(self.config_file))
 
@@ -108,7 +114,7 @@ class Run:
             raise CorruptArtefactError(
                 f"cannot be read ({error})", path=self.facts_file, remedy=AGAIN
             ) from None
-        if not is_as_sealed(facts) or ("config_sha256" in facts and SEAL not in facts):
+        if not is_as_sealed(facts) or (CONFIG_SHA256 in facts and SEAL not in facts):
             raise CorruptArtefactError(_CHANGED, path=self.facts_file, remedy=_RESTORE)
         return facts
 

@@ -24,7 +24,7 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf.models import card as cards
 from srmri_tf.models import checkpoint
-from srmri_tf.models.card import Metadata, ModelCard, digest
+from srmri_tf.models.card import Metadata, ModelCard, Origin, digest
 from srmri_tf.models.run import Run
 from srmri_tf.recipes.config import CONFIGS, TrainConfig
 
@@ -67,6 +67,8 @@ class Stored:
         degradation: How its low-resolution images were made.
         weights: Float32 arrays by ``LAYER/VARIABLE``.
         card: Its model card, if it has one.
+        init: What its training began with; None for initial weights of its own.
+        trained_on: Labels of the subjects of a RUN.
     """
 
     name: str
@@ -75,11 +77,20 @@ class Stored:
     degradation: Degradation
     weights: Mapping[str, np.ndarray]
     card: ModelCard | None = None
+    init: Origin | None = None
+    trained_on: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
         """`srmri_tf.models.card.digest` of it."""
         return digest(self.kind, self.options, self.weights)
+
+    def subjects(self) -> tuple[str, ...]:
+        """Sorted labels of all subjects that it learnt from, as far as it says."""
+        known = {*self.trained_on, *(self.init.subjects if self.init else ())}
+        if self.card:
+            known |= {*self.card.data.labels}
+        return tuple(sorted(known))
 
     def metadata(self) -> Metadata:
         """The description that goes into every exported format."""
@@ -93,6 +104,7 @@ class Stored:
             halo=halo,
             multiple=multiple,
             sha256=self.sha256,
+            init=self.init,
             card=self.card,
         )
 
@@ -218,16 +230,26 @@ def _shipped(name: str) -> Stored:
 
 
 def _of_run(run: Run) -> Stored:
-    config, weights = run.config(), run.weights()
+    config, weights, facts = run.config(), run.weights(), run.facts()
     try:
-        degradation = Degradation.model_validate(run.facts()["parameters"]["degradation"])
+        degradation = Degradation.model_validate(facts["parameters"]["degradation"])
+        init = Origin.model_validate(facts["init"]) if facts.get("init") else None
+        trained_on = tuple(facts.get("subjects", {}).get("train", ()))
     except (KeyError, TypeError, ValidationError):
         raise BadInputError(
             "does not say which degradation its network was trained on",
             path=run.facts_file,
             remedy="Train it on shards that `srmri-tf prepare` made",
         ) from None
-    return Stored(run.name, config.model, meaning(config), degradation, weights)
+    return Stored(
+        run.name,
+        config.model,
+        meaning(config),
+        degradation,
+        weights,
+        init=init,
+        trained_on=trained_on,
+    )
 
 
 def _npz(path: Path) -> Stored:
@@ -324,7 +346,13 @@ def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -
             "holds other weights than those it was exported with", path=path, remedy=_AGAIN
         )
     return Stored(
-        metadata.name, metadata.kind, metadata.options, metadata.degradation, arrays, metadata.card
+        metadata.name,
+        metadata.kind,
+        metadata.options,
+        metadata.degradation,
+        arrays,
+        metadata.card,
+        metadata.init,
     )
 
 

@@ -4,6 +4,7 @@ G super-resolves low-resolution images x, F degrades high-resolution images y; D
 makes and D_X what F makes. Images are (B, H, W, 1) float in [0, 1].
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,7 +12,9 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from data_prep.kspace import Degradation
 from srmri_tf.networks import losses
+from srmri_tf.networks.degraders import KspaceDegrader, LinearDegrader
 from srmri_tf.networks.gan import (
     AdversarialModel,
     Logs,
@@ -180,7 +183,9 @@ class CircleCritic(keras.Model):
     Args:
         form: ``eight_conv``, four stages of two convolutions (16,720,385 weights at 64x64);
             ``four_stage``, of one (11,147,073); ``patchgan``, the released code's, whose 8x8 map of
-            scores is averaged (2,764,481).
+            scores is averaged (2,764,481); ``local``, one 7x7 convolution and two of 1x1, without
+            norms, whose scores are averaged, too, and scaled so that a change of every pixel counts
+            as much as in a dense layer.
         patch: Rows and columns of the images.
         dtype: Keras dtype policy of the hidden layers; the score is float32.
         name: Of the model.
@@ -195,7 +200,9 @@ class CircleCritic(keras.Model):
         "eight_conv": tuple((w, s) for w in (64, 128, 256, 512) for s in (1, 2)),
         "four_stage": ((64, 2), (128, 2), (256, 2), (512, 2)),
         "patchgan": ((64, 2), (128, 2), (256, 2), (512, 1)),
+        "local": ((16, 1), (16, 1), (16, 1)),
     }
+    SIZES: ClassVar = {"local": (7, 1, 1)}  # of the convolutions; 4 in the other forms
     # With an epsilon of 1 no norm amplifies. The usual 1e-5 makes a critic's slope on nearly
     # constant images 1e5 to 1e10: its penalty then drowns what it should learn.
     EPSILON = 1.0
@@ -209,13 +216,13 @@ class CircleCritic(keras.Model):
     ) -> None:
         policy = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         common = {"kernel_initializer": "he_normal", "dtype": policy}
-        unnormalised = 0 if form == "four_stage" else 1
+        unnormalised = {"four_stage": 0, "local": 3}.get(form, 1)
+        sizes = self.SIZES.get(form, (4,) * len(self.STAGES[form]))
         image = keras.Input((*patch, 1), name="image")
         x = image
-        for i, (width, stride) in enumerate(self.STAGES[form], 1):
-            x = layers.Conv2D(width, 4, strides=stride, padding="same", name=f"conv{i}", **common)(
-                x
-            )
+        for i, ((width, stride), size) in enumerate(zip(self.STAGES[form], sizes, strict=True), 1):
+            kept = {"strides": stride, "padding": "same", "name": f"conv{i}"}
+            x = layers.Conv2D(width, size, **kept, **common)(x)
             if i > unnormalised:
                 x = layers.GroupNormalization(
                     groups=-1, epsilon=self.EPSILON, name=f"in{i}", dtype=policy
@@ -224,6 +231,10 @@ class CircleCritic(keras.Model):
         if form == "patchgan":
             x = layers.Conv2D(1, 4, padding="same", name="conv5", **common)(x)
             score = layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
+        elif form == "local":
+            x = layers.Conv2D(1, 1, name="conv4", **common)(x)
+            score = layers.GlobalAveragePooling2D(name="mean", dtype="float32")(x)
+            score = layers.Rescaling(math.prod(patch) ** 0.5, name="scale", dtype="float32")(score)
         else:
             x = layers.Flatten(name="flatten", dtype=policy)(x)
             x = layers.Dense(1024, name="dense1", **common)(x)
@@ -257,9 +268,9 @@ class Images(NamedTuple):
     y: tf.Tensor
     paired: tf.Tensor
     y_fake: tf.Tensor  # G(x)
-    y_same: tf.Tensor  # G(y)
     x_fake: tf.Tensor  # F(y)
-    x_same: tf.Tensor  # F(x)
+    y_same: tf.Tensor | None = None  # G(y)
+    x_same: tf.Tensor | None = None  # F(x)
     x_cycle: tf.Tensor | None = None  # F(G(x))
     y_cycle: tf.Tensor | None = None  # G(F(y))
 
@@ -295,6 +306,8 @@ class Circle(AdversarialModel):
         objective: The weights of the terms, which are means over the whole batch; `build` gives the
             supervised one more where only some samples are pairs.
         seed: Decides dropout and the penalties' random numbers.
+        fixed_degrader: F learns in a phase of its own, ``degrader``, or is known; all other phases
+            train G and D_Y alone, and no pair is ever used.
     """
 
     NETWORKS = ("generator", "degrader", "critic_y", "critic_x")
@@ -307,9 +320,11 @@ class Circle(AdversarialModel):
         critic_x: keras.Model,
         objective: CircleObjective | dict[str, Any] | None = None,
         seed: int = 0,
+        fixed_degrader: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(("generator", "degrader"), ("critic_y", "critic_x"), seed, **kwargs)
+        self.fixed_degrader = fixed_degrader
         self.generator = generator
         self.degrader = degrader
         self.critic_y = critic_y
@@ -318,7 +333,10 @@ class Circle(AdversarialModel):
         self.terms = self._objective_terms()
 
     def _objective_terms(self) -> list[Term]:
-        """Cycle, identity, sparsity, supervised and adversarial terms, and the user's own."""
+        """Cycle, identity, sparsity, supervised and adversarial terms, and the user's own.
+
+        Identity and supervised terms are those of an F that trains along with G.
+        """
         weights = self.objective
         terms = [
             Term("cycle", weights.cycle, lambda i: losses.cycle(i.x, i.x_cycle, i.y, i.y_cycle)),
@@ -334,6 +352,8 @@ class Circle(AdversarialModel):
                 lambda i: losses.supervised(i.x, i.x_fake, i.y, i.y_fake, i.paired),
             ),
         ]
+        if self.fixed_degrader:
+            terms = [term for term in terms if term.name in ("cycle", "sparsity")]
         if weights.adversarial:
             terms.append(Term("adversarial", weights.adversarial, self._adversarial))
         return terms + own_terms(weights.own)
@@ -342,21 +362,55 @@ class Circle(AdversarialModel):
         """One step of the current phase on one batch; returns the loss terms."""
         x, y, *rest = data
         paired = rest[0] if rest else tf.ones(tf.shape(x)[:1])
+        if self.phase == "degrader":
+            return self._update_degrader(x, y)
         if self.phase == "content":
+            if self.fixed_degrader:
+                return self._update_generator_on_cycle(y)
             return self._update_generators_on_content(x, y, paired)
         if self.phase == "critic":
             return self._update_critics(self._translated(x, y, paired))
         images = self._translated(x, y, paired)
         logs = self._update_critics(images)  # the critics learn from the same images first
+        variables = self._trained(self.generator_variables(), self.generator)
         loss, terms = weighted_sum(self.terms, self._with_cycles(images))
-        norm = minimise(loss, self.generator_variables(), self.generator_optimizer)
+        norm = minimise(loss, variables, self.generator_optimizer)
         return {**logs, "generator_loss": loss, **terms, "generator_gradient_norm": norm}
 
+    def _trained(self, both: list[keras.Variable], one: keras.Model) -> list[keras.Variable]:
+        """The variables of both sides, or of the one that is trained while F is fixed."""
+        return one.trainable_variables if self.fixed_degrader else both
+
+    def _update_degrader(self, x: tf.Tensor, y: tf.Tensor) -> Logs:
+        """F(y) to look like any x to D_X, and F to leave x alone; D_X first, in the same step."""
+        x_fake, x_same = separate(self._apply(self.degrader, interleave(y, x), 1))
+        loss, terms = self._critic_loss(self.critic_x, x, tf.stop_gradient(x_fake), 1)
+        norm = minimise(loss, self.critic_x.trainable_variables, self.critic_optimizer)
+        logs = {f"{name}_x": term for name, term in terms.items()}
+        logs = {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
+        adversarial = losses.wasserstein_generator(self.critic_x(x_fake, training=True))
+        identity = losses.absolute(x_same, x)
+        weights = self.objective
+        loss = ordered_sum([weights.adversarial * adversarial, weights.identity * identity])
+        norm = minimise(loss, self.degrader.trainable_variables, self.generator_optimizer)
+        logs |= {"adversarial": adversarial, "identity": identity}
+        return {**logs, "generator_loss": loss, "generator_gradient_norm": norm}
+
+    def _update_generator_on_cycle(self, y: tf.Tensor) -> Logs:
+        """Minimise ||G(F(y)) - y||_1 alone: the warm-up of G while F is fixed."""
+        x_fake = tf.stop_gradient(self._apply(self.degrader, y, 1))
+        loss = losses.absolute(self._apply(self.generator, x_fake, 0), y)
+        norm = minimise(loss, self.generator.trainable_variables, self.generator_optimizer)
+        return {"generator_loss": loss, "cycle": loss, "generator_gradient_norm": norm}
+
     def _translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
-        """G(x), G(y), F(y) and F(x), in one pass of each generator."""
+        """G(x), G(y), F(y) and F(x), in one pass of each generator; G(x) and F(y) if F is fixed."""
+        if self.fixed_degrader:
+            x_fake = self._apply(self.degrader, y, 1)
+            return Images(x, y, paired, self._apply(self.generator, x, 0), x_fake)
         y_fake, y_same = separate(self._apply(self.generator, interleave(x, y), 0))
         x_fake, x_same = separate(self._apply(self.degrader, interleave(y, x), 1))
-        return Images(x, y, paired, y_fake, y_same, x_fake, x_same)
+        return Images(x, y, paired, y_fake, x_fake, y_same, x_same)
 
     def _with_cycles(self, images: Images) -> Images:
         """The same with F(G(x)) and G(F(y))."""
@@ -366,12 +420,18 @@ class Circle(AdversarialModel):
         )
 
     def _update_critics(self, images: Images) -> Logs:
-        """Minimise E[D(fake)] - E[D(real)] + lambda GP over D_Y and over D_X, in one step."""
+        """Minimise E[D(fake)] - E[D(real)] + lambda GP over D_Y and over D_X, in one step.
+
+        While F is fixed there is nothing for D_X to judge.
+        """
         y_fake, x_fake = tf.stop_gradient(images.y_fake), tf.stop_gradient(images.x_fake)
-        loss_y, logs = self._critic_loss(self.critic_y, images.y, y_fake, 0)
-        loss_x, logs_x = self._critic_loss(self.critic_x, images.x, x_fake, 1)
-        loss = ordered_sum([loss_y, loss_x])
-        norm = minimise(loss, self.critic_variables(), self.critic_optimizer)
+        loss, logs = self._critic_loss(self.critic_y, images.y, y_fake, 0)
+        logs_x: Logs = {}
+        if not self.fixed_degrader:
+            loss_x, logs_x = self._critic_loss(self.critic_x, images.x, x_fake, 1)
+            loss = ordered_sum([loss, loss_x])
+        variables = self._trained(self.critic_variables(), self.critic_y)
+        norm = minimise(loss, variables, self.critic_optimizer)
         logs |= {f"{name}_x": term for name, term in logs_x.items()}
         return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
 
@@ -401,15 +461,21 @@ class Circle(AdversarialModel):
         return {"generator_loss": loss, "supervised": loss, "generator_gradient_norm": norm}
 
     def _sparsity(self, images: Images) -> tf.Tensor:
-        """The joint sparsifying transform of G(x), or of G(y) where x and y are no pair."""
+        """The joint sparsifying transform of G(x), or of G(y) where x and y are no pair.
+
+        G(F(y)) if F is fixed.
+        """
+        if self.fixed_degrader:
+            return losses.joint_sparsity(images.y_cycle, images.y, self.objective.tau)
         sr = tf.where(_each(images.paired), images.y_fake, images.y_same)
         return losses.joint_sparsity(sr, images.y, self.objective.tau)
 
     def _adversarial(self, images: Images) -> tf.Tensor:
-        """-E[D_Y(G(x))] - E[D_X(F(y))]."""
-        return losses.wasserstein_generator(
-            self.critic_y(images.y_fake, training=True)
-        ) + losses.wasserstein_generator(self.critic_x(images.x_fake, training=True))
+        """-E[D_Y(G(x))] - E[D_X(F(y))], the first alone if F is fixed."""
+        of_g = losses.wasserstein_generator(self.critic_y(images.y_fake, training=True))
+        if self.fixed_degrader:
+            return of_g
+        return of_g + losses.wasserstein_generator(self.critic_x(images.x_fake, training=True))
 
     def _apply(self, network: keras.Model, images: tf.Tensor, number: int) -> tf.Tensor:
         """One of the passes of a step; each drops other features."""
@@ -437,6 +503,7 @@ class Circle(AdversarialModel):
             **networks,
             "objective": self.objective.model_dump(),
             "seed": self.seed,
+            "fixed_degrader": self.fixed_degrader,
         }
 
     @classmethod
@@ -457,8 +524,23 @@ def build_generator(config: CircleConfig, policy: str, name: str = "generator") 
     return CircleGenerator(**options, dtype=policy, name=name)
 
 
+def build_degrader(
+    config: CircleConfig, patch: tuple[int, int], policy: str, degradation: Degradation
+) -> keras.Model:
+    """F of a recipe: a network as G is, a filter to learn, or the degradation itself."""
+    if config.degrader == "kspace":
+        return KspaceDegrader(degradation, patch)
+    if config.degrader == "linear":
+        return LinearDegrader(patch)
+    return build_generator(config, policy, "degrader")
+
+
 def build(
-    config: CircleConfig, patch: tuple[int, int], features: keras.Model | None, policy: str
+    config: CircleConfig,
+    patch: tuple[int, int],
+    features: keras.Model | None,
+    policy: str,
+    degradation: Degradation | None = None,
 ) -> Circle:
     """A recipe's whole model, compiled.
 
@@ -467,8 +549,10 @@ def build(
         patch: Height and width of the training patches.
         features: None: there is no perceptual term.
         policy: Keras dtype policy of all networks.
+        degradation: How the low-resolution images were made, for an F that is known.
     """
-    generator, degrader = (build_generator(config, policy, n) for n in ("generator", "degrader"))
+    generator = build_generator(config, policy)
+    degrader = build_degrader(config, patch, policy, degradation or Degradation())
     critic_y, critic_x = (
         CircleCritic(config.critic.form, patch, dtype=policy, name=name)
         for name in ("critic_y", "critic_x")
@@ -477,7 +561,15 @@ def build(
     if share := config.paired_share():
         # A mean over the whole batch, in which pairs are only so frequent, becomes one over pairs.
         objective = objective.model_copy(update={"supervised": objective.supervised / share})
-    model = Circle(generator, degrader, critic_y, critic_x, objective, seed=config.seed)
+    model = Circle(
+        generator,
+        degrader,
+        critic_y,
+        critic_x,
+        objective,
+        seed=config.seed,
+        fixed_degrader=config.fixed_degrader,
+    )
     model.compile(make_optimizer(config, policy), make_optimizer(config, policy))
     return model
 

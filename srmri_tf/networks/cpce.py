@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
+from data_prep.kspace import Degradation
 from srmri_tf.networks import losses
 from srmri_tf.networks.gan import (
     AdversarialModel,
@@ -344,7 +345,11 @@ def build_generator(config: CpceConfig, policy: str) -> keras.Model:
 
 
 def build(
-    config: CpceConfig, patch: tuple[int, int], features: keras.Model | None, policy: str
+    config: CpceConfig,
+    patch: tuple[int, int],
+    features: keras.Model | None,
+    policy: str,
+    degradation: Degradation | None = None,
 ) -> Cpce:
     """A recipe's whole model, compiled.
 
@@ -353,6 +358,7 @@ def build(
         patch: Height and width of the training patches.
         features: phi, or None if the perceptual weight is zero.
         policy: Keras dtype policy of both networks.
+        degradation: Without effect: the pairs say it.
     """
     critic = CpceCritic(patch, dtype=policy)
     generator = build_generator(config, policy)

@@ -131,6 +131,14 @@ def supervised(
     return _mean(distances if paired is None else distances * paired)
 
 
+def absolute(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+    """E||first - second||_1: one half of the cycle, the identity or the supervised term.
+
+    Source: the paper, cycle-consistency and identity losses; [26].
+    """
+    return _mean(_l1(first, second))
+
+
 def _l1(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
     """(B,) sums over each image: means over pixels would be drowned by the adversarial term."""
     difference = tf.cast(first, tf.float32) - tf.cast(second, tf.float32)

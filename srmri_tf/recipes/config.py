@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-Phase = Literal["content", "critic", "adversarial"]
+Phase = Literal["degrader", "content", "critic", "adversarial"]
 ValidationFold = Literal["next", "none"]
 FUNCTION = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -50,20 +50,33 @@ class Schedule(_Section):
     @property
     def total(self) -> int:
         """Epochs of all phases together."""
-        return self.warmup_epochs + self.critic_epochs + self.epochs
+        return self.degrader_phase + self.warmup_epochs + self.critic_epochs + self.epochs
+
+    @property
+    def degrader_phase(self) -> int:
+        """Epochs of GAN-CIRCLE's F alone, before all others."""
+        return 0
+
+    @property
+    def critics_rest(self) -> int:
+        """Epochs at the beginning that leave the critics as they are."""
+        return 0 if self.degrader_phase else self.warmup_epochs
 
     def phases(self) -> tuple[tuple[Phase, range], ...]:
         """Every phase with its 0-based epochs of the whole run, which may be none."""
-        learning = self.warmup_epochs + self.critic_epochs
+        warm = self.degrader_phase
+        critic = warm + self.warmup_epochs
+        adversarial = critic + self.critic_epochs
         return (
-            ("content", range(self.warmup_epochs)),
-            ("critic", range(self.warmup_epochs, learning)),
-            ("adversarial", range(learning, self.total)),
+            ("degrader", range(warm)),
+            ("content", range(warm, critic)),
+            ("critic", range(critic, adversarial)),
+            ("adversarial", range(adversarial, self.total)),
         )
 
     def phase(self, epoch: int) -> Phase:
         """The phase that the 0-based ``epoch`` of the whole run belongs to."""
-        return next(phase for phase, epochs in self.phases() if epoch in epochs)
+        return next((p for p, epochs in self.phases() if epoch in epochs), "adversarial")
 
     def rate(self, epoch: int) -> float:
         """The learning rate of the 0-based ``epoch`` of the whole run.
@@ -75,6 +88,9 @@ class Schedule(_Section):
             [1.0, 1.0, 1.0, 0.5]
         """
         phase = self.phase(epoch)
+        if phase == "degrader":
+            return self.warmup_learning_rate * self._decay(epoch, self.degrader_phase)
+        epoch -= self.degrader_phase
         if phase == "content":
             return self.warmup_learning_rate * self._decay(epoch, self.warmup_epochs)
         if phase == "critic":
@@ -166,6 +182,7 @@ class TrainConfig(_Section):
         fold: Test on this fold of shards prepared with folds, validate on the next (or none:
             ``validation.fold``), train on the rest; None takes the split they were prepared with.
         flips: Mirror training pairs at random along both axes.
+        init: Begin with the weights of this MODEL: a shipped name, a RUN or an exported file.
     """
 
     model: str
@@ -175,6 +192,7 @@ class TrainConfig(_Section):
     vgg_weights: str = "auto"
     fold: int | None = Field(None, ge=0)
     flips: bool = False
+    init: str | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     validation: Validation = Validation()
@@ -268,10 +286,11 @@ class CircleCriticConfig(_Section):
     """Options of both GAN-CIRCLE discriminators.
 
     Args:
-        form: ``eight_conv``, ``four_stage`` or ``patchgan`` (that of the released code of [26]).
+        form: ``eight_conv``, ``four_stage``, ``patchgan`` (that of the released code of [26]), or
+            ``local``, which sees 7x7 pixels at a time: whether an image is sharp, not of what.
     """
 
-    form: Literal["eight_conv", "four_stage", "patchgan"] = "eight_conv"
+    form: Literal["eight_conv", "four_stage", "patchgan", "local"] = "eight_conv"
 
 
 class CircleOptimizer(Optimizer):
@@ -281,6 +300,21 @@ class CircleOptimizer(Optimizer):
     beta_2: float = Field(0.9, ge=0, lt=1)
 
 
+class CircleSchedule(Schedule):
+    """GAN-CIRCLE's, which may begin with F.
+
+    Args:
+        degrader_epochs: Epochs of F and D_X alone, at the warm-up's rate; F then stays as it is.
+    """
+
+    degrader_epochs: int = Field(0, ge=0)
+
+    @property
+    def degrader_phase(self) -> int:
+        """Epochs of F alone, before all others."""
+        return self.degrader_epochs
+
+
 class CircleConfig(TrainConfig):
     """A whole GAN-CIRCLE run.
 
@@ -288,22 +322,42 @@ class CircleConfig(TrainConfig):
         mode: ``supervised`` knows every pair, ``unsupervised`` none: x and y are then of different
             subjects; ``semi`` knows those of some slices.
         paired_fraction: The fraction of slices whose pairs ``semi`` knows, 0.5 if not given.
+        degrader: What F is: a ``network`` like G, a ``linear`` filter, or the known degradation
+            itself (``kspace``). But for the first, training is ``unsupervised``.
     """
 
     model: Literal["circle"] = "circle"
     batch_size: int = Field(64, ge=1)
     mode: Literal["supervised", "semi", "unsupervised"] = "supervised"
     paired_fraction: float | None = Field(None, gt=0, lt=1)
+    degrader: Literal["network", "linear", "kspace"] = "network"
     generator: CircleGeneratorConfig = CircleGeneratorConfig()
     critic: CircleCriticConfig = CircleCriticConfig()
     objective: CircleObjective = CircleObjective()
     optimizer: CircleOptimizer = CircleOptimizer()
+    schedule: CircleSchedule = CircleSchedule()
 
     @model_validator(mode="after")
     def _fraction_is_of_semi(self) -> "CircleConfig":
         if self.paired_fraction is not None and self.mode != "semi":
             raise ValueError(f"paired_fraction is for mode = 'semi', not '{self.mode}'")
         return self
+
+    @model_validator(mode="after")
+    def _degrader_is_taught_first(self) -> "CircleConfig":
+        taught = self.schedule.degrader_epochs
+        if (taught or self.degrader != "network") and self.mode != "unsupervised":
+            raise ValueError(f"F comes first only in mode = 'unsupervised', not '{self.mode}'")
+        if self.degrader == "kspace" and taught:
+            raise ValueError("degrader = 'kspace' is known: schedule.degrader_epochs must be 0")
+        if self.degrader == "linear" and not taught:
+            raise ValueError("degrader = 'linear' is learnt: give schedule.degrader_epochs")
+        return self
+
+    @property
+    def fixed_degrader(self) -> bool:
+        """Whether F is known, or learnt first, and G then trained against it as it is."""
+        return self.degrader == "kspace" or self.schedule.degrader_epochs > 0
 
     def paired_share(self) -> float:
         """All, none, or the fraction given."""

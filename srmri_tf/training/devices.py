@@ -1,5 +1,6 @@
 """Where a model is trained: the local devices, or many machines; and how they share a batch."""
 
+import contextlib
 import json
 import os
 
@@ -10,14 +11,15 @@ from data_prep.errors import ConfigError, EnvironmentFault
 _NO_STEP = 0xFFFFFFF0  # Slurm's numbers from here on: batch scripts, interactive shells
 
 
-def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:
+def make_strategy(devices: int | str | None = None) -> tf.distribute.Strategy:
     """The strategy that fits the surroundings; call before TensorFlow runs anything.
 
     Several machines, if ``TF_CONFIG`` names more than one worker or srun has started several tasks;
     else every local GPU; else the CPU.
 
     Args:
-        devices: Use only the first so many local devices; None takes all.
+        devices: Use only the first so many local devices; ``cpu:2`` makes two of the processor, to
+            try on one machine how a batch is shared; None takes all.
 
     Raises:
         ConfigError: ``devices`` is given, but there are several workers; or a broken TF_CONFIG.
@@ -31,6 +33,8 @@ def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:
                 remedy="Leave it out: every worker uses all of its own",
             )
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    if isinstance(devices, str):
+        return tf.distribute.MirroredStrategy(_logical_cpus(int(devices.removeprefix("cpu:"))))
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if devices is not None and devices > len(found):
         raise EnvironmentFault(
@@ -38,6 +42,28 @@ def make_strategy(devices: int | None = None) -> tf.distribute.Strategy:
             remedy="Give a smaller --devices, or none to take all",
         )
     return tf.distribute.MirroredStrategy([device.name for device in found[:devices]])
+
+
+def _logical_cpus(count: int) -> list[str]:
+    """Names of so many devices that the processor is divided into.
+
+    Raises:
+        EnvironmentFault: TensorFlow has started with fewer, and cannot be divided any more.
+    """
+    processor = tf.config.list_physical_devices("CPU")[0]
+    with contextlib.suppress(RuntimeError):  # it has started
+        if len(tf.config.get_logical_device_configuration(processor) or ()) < count:
+            tf.config.set_logical_device_configuration(
+                processor, [tf.config.LogicalDeviceConfiguration()] * count
+            )
+    names = [device.name for device in tf.config.list_logical_devices("CPU")]
+    if len(names) < count:
+        raise EnvironmentFault(
+            f"cpu:{count} was asked for, but TensorFlow has started with {len(names)} of the "
+            "processor",
+            remedy="Choose the devices before anything else in this process uses TensorFlow",
+        )
+    return names[:count]
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

@@ -21,8 +21,9 @@ from data_prep.files import lock, refuse_foreign, sealed, write_text
 from data_prep.progress import downloading
 from data_prep.shards.schema import manifest_sha256
 from srmri_tf.data.dataset import Shards
-from srmri_tf.models.resume import FINISHED, changes, is_finished
-from srmri_tf.models.run import Run
+from srmri_tf.models.initial import Initial, initial
+from srmri_tf.models.resume import FINISHED, as_started, changes, is_finished
+from srmri_tf.models.run import CONFIG_SHA256, EXTENDED, Run
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.networks.registry import MODELS
 from srmri_tf.networks.vgg19.features import build_features
@@ -43,7 +44,7 @@ def fit(
     shards_folder: Path,
     run_folder: Path,
     *,
-    devices: int | None = None,
+    devices: int | str | None = None,
     tensorboard: bool = False,
     estimate: bool = False,
     console: Console | None = None,
@@ -51,10 +52,11 @@ def fit(
     """Train a model, or go on training it; a run that is finished is left alone.
 
     Args:
-        config: The settings; of an existing run they must be the same.
+        config: The settings; of an existing run they must be the same, but one that is finished
+            may be given more epochs.
         shards_folder: What `srmri-tf prepare` wrote.
         run_folder: Where the run is, or will be.
-        devices: Use only the first so many GPUs (or CPU devices); None takes all.
+        devices: As for `srmri_tf.training.devices.make_strategy`.
         tensorboard: Also write TensorBoard events into RUN/tensorboard.
         estimate: First say how long it will take, from a few timed steps of each phase.
         console: Where progress goes; stderr by default.
@@ -77,13 +79,15 @@ def fit(
     refuse_foreign(run.folder, "a training run", run.config_file.name, run.facts_file.name)
     shards = Shards.open(shards_folder, config.fold, config.validation.fold)
     _check_data(config, shards, strategy.num_replicas_in_sync)
-    vgg = _vgg(config)
+    vgg, begun = _vgg(config), _initial(run, config)
     with lock(run.folder) if is_chief(strategy) else contextlib.nullcontext():
         facts = _facts(shards, vgg, strategy)
         _check_same(run, config, facts)
         model = _build(config, shards, vgg, strategy)
         journal = Journal(run, config, model, writes=is_chief(strategy))
-        if not journal.restore():
+        if begun:
+            facts["init"] = _begin(model, begun, console)
+        elif not journal.restore():
             _revive(model, config, shards, console)
         twin = MODELS[config.model].build_generator(config, "float32")
         validator = Validator(shards, twin, config.validation.max_slices)
@@ -116,7 +120,35 @@ def _build(
         layer, features = config.vgg_layer(), None
         if vgg and layer:
             features = build_features(vgg, layer=layer, dtype_policy=policy)
-        return MODELS[config.model].build(config, (first.height, first.width), features, policy)
+        patch, degradation = (first.height, first.width), shards.manifest.parameters.degradation
+        return MODELS[config.model].build(config, patch, features, policy, degradation)
+
+
+def _initial(run: Run, config: TrainConfig) -> Initial | None:
+    """What a new run begins with; None if nothing is asked for, or if it has a checkpoint.
+
+    Raises:
+        ConfigError: The model does not fit the recipe, or is not the one that the run, which was
+            stopped before its first checkpoint, was started with.
+    """
+    begun = None if run.checkpoint_file.is_file() else initial(config)
+    if begun and run.config_file.is_file():
+        before = (run.facts().get("init") or {}).get("sha256")
+        if before not in (None, begun.origin.sha256):
+            raise ConfigError(
+                f"is not the model that {run.folder} was started with: it has changed since",
+                path=config.init,
+                remedy="Restore that one, or choose another folder for -o",
+            )
+    return begun
+
+
+def _begin(model: Any, begun: Initial, console: Console) -> dict[str, Any]:
+    """Fill a model with the weights it begins with; what run.json says of them."""
+    origin = begun.fill(model)
+    taken = " and ".join(origin.networks)
+    console.print(f"begins with the {taken} of {origin.name}", highlight=False)
+    return origin.model_dump(mode="json")
 
 
 def _revive(model: Any, config: TrainConfig, shards: Shards, console: Console) -> None:
@@ -159,21 +191,31 @@ def _check_same(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
     """Refuse to go on with a run under other settings or data."""
     if not run.config_file.is_file():
         return
-    if changed := changes(run, config, facts["data_sha256"], facts["vgg_sha256"]):
+    asked = as_started(run, config)
+    if changed := changes(run, asked, facts["data_sha256"], facts["vgg_sha256"]):
         listing = "\n".join(f"  {line}" for line in changed)
         raise ConfigError(
             f"was started with other settings:\n{listing}\n",
             path=run.folder,
-            remedy="Go on with the same ones, or choose another folder for -o",
+            remedy="Go on with the same ones, or choose another folder for -o; a run that has "
+            "done all its epochs can be given more --epochs, and nothing else",
         )
 
 
 def _write_facts(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
-    if not run.config_file.is_file():
-        text = to_toml(config)
-        facts = sealed({**facts, "config_sha256": hashlib.sha256(text.encode()).hexdigest()})
-        write_text(run.facts_file, json.dumps(facts, indent=2) + "\n")
-        write_text(run.config_file, text)
+    """Say what a run is, or that it is to have more epochs than it had."""
+    text = to_toml(config)
+    sums = [hashlib.sha256(text.encode()).hexdigest()]
+    if run.config_file.is_file():
+        before = run.config().schedule.epochs
+        if before == config.schedule.epochs:
+            return
+        facts = run.facts()
+        extended = facts.get(EXTENDED, [])
+        facts[EXTENDED] = extended if before in extended else [*extended, before]
+        sums = [*facts.get(CONFIG_SHA256, []), *sums]  # killed here, the settings are the old ones
+    write_text(run.facts_file, json.dumps(sealed({**facts, CONFIG_SHA256: sums}), indent=2) + "\n")
+    write_text(run.config_file, text)
 
 
 def _facts(

@@ -123,7 +123,7 @@ class Journal:
 
     def _critics_have_learnt(self, progress: Progress) -> bool:
         """Whether any step was of a phase that trains the critics: all but the warm-up."""
-        return (progress.epoch, progress.steps) > (self.config.schedule.warmup_epochs, 0)
+        return (progress.epoch, progress.steps) > (self.config.schedule.critics_rest, 0)
 
     def start_clock(self) -> None:
         """Count the time from now on, on top of what an interrupted epoch took."""

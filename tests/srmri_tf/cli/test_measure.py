@@ -2,6 +2,8 @@
 
 import pytest
 
+from srmri_tf.cli.measure import crossval as crossval_command
+from srmri_tf.experiments import crossval
 from tests.srmri_tf.cli.test_cli import run
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
@@ -18,6 +20,10 @@ from tests.srmri_tf.evaluation.test_measuring import make_run
             "is a recipe for circle, not cpce",
         ),
         (["crossval", "cpce", "absent", "-o", "cv", "--set", "batch_size=0"], 2, "batch_size"),
+        (["crossval", "cpce", "absent", "-o", "cv", "--batch-size", "0"], 2, "batch_size"),
+        (["crossval", "cpce", "absent", "-o", "cv", "--precision", "half"], 2, "precision"),
+        (["crossval", "cpce", "absent", "-o", "cv", "--devices", "gpu:2"], 2, "nor cpu:2"),
+        (["crossval", "cpce", "absent", "-o", "cv", "--devices", "cpu:0"], 2, "nor cpu:2"),
         (["evaluate", "absent", "absent", "-o", "out", "--fold", "-1"], 2, "--fold"),
     ],
 )
@@ -41,6 +47,29 @@ def test_evaluate_then_report(shards, tmp_path, capsys):
     assert "| lr |" in printed
     assert run("report", out, "--roi", "2,3,9") == 0
     assert f"report: {out / 'report.html'}" in capsys.readouterr().out
+
+
+def test_cross_validation_takes_the_options_of_fit(tmp_path, monkeypatch):
+    plans = []
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def plan(*arguments):
+        plans.append(arguments)
+        raise Stop
+
+    monkeypatch.setattr(crossval, "Plan", plan)
+    options = "--epochs 3 --seed 4 --batch-size 8 --precision bfloat16 --devices cpu:2 --init m"
+    with pytest.raises(Stop):
+        crossval_command.callback(
+            **crossval_command.make_context(
+                "crossval", ["circle", "shards", "-o", str(tmp_path), *options.split()]
+            ).params
+        )
+    ((config, _, _, devices, _),) = plans
+    assert (config.schedule.epochs, config.seed, config.batch_size) == (3, 4, 8)
+    assert (config.precision, config.init, devices) == ("bfloat16", "m", "cpu:2")
 
 
 def test_another_number_of_folds_is_refused(shards, tmp_path, capsys):

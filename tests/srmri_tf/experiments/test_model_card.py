@@ -118,6 +118,15 @@ def test_the_recipe_trains_it_again(made, tmp_path):
     )
 
 
+def test_the_card_says_what_training_began_with_and_that_it_was_extended(shards, tmp_path):
+    init = {"name": "l1-t2-x2", "sha256": "c" * 64, "subjects": ["p7"], "networks": ["generator"]}
+    run = trained_on(shards, tmp_path / "net", init=init, epochs_before=[2, 5])
+    card = make_card(run, shards, ABOUT, tmp_path / "net-t2-x2.toml")
+    assert card.init.model_dump(mode="json") == init
+    fit = "srmri-tf fit cpce shards -o run --recipe net-t2-x2.toml"
+    assert card.commands[2:] == (f"{fit} --epochs 2", f"{fit} --epochs 5", fit)
+
+
 def test_shards_of_another_training_are_refused(made, shard_maker, tmp_path):
     other = shard_maker(tmp_path / "other", {"s1": "train", "s2": "train"})
     with pytest.raises(ConfigError, match="are not the shards that"):

@@ -11,6 +11,7 @@ from srmri_tf.models.card import (
     Data,
     Measured,
     ModelCard,
+    Origin,
     Ranges,
     Score,
     head_statistics,
@@ -19,6 +20,8 @@ from srmri_tf.models.card import (
     read_card,
     to_toml,
 )
+
+INIT = Origin(name="l1-t2-x2", sha256="c" * 64, subjects=("p7", "p8"))
 
 
 def make_card(name="cpce-t2-x2", sha256="a" * 64, **changes):
@@ -60,7 +63,7 @@ def make_card(name="cpce-t2-x2", sha256="a" * 64, **changes):
 
 
 def test_a_card_survives_toml(tmp_path):
-    for card in (make_card(), make_card(measured=None)):
+    for card in (make_card(), make_card(measured=None), make_card(init=INIT)):
         (tmp_path / "card.toml").write_text(to_toml(card))
         assert read_card(tmp_path / "card.toml") == card
 
@@ -183,3 +186,9 @@ def test_a_card_of_before_with_intervals_over_slices_is_read():
     said = make_card().model_dump()
     said["measured"]["psnr"]["slice_ci95"] = (1.45, 1.55)
     assert ModelCard.model_validate(said) == make_card()
+
+
+def test_a_card_says_what_training_began_with():
+    assert "Began with" not in markdown(make_card())
+    page = markdown(make_card(init=INIT))
+    assert f"Began with the weights of l1-t2-x2 (SHA-256 `{'c' * 64}`, trained on p7, p8)." in page

@@ -1,5 +1,6 @@
 """GAN-CIRCLE's networks against the published shapes and counts; dropout without a state."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -29,7 +30,12 @@ def test_generator_has_the_published_counts():
 
 @pytest.mark.parametrize(
     ("form", "count"),
-    [("eight_conv", 16_720_385), ("four_stage", 11_147_073), ("patchgan", 2_764_481)],
+    [
+        ("eight_conv", 16_720_385),
+        ("four_stage", 11_147_073),
+        ("patchgan", 2_764_481),
+        ("local", 1_361),
+    ],
 )
 def test_critics_have_the_published_counts(form, count):
     assert critic(form).count_params() == count
@@ -137,7 +143,7 @@ def test_a_norm_takes_away_the_mean_and_never_amplifies():
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("form", ["eight_conv", "four_stage", "patchgan"])
+@pytest.mark.parametrize("form", ["eight_conv", "four_stage", "patchgan", "local"])
 @pytest.mark.parametrize("noise", [0.0, 0.003, 0.3])
 def test_an_untrained_critic_is_steep_nowhere(form, noise):
     """Not even on air, where instance norm with the usual epsilon has a slope of up to 1e10."""
@@ -156,6 +162,17 @@ def test_patchgan_scores_are_the_mean_of_the_map():
     scores.kernel.assign(tf.zeros_like(scores.kernel))
     scores.bias.assign([2.5])
     np.testing.assert_allclose(network(tf.zeros([3, 32, 32, 1])), np.full((3, 1), 2.5))
+
+
+def test_a_local_critic_is_blind_to_what_is_far_apart():
+    """What it says of an image is what it says of the parts, wherever they are."""
+    network = critic("local", 32)
+    image = RNG.random((1, 32, 32, 1), np.float32)
+    moved = np.roll(image, 16, axis=1)
+    inner = [network.get_layer("conv4").output, network.output]
+    maps, scores = keras.Model(network.inputs, inner)([np.concatenate([image, moved])])
+    np.testing.assert_allclose(maps[0, 3:13], maps[1, 19:29], atol=1e-5)
+    np.testing.assert_allclose(scores[:, 0], 32 * np.mean(maps, axis=(1, 2, 3)), rtol=1e-4)
 
 
 # dropout

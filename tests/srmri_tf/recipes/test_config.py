@@ -12,7 +12,7 @@ from srmri_tf.recipes import (
     recipe_names,
     to_toml,
 )
-from srmri_tf.recipes.config import CircleConfig, CpceConfig, Schedule
+from srmri_tf.recipes.config import CircleConfig, CircleSchedule, CpceConfig, Schedule
 
 
 def test_the_papers_learning_rates():
@@ -29,6 +29,16 @@ def test_phases_follow_each_other_and_each_decays_by_itself():
     assert phases == ["content"] * 4 + ["critic"] + ["adversarial"] * 4
     rates = [schedule.rate(e) for e in range(9)]
     assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 1.0, 1.0, 1.0, 1.0, 0.5]
+
+
+def test_a_degrader_that_is_learnt_comes_before_all_else():
+    schedule = CircleSchedule(
+        degrader_epochs=4, warmup_epochs=2, critic_epochs=1, epochs=2, learning_rate=1.0
+    )
+    phases = [schedule.phase(e) for e in range(schedule.total)]
+    assert phases == ["degrader"] * 4 + ["content"] * 2 + ["critic"] + ["adversarial"] * 2
+    rates = [schedule.rate(e) for e in range(schedule.total)]
+    assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 1e-3, 1e-3, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +85,10 @@ def test_modes_say_what_share_of_pairs_is_known(settings, share):
         {"generator.first_stride": 3},
         {"critic.form": "resnet"},
         {"objective.tau": 1.1},
+        {"degrader": "kspace"},
+        {"degrader": "linear", "mode": "unsupervised"},
+        {"schedule.degrader_epochs": 1},
+        {"degrader": "kspace", "mode": "unsupervised", "schedule.degrader_epochs": 1},
         {"objective.perceptual": 0.1},
     ],
 )

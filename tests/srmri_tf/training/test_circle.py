@@ -18,6 +18,7 @@ from srmri_tf.networks import circle
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator
 from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes.config import CircleConfig
+from srmri_tf.training.engine import Engine
 from srmri_tf.training.fitting import fit
 from tests.srmri_tf.conftest import kept_as_if_killed, make_shards
 from tests.srmri_tf.models.test_exporting import without_checks
@@ -114,6 +115,50 @@ def test_the_other_modes_train_from_the_same_shards(small, folder, tmp_path, mod
     assert row["identity"] > 0
 
 
+TAUGHT = {
+    "linear": {"mode": "unsupervised", "degrader": "linear"},
+    "kspace": {"mode": "unsupervised", "degrader": "kspace"},
+}
+
+
+def with_a_taught_degrader(degrader):
+    taught = int(degrader == "linear")
+    schedule = {**QUICK["schedule"], "degrader_epochs": taught}
+    return quick(**TAUGHT[degrader], schedule=schedule, validation={"monitor": "last"})
+
+
+@pytest.mark.parametrize("degrader", ["linear", "kspace"])
+def test_a_taught_degrader_has_its_phases_and_goes_on_to_the_same_bits(
+    small, folder, tmp_path, degrader
+):
+    config = with_a_taught_degrader(degrader)
+    with kept_as_if_killed(tmp_path / "killed"):
+        run = train(config, folder, tmp_path / "run")
+    names = ["degrader"] * (degrader == "linear") + ["content", "critic", "adversarial"]
+    assert [row["phase"] for row in history(run)] == names
+    expected, _ = checkpoint.load(run.checkpoint_file)
+    for epochs in (1, 2):
+        killed = tmp_path / "killed" / str(epochs)
+        found, _ = checkpoint.load(train(config, folder, killed).checkpoint_file)
+        assert expected.keys() == found.keys()
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def test_a_known_degradation_is_that_of_the_shards(small, folder, tmp_path, monkeypatch):
+    seen = []
+    build = circle.build
+
+    def record(*args):
+        seen.append(args[-1])
+        return build(*args)
+
+    monkeypatch.setattr(circle, "build", record)
+    monkeypatch.setattr(Engine, "train", lambda self: None)
+    train(with_a_taught_degrader("kspace"), folder, tmp_path / "run")
+    assert seen == [Shards.open(folder).manifest.parameters.degradation]
+
+
 def test_a_semi_supervised_warm_up_sees_known_pairs_alone(semi, asked):
     # Content phase: plain pairs; then the critics' and the joint phase: x, y and whether a pair.
     assert asked == [(0.25, 2), (0.25, 3), (0.25, 3)]
@@ -140,11 +185,15 @@ def test_small_patches_are_refused_before_anything_is_written(shards, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("mode", ["semi", "unsupervised"])
-def test_one_subject_cannot_be_unpaired_and_nothing_is_written(shard_maker, tmp_path, mode):
+@pytest.mark.parametrize(
+    "config",
+    [quick(mode="semi"), quick(mode="unsupervised"), quick(**TAUGHT["kspace"])],
+    ids=["semi", "unsupervised", "kspace"],
+)
+def test_one_subject_cannot_be_unpaired_and_nothing_is_written(shard_maker, tmp_path, config):
     folder = shard_maker(tmp_path / "x", {"a": "train", "v": "val"}, 4, patch=32)
     with pytest.raises(BadInputError, match="different subjects"):
-        train(quick(mode=mode), folder, tmp_path / "run")
+        train(config, folder, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

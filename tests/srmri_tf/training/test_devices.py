@@ -70,6 +70,23 @@ def test_more_devices_than_there_are_is_refused():
         devices.make_strategy(99)
 
 
+def test_the_processor_is_two_devices():
+    assert devices.make_strategy("cpu:2").num_replicas_in_sync == 2  # as conftest has divided it
+    with pytest.raises(EnvironmentFault, match="cpu:3 was asked for, but TensorFlow has started"):
+        devices.make_strategy("cpu:3")
+
+
+def test_the_processor_is_divided_before_tensorflow_starts():
+    program = (
+        "from srmri_tf.training.devices import make_strategy\n"
+        "print([make_strategy('cpu:3').num_replicas_in_sync for _ in range(2)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "[3, 3]\n", done.stderr
+
+
 def test_a_cluster_of_one_is_no_cluster(monkeypatch):
     cluster = {"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": 0}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))

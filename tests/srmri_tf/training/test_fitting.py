@@ -168,7 +168,7 @@ def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path
     run.config_file.write_text(to_toml(config))
     file.write_bytes(b"weights")
     facts = json.loads(run.facts_file.read_text())
-    facts |= {"vgg_sha256": file_sha256(file), "config_sha256": file_sha256(run.config_file)}
+    facts |= {"vgg_sha256": file_sha256(file), "config_sha256": [file_sha256(run.config_file)]}
     run.facts_file.write_text(json.dumps(sealed(facts)))
     looked_at = []
 
@@ -199,6 +199,46 @@ def test_one_and_two_devices_see_the_same_run(finished, shards, tmp_path):
 def test_changed_settings_are_refused_with_the_difference(finished, shards):
     with pytest.raises(ConfigError, match="seed: 0 there, 5 asked for"):
         train(quick(seed=5), shards, finished.folder)
+
+
+def rates(run):
+    return [r["learning_rate"] for r in checkpoint.load(run.checkpoint_file)[1]["history"]]
+
+
+def test_a_finished_run_goes_on_to_more_epochs(shards, tmp_path, monkeypatch):
+    use_small_networks(monkeypatch)
+    schedule = {"steps_per_epoch": 1, "learning_rate": 1e-3}
+    short, long = (quick(schedule={**schedule, "epochs": n}) for n in (2, 4))
+    run = train(short, shards, tmp_path / "run")
+    train(long, shards, run.folder)
+    assert run.config() == long
+    assert rates(run) == pytest.approx([1e-3, 5e-4 * 2, 1e-3, 5e-4])
+    assert run.facts()["epochs_before"] == [2]
+    assert is_finished(run, long, shards)
+    with pytest.raises(ConfigError, match=r"schedule\.epochs: 4 there, 2 asked for"):
+        train(short, shards, run.folder)
+
+
+def test_a_constant_rate_is_extended_to_the_bits_of_the_whole(shards, tmp_path, monkeypatch):
+    use_small_networks(monkeypatch)
+    schedule = {"steps_per_epoch": 1, "decay_from": 1.0, "warmup_epochs": 1}
+    whole = train(quick(schedule={**schedule, "epochs": 1}), shards, tmp_path / "whole")
+    run = train(quick(schedule={**schedule, "epochs": 0}), shards, tmp_path / "run")
+    train(quick(schedule={**schedule, "epochs": 1}), shards, run.folder)
+    for name, array in final_arrays(whole).items():
+        np.testing.assert_array_equal(final_arrays(run)[name], array, err_msg=name)
+    best = [checkpoint.load(r.best_file)[1]["epoch"] for r in (whole, run)]
+    assert best == [2, 2]
+
+
+def test_only_a_finished_run_is_extended_and_by_epochs_alone(finished, killed, shards, tmp_path):
+    longer = quick(schedule={**QUICK["schedule"], "epochs": 3})
+    shutil.copytree(killed / "3", tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"schedule\.epochs: 2 there, 3 asked for"):
+        train(longer, shards, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"other settings:\n  seed: 0 there, 1 asked for\nGo on"):
+        train(longer.model_copy(update={"seed": 1}), shards, finished.folder)
+    assert finished.config() == quick()
 
 
 def test_other_data_is_refused_for_a_run(finished, shard_maker, tmp_path):
