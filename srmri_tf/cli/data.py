@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_prep.progress import counting
+from srmri_tf.cli import process
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import warn
 
@@ -61,6 +62,8 @@ def prepare(
     from data_prep.prepare.pipeline import prepare as run
 
     config = _prepare_config(options)
+    if workers > 1 and not dask:
+        process.need_address_space(500, "a worker process")
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(dask_executor(dask)) if dask else None
         advance = stack.enter_context(counting("preparing"))

@@ -120,6 +120,10 @@ def test_a_limit_that_is_too_low_is_refused_before_libraries_crash(scans, tmp_pa
     done = call("prepare", scans, "-o", tmp_path / "out", limit=200)
     assert done.returncode == 5
     assert "address space is limited to 200 MB, but any command needs 300 MB" in done.stderr
+    done = call("prepare", scans, "-o", tmp_path / "out", "--workers", "2", limit=400)
+    assert done.returncode == 5
+    assert "limited to 400 MB, but a worker process needs 500 MB" in done.stderr
+    assert not (tmp_path / "out").exists()
     done = call("enhance", scans / "s0.nii.gz", limit=1000)
     assert done.returncode == 5
     assert "address space is limited to 1000 MB, but TensorFlow needs" in done.stderr
