@@ -69,6 +69,7 @@ def prepare(
     workers: int = 1,
     executor: Executor | None = None,
     progress: Progress | None = None,
+    planned: Callable[[Plan], None] | None = None,
 ) -> Manifest:
     """Turn scans into a folder of shards; a run that was interrupted is continued.
 
@@ -79,6 +80,7 @@ def prepare(
         workers: Number of processes.
         executor: Runs the work instead of local processes, for instance a Dask cluster's.
         progress: Called with (finished, total, scan name) after each scan.
+        planned: Called once with what will be made, and what was left out, before it is.
 
     Raises:
         BadInputError: A scan is missing, malformed or unsuitable; all such scans are named.
@@ -88,6 +90,8 @@ def prepare(
     out = Path(out).absolute()
     refuse_foreign(out, "a folder of shards", MANIFEST_NAME, resume.PROGRESS)
     plan = plan_for(paths, config)
+    if planned:
+        planned(plan)
     existed = out.exists()
     with lock(out):
         try:
@@ -107,12 +111,12 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     rule = config.split_rule
     if config.split_table is not None:
         rule = rule.model_copy(update={"file": config.split_table.name})
-    scans = sources.find(
+    found = sources.find(
         paths, modality=config.modality, site=config.site, pattern=config.subject_pattern
     )
     parameters = config.parameters
     layouts, faults = {}, []
-    for scan in scans:
+    for scan in found.scans:
         try:
             layouts[scan] = sources.slice_layout(scan.path, parameters.plane, parameters.fastmri)
         except BadInputError as error:
@@ -127,7 +131,7 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
             except BadInputError as error:
                 faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
     raise_together(faults)
-    return plan
+    return plan.model_copy(update={"left_out": found.left_out, "warnings": found.warnings})
 
 
 def _make(

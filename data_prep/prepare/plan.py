@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.prepare import splits
 from data_prep.prepare.splits import Place
+from data_prep.scans.choosing import LeftOut
 from data_prep.scans.names import Scan
 from data_prep.scans.orientation import Plane
 from data_prep.scans.sources import SliceLayout
@@ -54,7 +55,16 @@ class Item(BaseModel):
 
 
 class Plan(BaseModel):
-    """Every shard of a folder, in the order of the manifest."""
+    """Every shard of a folder, in the order of the manifest.
+
+    Args:
+        software: Version of what makes the shards.
+        parameters: What they will hold.
+        split_rule: How subjects are dealt to splits.
+        items: The shards.
+        left_out: Files that were found and are not used.
+        warnings: What a person should know, a line each.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,6 +72,8 @@ class Plan(BaseModel):
     parameters: Parameters
     split_rule: SplitRule
     items: tuple[Item, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def table(self) -> str:
         """The split table: a line for each subject, or for each slice if they were dealt."""

@@ -15,7 +15,7 @@ from data_prep.files import clear, disk_errors, file_sha256, is_scratch, sync_to
 from data_prep.prepare import splits
 from data_prep.prepare.plan import Item, Plan, scan_differences, setting_differences
 from data_prep.shards import files
-from data_prep.shards.schema import MANIFEST_NAME, Manifest, Shard, read_manifest
+from data_prep.shards.schema import MANIFEST_NAME, LeftOutFile, Manifest, Shard, read_manifest
 
 PROGRESS = ".progress"
 _PLAN = "plan.json"
@@ -104,6 +104,9 @@ def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
         parameters=plan.parameters,
         split_rule=plan.split_rule,
         shards=tuple(done[item.file] for item in plan.items),
+        left_out=tuple(
+            LeftOutFile(file=path.name, reason=reason) for path, reason in sorted(plan.left_out)
+        ),
     )
     sync_to_disk(folder, done)
     write_text(folder / splits.SPLIT_NAME, plan.table())

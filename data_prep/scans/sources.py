@@ -1,18 +1,21 @@
 """Where scans come from: finding them is separate from reading them, so a plan is cheap.
 
-A scan's subject, session, modality and site are read from its name; `data_prep.scans.names` has the
-rules. How it is cut is decided from its header, once; reading makes slices of it, whatever it is.
+Which of the files found are scans is decided by `data_prep.scans.choosing`. A scan's subject,
+session and site are read from its name (`data_prep.scans.names`), its contrast from its sidecar or
+name. How it is cut is decided from its header, once; reading makes slices of it, whatever it is.
 """
 
 import glob
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.scans import fastmri, names, nifti
+from data_prep.scans import choosing, contrast, fastmri, labels, names, nifti
+from data_prep.scans.choosing import LeftOut, Listing
+from data_prep.scans.contrast import Contrast
 from data_prep.scans.names import Scan
 from data_prep.scans.orientation import Plane, PlaneChoice, Volume, find_slicing
 
@@ -24,41 +27,96 @@ class SliceLayout(NamedTuple):
     shape: tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was found.
+
+    Args:
+        scans: Sorted by subject, session and path.
+        left_out: Files that are not used, and why.
+        warnings: What a person should know, a line each.
+    """
+
+    scans: tuple[Scan, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def find(
-    sources: Sequence[Path], *, modality: str = "", site: str = "", pattern: str = ""
-) -> list[Scan]:
-    """Find the scans in files, folders and glob patterns, without reading a voxel.
+    sources: Sequence[Path],
+    *,
+    modality: str = "",
+    site: str = "",
+    pattern: str = "",
+) -> Found:
+    """Find the scans in files, folders and glob patterns.
 
     Args:
         sources: Files, folders (searched whole; of a BIDS data set, its anat folders) and
             patterns such as ``data/*-T2.nii.gz``.
-        modality: Keep only this modality (``T2`` and BIDS' ``T2w`` are the same).
+        modality: Keep only this contrast (``T2`` and BIDS' ``T2w`` are the same).
         site: Keep only this IXI site, such as ``Guys``.
         pattern: Regular expression with the group ``subject`` and perhaps ``session``,
             ``modality`` and ``site``, matched against file names; empty for the known schemes.
 
     Returns:
-        The scans sorted by subject, session and path; the same file given twice counts once,
-        whatever paths and links lead to it.
+        The scans; the same file given twice counts once, whatever paths and links lead to it. Of
+        what is no scan names and contents decide.
 
     Raises:
-        BadInputError: A source does not exist, nothing is found, or a path is not UTF-8.
-        ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
+        BadInputError: A source does not exist, no scan is found, or a path is not UTF-8.
+        ConfigError: Several contrasts are found and none is chosen, or the pattern is wrong.
     """
     given = [path for source in sources for path in files(Path(source))]
     # A link's own name comes last and stays: data sets under git-annex are links, named by people.
     unique = {path.resolve(): path for path in sorted(given, key=Path.is_symlink)}
-    scans = [_named(path, pattern) for path in unique.values()]
+    paths, left_out = choosing.sort_out(sorted(unique.values()))
+    named = [_named(path, pattern) for path in paths]
+    warnings = [f"{scan.path}: {shown.warning}" for scan, shown in named if shown.warning]
+    scans = [scan for scan, _ in named]
+    unknown = [scan for scan in scans if modality and not scan.modality]
+    refuse_none(scans, left_out)
+    left_out += [LeftOut(scan.path, choosing.UNKNOWN) for scan in unknown]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
+    _refuse_odd_names(scans)
+    paths, drawn = by_content([scan.path for scan in scans])
+    left_out += drawn
+    scans = sorted(scan for scan in scans if scan.path in set(paths))
+    refuse_none(scans, left_out)
     found = sorted({scan.modality for scan in scans if scan.modality})
     if len(found) > 1:
         raise ConfigError(
-            f"the scans are of several modalities: {', '.join(found)}",
+            f"the scans are of several contrasts: {', '.join(found)}",
             remedy="Choose one with --modality",
         )
-    _refuse_odd_names(scans)
-    return sorted(scans)
+    return Found(tuple(scans), tuple(left_out), tuple(warnings))
+
+
+def by_content(paths: Iterable[Path]) -> Listing:
+    """Tell scans from label images and statistical maps, by what NIfTI files hold."""
+    listing = Listing([], [])
+    for path in paths:
+        reason = labels.no_scan(path) if nifti.is_nifti(path) else ""
+        if reason:
+            listing.left_out.append(LeftOut(path, reason))
+        else:
+            listing.scans.append(path)
+    return listing
+
+
+def refuse_none(scans: Sequence[Any], left_out: Sequence[LeftOut]) -> None:
+    """Refuse to go on without a scan, saying why files were left out.
+
+    Raises:
+        BadInputError: No scan is left.
+    """
+    if not scans:
+        raise BadInputError(
+            f"no scan is left: {choosing.counted(left_out)}\n",
+            remedy="If one of them is a scan, give it a name that says so (docs/data.md has the "
+            "rules)",
+        )
 
 
 def slice_layout(path: Path, plane: PlaneChoice, use: fastmri.Use) -> SliceLayout:
@@ -151,24 +209,25 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _named(path: Path, pattern: str) -> Scan:
-    """A scan as its name describes it; fastMRI's files name patient and acquisition inside."""
-    if pattern:
-        return names.pattern_reader(pattern)(path)
-    scan = names.read_name(path)
+def _named(path: Path, pattern: str) -> tuple[Scan, Contrast]:
+    """A scan as its name, sidecar and, for fastMRI's, its attributes describe it; its contrast."""
+    scan = names.pattern_reader(pattern)(path) if pattern else names.read_name(path)
     if not fastmri.is_fastmri(path):
-        return scan
+        shown = contrast.contrast_of(path, scan.modality)
+        return replace(scan, modality=shown.label), shown
+    if pattern:
+        return scan, Contrast(scan.modality)
     patient, acquisition = fastmri.read_labels(path)
     if patient:  # several files may be of one patient, so the file becomes the session
         scan = replace(scan, subject=patient, session=nifti.stem(path))
-    return replace(scan, modality=acquisition)
+    return replace(scan, modality=acquisition), Contrast(acquisition)
 
 
 def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) -> list[Scan]:
     """The scans whose modality or site is the one asked for; all of them if none is."""
     if not value:
         return scans
-    wanted = names.normal_modality(value) if field == "modality" else value
+    wanted = contrast.normal(value) if field == "modality" else value
     kept = [scan for scan in scans if getattr(scan, field).lower() == wanted.lower()]
     if not kept:
         found = _listed({getattr(scan, field) or "unnamed" for scan in scans})

@@ -168,14 +168,36 @@ class Shard(_Frozen):
     sha256: str
 
 
+class LeftOutFile(_Frozen):
+    """A file that was found beside the scans and not used.
+
+    Args:
+        file: Its name.
+        reason: What it is instead of a scan to be used, such as ``mask``.
+    """
+
+    file: str
+    reason: str
+
+
 class Manifest(_Frozen):
-    """What a shard folder holds and how it was made."""
+    """What a shard folder holds and how it was made.
+
+    Args:
+        schema_version: Of this description.
+        software: What made the shards.
+        parameters: What they hold.
+        split_rule: How subjects were dealt to splits.
+        shards: In the order of their scans.
+        left_out: Files that were found beside the scans; empty in folders made before.
+    """
 
     schema_version: Literal[1] = 1
     software: str
     parameters: Parameters
     split_rule: SplitRule = SplitRule()
     shards: tuple[Shard, ...]
+    left_out: tuple[LeftOutFile, ...] = ()
 
     @property
     def split_by(self) -> Literal["subject", "slice"]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_prep.progress import counting
+from srmri_tf.cli.opening import tell
 
 if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
+    from data_prep.prepare.plan import Plan
     from data_prep.shards.schema import Manifest
 
 _PATH = click.Path(path_type=Path)
@@ -61,7 +63,13 @@ def prepare(
         executor = stack.enter_context(dask_executor(dask)) if dask else None
         advance = stack.enter_context(counting("preparing"))
         manifest = run(
-            sources, output, config, workers=workers, executor=executor, progress=advance
+            sources,
+            output,
+            config,
+            workers=workers,
+            executor=executor,
+            progress=advance,
+            planned=_tell_plan,
         )
     click.echo(_summary(manifest))
     if manifest.split_by == "slice":
@@ -86,6 +94,7 @@ def verify(shards: Path) -> None:
 @click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
 def inspect(shards: Path, output: Path | None, scans: int) -> None:
     """Show what a network will see: splits, the input's own quality, a contact sheet."""
+    from data_prep.scans.choosing import LeftOut
     from data_prep.shards.files import verify as check
     from srmri_tf.evaluation import inspect as inspection
     from srmri_tf.metrics import image
@@ -102,6 +111,7 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
         )
     inspection.contact_sheet(shards, manifest, picture, scans)
     click.echo(_summary(manifest))
+    tell((), [LeftOut(Path(item.file), item.reason) for item in manifest.left_out])
     if manifest.split_by == "slice":
         click.echo(_LEAK, err=True)
     click.echo("\nLow-resolution input against the truth (range 1, slices with tissue):")
@@ -114,6 +124,11 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (prepare, verify, inspect)
+
+
+def _tell_plan(plan: "Plan") -> None:
+    """Warnings of a plan, and what was left out."""
+    tell(plan.warnings, plan.left_out)
 
 
 def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":

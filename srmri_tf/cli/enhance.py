@@ -6,7 +6,7 @@ import click
 
 from data_prep.progress import counting
 from srmri_tf.cli.model import quiet_tensorflow
-from srmri_tf.cli.opening import tell_opening
+from srmri_tf.cli.opening import tell, tell_opening
 
 _PATH = click.Path(path_type=Path)
 
@@ -84,6 +84,9 @@ def enhance(
         precision,
     )
     worklist = make_worklist(scans, out, config, modality=modality)
+    tell((), worklist.left_out)
+    for line in worklist.models(model):
+        click.echo(line, err=True)
     if needs_tensorflow(model):
         quiet_tensorflow()
     with counting("enhancing") as advance:

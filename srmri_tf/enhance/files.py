@@ -161,7 +161,11 @@ class _Work:
         if result.uncertainty is not None:
             volumes.append(result.uncertainty)
         record = self._record(job, image.sha256)
-        record |= {"SlicePlane": found.plane, "Warnings": warnings}
+        record |= {
+            "Contrast": str(job.contrast),
+            "SlicePlane": found.plane,
+            "Warnings": warnings,
+        }
         derivatives.write(self.target(job), volumes, header, record)
 
     def _record(self, job: Job, sha256: str) -> dict[str, Any]:
@@ -189,9 +193,11 @@ def _warnings(
     """What is unlike the network's training data, or unclear, a clause each."""
     texts = []
     card = network.card
-    if card is not None and job.contrast and job.contrast != card.contrast:
+    label = job.contrast.label
+    if card is not None and label and label != card.contrast:
         texts.append(
-            f"its name says {job.contrast}, but model {network.name} was trained on {card.contrast}"
+            f"its {job.contrast.source} says {label}, but model {network.name} was trained on "
+            f"{card.contrast}"
         )
     texts += [
         f"is unlike the training data of model {network.name}: {clause}"

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.scans import names, nifti, sources
+from data_prep.scans import choosing, contrast, names, nifti, sources
+from data_prep.scans.choosing import RESULT, LeftOut, Listing
+from data_prep.scans.contrast import Contrast
 from data_prep.scans.nifti_header import MAX_BYTES
 from data_prep.scans.orientation import AnatomicalPlane, PlaneChoice, find_slicing
 from srmri_tf.enhance import derivatives
@@ -16,14 +17,13 @@ from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
 from srmri_tf.recipes.config import CONFIGS
 
-DERIVATIVES = Path("derivatives") / derivatives.TOOL
+DERIVATIVES = Path("derivatives") / choosing.TOOL
 """Where the results of a folder go if no other place is given."""
 
 MOST_VOXELS = 32767
 """Along an axis: NIfTI-1 counts them in 16 bits."""
 
-_CONTRAST = re.compile(r"(?<![A-Za-z0-9])(T1|T2|PD|FLAIR)w?(?![A-Za-z0-9])", re.IGNORECASE)
-_NO_SCANS = ("_mask", "_defacemask", "_dseg", "_probseg")  # what is drawn on scans, in BIDS
+_NAMED = 3  # scans, before they are counted
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Job:
         name: What it is to be called; empty to derive it from the scan's name.
         dataset: The BIDS data set that the scan was found in, None outside of one.
         plane: The plane it is cut along; ``auto`` until its header has been read.
+        contrast: What it shows, as its sidecar or its name says.
     """
 
     scan: Path
@@ -45,19 +46,12 @@ class Job:
     name: str = ""
     dataset: Path | None = None
     plane: PlaneChoice = "auto"
-
-    @property
-    def contrast(self) -> str:
-        """``T1``, ``T2``, ... as the scan's name has it; empty if it does not say."""
-        if modality := names.read_name(self.scan).modality:
-            return modality
-        found = _CONTRAST.findall(nifti.stem(self.scan))
-        return names.normal_modality(found[-1]) if found else ""
+    contrast: Contrast = contrast.UNKNOWN
 
     @property
     def default_model(self) -> str:
         """The shipped GAN-CPCE of the scan's contrast; that of T2 if there is no other."""
-        return "cpce-t1-x2" if self.contrast.startswith("T1") else "cpce-t2-x2"
+        return "cpce-t1-x2" if self.contrast.label.startswith("T1") else "cpce-t2-x2"
 
     def target(self, kind: str, uncertainty: bool) -> Target:
         """The files that a network of that kind will make."""
@@ -78,16 +72,34 @@ class Worklist:
         jobs: The scans; all headers are sound and no two results have one name.
         warnings: What a person should know first.
         faults: Of scans that cannot be enhanced, one each.
+        left_out: Files that were found and are no scans to be enhanced.
     """
 
     jobs: tuple[Job, ...]
     warnings: tuple[str, ...] = ()
     faults: tuple[BadInputError, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def roots(self) -> list[Path]:
         """The folders of results, but for those that go beside their scans."""
         return sorted({job.root for job in self.jobs if job.root is not None})
+
+    def models(self, model: str) -> list[str]:
+        """Which model is used for which scans, a line for each model and contrast.
+
+        Args:
+            model: The MODEL that was asked for; empty for the shipped one of each contrast.
+        """
+        groups: dict[tuple[str, str], list[str]] = {}
+        for job in self.jobs:
+            used = model or job.default_model
+            groups.setdefault((used, str(job.contrast)), []).append(job.scan.name)
+        return [
+            f"model {used}: {', '.join(scans) if len(scans) <= _NAMED else f'{len(scans)} scans'} "
+            f"(contrast {shown})"
+            for (used, shown), scans in groups.items()
+        ]
 
 
 def make_worklist(
@@ -119,12 +131,15 @@ def make_worklist(
         raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
     folder = out.parent if out is not None and single else out
     for source in map(Path, given):
-        whole = source.is_dir()
-        for job in _in_folder(source, folder) if whole else _named(source, folder):
+        for job in _in_folder(source, folder) if source.is_dir() else _named(source, folder):
             found.setdefault(place(job.scan), job)
-            if not whole:
+            if source.is_file():
                 named.add(place(job.scan))
-    chosen = _of_modality(_without_results(found, named, warnings), modality)
+    left_out: list[LeftOut] = []
+    chosen = _without_results(found, named, warnings, left_out)
+    chosen = _of_modality(_described(chosen, warnings), modality, left_out)
+    chosen = _only(chosen, sources.by_content([job.scan for job in chosen]), left_out)
+    sources.refuse_none(chosen, left_out)
     if out is not None and single:
         if len(chosen) > 1:
             raise ConfigError(
@@ -137,7 +152,7 @@ def make_worklist(
     sound, faults = _checked(chosen, config or EnhanceConfig())
     if not sound:
         raise_together(faults)
-    return Worklist(tuple(sound), tuple(warnings), tuple(faults))
+    return Worklist(tuple(sound), tuple(warnings), tuple(faults), tuple(left_out))
 
 
 def place(path: Path) -> Path:
@@ -152,21 +167,45 @@ def _named(source: Path, out: Path | None) -> Iterator[Job]:
 
 
 def _without_results(
-    found: Mapping[Path, Job], named: Collection[Path], warnings: list[str]
+    found: Mapping[Path, Job],
+    named: Collection[Path],
+    warnings: list[str],
+    left_out: list[LeftOut],
 ) -> list[Job]:
     """The jobs without results of this program, but for named ones that are of no other job."""
-    ours = {path for path, job in found.items() if derivatives.is_result(job.scan)}
+    ours = {path for path, job in found.items() if choosing.is_result(job.scan)}
     made = {
-        place(image)
+        place(folder / image.name)
         for job in found.values()
         for kind in CONFIGS
         for image in job.target(kind, uncertainty=True).images
+        for folder in (job.folder, job.scan.parent)
     }
     kept = ours & (set(named) - made)
-    for path in sorted(ours):
-        also = ", not a scan" if path in kept else ", so it is left out"
-        warnings.append(f"{path}: is itself a result of srmri-tf{also}")
-    return [job for path, job in found.items() if path not in ours - kept]
+    warnings += [f"{path}: is itself a {RESULT}, not a scan" for path in sorted(kept)]
+    left_out += [LeftOut(path, RESULT) for path in ours - kept]
+    scans = [job.scan for path, job in found.items() if path not in ours]
+    listing = choosing.sort_out(scans)
+    listing.scans.extend(found[path].scan for path in kept)
+    return _only(found.values(), listing, left_out)
+
+
+def _only(jobs: Iterable[Job], listing: Listing, left_out: list[LeftOut]) -> list[Job]:
+    """The jobs whose scans are listed; what is left out of the list is noted."""
+    left_out += listing.left_out
+    kept = set(listing.scans)
+    return [job for job in jobs if job.scan in kept]
+
+
+def _described(jobs: Iterable[Job], warnings: list[str]) -> list[Job]:
+    """The same jobs, each with its contrast."""
+    described = []
+    for job in jobs:
+        found = contrast.contrast_of(job.scan, names.read_name(job.scan).modality)
+        if found.warning:
+            warnings.append(f"{job.scan}: {found.warning}")
+        described.append(dataclasses.replace(job, contrast=found))
+    return described
 
 
 def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
@@ -178,9 +217,7 @@ def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
     scans = [
         scan
         for scan in sources.files(source)
-        if nifti.is_nifti(scan)
-        and not (inside and scan.resolve().is_relative_to(there))
-        and not nifti.stem(scan).endswith(_NO_SCANS)
+        if nifti.is_nifti(scan) and not (inside and scan.resolve().is_relative_to(there))
     ]
     if not scans:
         raise BadInputError(
@@ -190,20 +227,20 @@ def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
         yield Job(scan, root / scan.parent.relative_to(source), root, dataset=dataset)
 
 
-def _of_modality(jobs: list[Job], modality: str) -> list[Job]:
-    wanted = names.normal_modality(modality)
-    chosen = [job for job in jobs if not wanted or job.contrast == wanted]
-    if not chosen and jobs:
-        seen = ", ".join(sorted({job.contrast or "unnamed" for job in jobs}))
+def _of_modality(jobs: list[Job], modality: str, left_out: list[LeftOut]) -> list[Job]:
+    """The jobs of one contrast; all of them if none is asked for."""
+    sources.refuse_none(jobs, left_out)
+    wanted = contrast.normal(modality)
+    chosen = [job for job in jobs if not wanted or job.contrast.label == wanted]
+    if not chosen:
+        seen = ", ".join(sorted({job.contrast.label or "unnamed" for job in jobs}))
         raise BadInputError(
             f"no scan of modality {modality}: the {len(jobs)} found are of {seen}",
             remedy="Check --modality",
         )
-    if not chosen:
-        raise BadInputError(
-            "no scan is left to enhance: all that were found are results of srmri-tf",
-            remedy="Name a file itself to enhance it again",
-        )
+    if wanted:
+        unknown = [job.scan for job in jobs if not job.contrast.label]
+        left_out += [LeftOut(scan, choosing.UNKNOWN) for scan in unknown]
     return chosen
 
 

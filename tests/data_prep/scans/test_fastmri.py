@@ -114,7 +114,7 @@ def test_files_of_one_patient_are_one_subject(tmp_path):
             {"patient_id": "abc", "acquisition": "CORPD_FBK"},
             reconstruction_rss=images(),
         )
-    scans = find([tmp_path])
+    scans = find([tmp_path]).scans
     assert [(scan.subject, scan.session, scan.modality) for scan in scans] == [
         ("abc", "file1", "CORPD_FBK"),
         ("abc", "file2", "CORPD_FBK"),

@@ -56,6 +56,23 @@ def test_prepare_ends_with_a_summary(scans, tmp_path, run):
     assert f"Shards: {out}" in stdout
 
 
+def test_prepare_and_inspect_say_what_was_left_out(scans, tmp_path, run):
+    drawn = (phantom((32, 30, 8)) > 500).astype(np.uint8)
+    for name in ("s1_mask", "s2_desc-cpce", "s3_other"):
+        save(scans / f"{name}.nii.gz", drawn)
+    said = "left out 3: 1 label image, 1 mask, 1 result of srmri-tf\n"
+    out = tmp_path / "shards"
+    code, stdout, stderr = run("prepare", scans, "-o", out, "--patch-size", "16")
+    assert code == 0
+    assert stderr.startswith(said)
+    assert f"  {scans / 's1_mask.nii.gz'}: mask\n" in stderr
+    assert table(stdout)["train"][:2] == ["2", "2"]
+    assert run("inspect", out)[2] == (
+        f"{said}  s1_mask.nii.gz: mask\n  s2_desc-cpce.nii.gz: result of srmri-tf\n"
+        "  s3_other.nii.gz: label image\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
