@@ -49,6 +49,7 @@ class PrepareConfig(BaseModel):
         modality: Keep only scans of this modality.
         site: Keep only scans of this IXI site.
         subject_pattern: Regular expression that reads subject and session from file names.
+        allow_missing: Leave out scans whose content is not here, instead of refusing them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +60,7 @@ class PrepareConfig(BaseModel):
     modality: str = ""
     site: str = ""
     subject_pattern: str = ""
+    allow_missing: bool = False
 
 
 def prepare(
@@ -112,7 +114,11 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     if config.split_table is not None:
         rule = rule.model_copy(update={"file": config.split_table.name})
     found = sources.find(
-        paths, modality=config.modality, site=config.site, pattern=config.subject_pattern
+        paths,
+        modality=config.modality,
+        site=config.site,
+        pattern=config.subject_pattern,
+        allow_missing=config.allow_missing,
     )
     parameters = config.parameters
     layouts, faults = {}, []

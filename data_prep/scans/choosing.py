@@ -16,6 +16,7 @@ from data_prep.scans.nifti import stem
 TOOL = "srmri-tf"
 RESULT = f"result of {TOOL}"
 UNKNOWN = "scan of unknown contrast"
+NOT_FETCHED = "file whose content is not here"
 
 _PLURALS = {
     "real part": "real parts",
@@ -23,6 +24,7 @@ _PLURALS = {
     "image of a series": "images of a series",
     RESULT: f"results of {TOOL}",
     UNKNOWN: "scans of unknown contrast",
+    NOT_FETCHED: "files whose content is not here",
 }
 _LISTED = 20
 

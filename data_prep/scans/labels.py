@@ -18,7 +18,7 @@ FEW = 32
 
 _LABELS = (1002, 1003)  # NIFTI_INTENT_LABEL, NIFTI_INTENT_NEURONAME
 _STATISTICS = range(2, 25)  # NIFTI_INTENT_CORREL to NIFTI_INTENT_LOG10PVAL
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _FIRST = 4096  # values; those of tissue and noise are already many
 
 

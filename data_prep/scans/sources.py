@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.scans import choosing, contrast, fastmri, labels, names, nifti
+from data_prep.scans import choosing, contrast, fastmri, folders, labels, names, nifti
 from data_prep.scans.choosing import LeftOut, Listing
 from data_prep.scans.contrast import Contrast
 from data_prep.scans.names import Scan
@@ -48,6 +48,7 @@ def find(
     modality: str = "",
     site: str = "",
     pattern: str = "",
+    allow_missing: bool = False,
 ) -> Found:
     """Find the scans in files, folders and glob patterns.
 
@@ -58,19 +59,22 @@ def find(
         site: Keep only this IXI site, such as ``Guys``.
         pattern: Regular expression with the group ``subject`` and perhaps ``session``,
             ``modality`` and ``site``, matched against file names; empty for the known schemes.
+        allow_missing: Leave out scans whose content is not here, instead of refusing them.
 
     Returns:
         The scans; the same file given twice counts once, whatever paths and links lead to it. Of
         what is no scan names and contents decide.
 
     Raises:
-        BadInputError: A source does not exist, no scan is found, or a path is not UTF-8.
+        BadInputError: A source or a scan's content is not here, no scan is found, or a path is not
+            UTF-8.
         ConfigError: Several contrasts are found and none is chosen, or the pattern is wrong.
     """
     given = [path for source in sources for path in files(Path(source))]
-    # A link's own name comes last and stays: data sets under git-annex are links, named by people.
-    unique = {path.resolve(): path for path in sorted(given, key=Path.is_symlink)}
-    paths, left_out = choosing.sort_out(sorted(unique.values()))
+    paths, left_out = choosing.sort_out(_distinct(given))
+    inside = fetched(filter(fastmri.is_fastmri, paths), allow_missing)  # they say whose they are
+    left_out += inside.left_out
+    paths = [path for path in paths if not fastmri.is_fastmri(path)] + inside.scans
     named = [_named(path, pattern) for path in paths]
     warnings = [f"{scan.path}: {shown.warning}" for scan, shown in named if shown.warning]
     scans = [scan for scan, _ in named]
@@ -80,8 +84,9 @@ def find(
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
     _refuse_odd_names(scans)
-    paths, drawn = by_content([scan.path for scan in scans])
-    left_out += drawn
+    here = fetched([scan.path for scan in scans], allow_missing)
+    paths, drawn = by_content(here.scans)
+    left_out += here.left_out + drawn
     scans = sorted(scan for scan in scans if scan.path in set(paths))
     refuse_none(scans, left_out)
     found = sorted({scan.modality for scan in scans if scan.modality})
@@ -166,12 +171,14 @@ def read(path: Path, plane: Plane, use: fastmri.Use) -> Volume:
 def files(source: Path) -> list[Path]:
     """The scans of a file, a folder (of a BIDS data set its anat folders) or a pattern.
 
+    Links whose content is not here are among them.
+
     Raises:
         BadInputError: It does not exist, or holds no scan.
     """
     if source.is_dir():
         return _in_folder(source)
-    if source.exists():
+    if source.exists() or source.is_symlink():
         return [source]
     if glob.has_magic(str(source)):
         matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207  # ** and absolute patterns
@@ -181,32 +188,73 @@ def files(source: Path) -> list[Path]:
     raise BadInputError("does not exist", path=source, remedy="Check the path")
 
 
-def is_bids(folder: Path) -> bool:
-    """Whether a folder is a BIDS data set."""
-    described = (folder / "dataset_description.json").exists()
-    return described or any(folder.glob("sub-*/**/anat"))
-
-
 def is_scan(path: Path) -> bool:
     """Whether a file's name is that of a scan this package reads."""
     known = nifti.is_nifti(path) or fastmri.is_fastmri(path)
     return known and not path.name.startswith(".")
 
 
+def fetched(paths: Iterable[Path], allow_missing: bool) -> Listing:
+    """Tell files from those whose content git-annex or Git LFS has not fetched.
+
+    Args:
+        paths: The files.
+        allow_missing: Leave the others out, instead of refusing them.
+
+    Raises:
+        BadInputError: The content of some is not here.
+    """
+    listing, remedies, links = Listing([], []), set(), 0
+    for path in paths:
+        remedy = folders.not_fetched(path)
+        if not remedy:
+            listing.scans.append(path)
+            continue
+        listing.left_out.append(LeftOut(path, choosing.NOT_FETCHED))
+        links += remedy == folders.TO_NOTHING
+        remedies |= {f"`{remedy}`"} - {f"`{folders.TO_NOTHING}`"}
+    if listing.left_out and not allow_missing:
+        fetch = f"Fetch them with {' and '.join(sorted(remedies))}" if remedies else ""
+        mend = f"{'mend' if fetch else 'Mend'} the links to nothing" if links else ""
+        steps = ", ".join(step for step in (fetch, mend) if step)
+        raise BadInputError(
+            f"not all scans are here: {choosing.counted(listing.left_out)}\n",
+            remedy=f"{steps}, or go on without them with --allow-missing",
+        )
+    return listing
+
+
 def _in_folder(folder: Path) -> list[Path]:
     """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives."""
-    bids = is_bids(folder)
-    patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*") if bids else ("**/*",)
-    candidates = sorted(path for pattern in patterns for path in folder.glob(pattern))
-    found = [path for path in candidates if is_scan(path) and path.is_file()]
+    dataset = folders.dataset_of(folder)
+    if dataset is None:
+        candidates = list(folders.walk(folder))
+    else:
+        here = folder.absolute()
+        patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
+        within = sorted(path for pattern in patterns for path in dataset.glob(pattern))
+        within = [path for path in within if path.absolute().is_relative_to(here)]
+        candidates = folders.not_ignored(within, dataset)
+    found = [path for path in candidates if is_scan(path) and not path.is_dir()]
     if not found:
-        kind = "anatomical BIDS scan" if bids else "scan"
+        kind = "anatomical BIDS scan" if dataset else "scan"
         raise BadInputError(
             f"holds no {kind} (.nii, .nii.gz, .h5)",
             path=folder,
             remedy="Give a folder of NIfTI or fastMRI files; dcm2niix converts DICOM",
         )
     return found
+
+
+def _distinct(paths: Iterable[Path]) -> list[Path]:
+    """Each file once, whatever paths and linked folders lead to it.
+
+    Links to files stay, and what they point to goes: data sets under git-annex are links, named by
+    people. Two links to one file are two names for one scan, which a plan will refuse or warn of.
+    """
+    places = {os.path.join(os.path.realpath(path.parent), path.name): path for path in paths}  # noqa: PTH118
+    targets = {os.path.realpath(path) for path in places.values() if path.is_symlink()}
+    return sorted(path for place, path in places.items() if place not in targets)
 
 
 def _named(path: Path, pattern: str) -> tuple[Scan, Contrast]:

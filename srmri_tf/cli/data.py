@@ -44,6 +44,7 @@ _LEAK = (
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
+@click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
 def prepare(
@@ -149,7 +150,7 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
                     **chosen("patch_size", "plane", "fastmri", "min_signal"),
                 },
                 "split_rule": _split_rule(options),
-                **chosen("split_table", "modality", "site", "subject_pattern"),
+                **chosen("split_table", "modality", "site", "subject_pattern", "allow_missing"),
             }
         )
     except ValidationError as error:

@@ -48,6 +48,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="What the network computes in.",
 )
+@click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
 def enhance(
     scans: tuple[Path, ...],
@@ -59,6 +60,7 @@ def enhance(
     uncertainty: bool,
     modality: str,
     precision: str,
+    allow_missing: bool,
     overwrite: bool,
 ) -> None:
     """Enhance SCANs: NIfTI files, folders or BIDS data sets.
@@ -83,7 +85,7 @@ def enhance(
         model,
         precision,
     )
-    worklist = make_worklist(scans, out, config, modality=modality)
+    worklist = make_worklist(scans, out, config, modality=modality, allow_missing=allow_missing)
     tell((), worklist.left_out)
     for line in worklist.models(model):
         click.echo(line, err=True)

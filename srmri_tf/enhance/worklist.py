@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.scans import choosing, contrast, names, nifti, sources
+from data_prep.scans import choosing, contrast, folders, names, nifti, sources
 from data_prep.scans.choosing import RESULT, LeftOut, Listing
 from data_prep.scans.contrast import Contrast
 from data_prep.scans.nifti_header import MAX_BYTES
@@ -108,6 +109,7 @@ def make_worklist(
     config: EnhanceConfig | None = None,
     *,
     modality: str = "",
+    allow_missing: bool = False,
 ) -> Worklist:
     """Find scans, check their headers and decide where their results go.
 
@@ -117,6 +119,7 @@ def make_worklist(
             that was named itself, and in ``derivatives/srmri-tf`` of a folder.
         config: What will be made of them.
         modality: Keep only scans of this modality.
+        allow_missing: Leave out scans whose content is not here, instead of refusing them.
 
     Raises:
         BadInputError: There is no scan, or none with a suitable header; all such scans are named.
@@ -138,6 +141,8 @@ def make_worklist(
     left_out: list[LeftOut] = []
     chosen = _without_results(found, named, warnings, left_out)
     chosen = _of_modality(_described(chosen, warnings), modality, left_out)
+    here = sources.fetched([job.scan for job in chosen], allow_missing)
+    chosen = _only(chosen, here, left_out)
     chosen = _only(chosen, sources.by_content([job.scan for job in chosen]), left_out)
     sources.refuse_none(chosen, left_out)
     if out is not None and single:
@@ -209,22 +214,24 @@ def _described(jobs: Iterable[Job], warnings: list[str]) -> list[Job]:
 
 
 def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
-    """The scans of a folder, and the same folders below ``out``."""
-    root = out or source / DERIVATIVES
+    """The scans of a folder, and the same folders below ``out``: those of the whole data set."""
+    dataset = folders.dataset_of(source)
+    base = dataset or source
+    root = out or base / DERIVATIVES
     here, there = source.resolve(), root.resolve()
     inside = there != here and there.is_relative_to(here)
-    dataset = source if sources.is_bids(source) else None
     scans = [
         scan
         for scan in sources.files(source)
-        if nifti.is_nifti(scan) and not (inside and scan.resolve().is_relative_to(there))
+        if nifti.is_nifti(scan)
+        and not (inside and Path(os.path.realpath(scan)).is_relative_to(there))
     ]
     if not scans:
         raise BadInputError(
             "holds no NIfTI scan to enhance", path=source, remedy="Give .nii or .nii.gz files"
         )
     for scan in scans:
-        yield Job(scan, root / scan.parent.relative_to(source), root, dataset=dataset)
+        yield Job(scan, root / scan.parent.relative_to(base), root, dataset=dataset)
 
 
 def _of_modality(jobs: list[Job], modality: str, left_out: list[LeftOut]) -> list[Job]:

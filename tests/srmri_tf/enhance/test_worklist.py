@@ -246,3 +246,21 @@ def test_a_folder_without_scans_is_refused(tmp_path):
     (tmp_path / "scan.h5").write_bytes(b"\x89HDF")
     with pytest.raises(BadInputError, match="holds no NIfTI scan"):
         make_worklist([tmp_path])
+
+
+def test_a_subject_s_folder_keeps_its_place_in_the_data_set(bids, tmp_path, monkeypatch):
+    expected = ["sub-2/ses-1/anat/sub-2_ses-1_desc-cpce_T2w.nii.gz"]
+    for given in ("sub-2", "sub-2/ses-1", "sub-2/ses-1/anat"):
+        worklist = make_worklist([bids / given], tmp_path / "out")
+        assert results(worklist, tmp_path / "out") == expected
+        assert worklist.jobs[0].dataset == bids
+    monkeypatch.chdir(bids)
+    assert results(make_worklist([Path("sub-2")]), bids / "derivatives" / "srmri-tf") == expected
+
+
+def test_scans_that_were_not_fetched_are_named_or_left_out(tmp_path):
+    save(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to(".git/annex/objects/MD5E-s9--0f.nii.gz")
+    with pytest.raises(BadInputError, match=r"1 file whose content is not here.*\n.*\n.*datalad"):
+        make_worklist([tmp_path])
+    assert len(make_worklist([tmp_path], allow_missing=True).jobs) == 1
