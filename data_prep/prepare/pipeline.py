@@ -28,6 +28,7 @@ from data_prep.errors import BadInputError, EnvironmentFault, raise_together
 from data_prep.files import lock, refuse_foreign, sync_to_disk
 from data_prep.prepare import resume
 from data_prep.prepare.convert import Job, convert
+from data_prep.prepare.copies import check_copies
 from data_prep.prepare.plan import Plan, make_plan
 from data_prep.scans import sources
 from data_prep.shards.patches import origins
@@ -108,7 +109,8 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     """Find the scans, check their headers, and decide what becomes of each.
 
     Raises:
-        BadInputError: A scan is missing or its header is unsuitable; all such scans are named.
+        BadInputError: A scan is missing or its header is unsuitable, or copies of one are in two
+            splits; all such scans are named.
     """
     rule = config.split_rule
     if config.split_table is not None:
@@ -137,7 +139,8 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
             except BadInputError as error:
                 faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
     raise_together(faults)
-    return plan.model_copy(update={"left_out": found.left_out, "warnings": found.warnings})
+    warnings = (*found.warnings, *check_copies(plan))
+    return plan.model_copy(update={"left_out": found.left_out, "warnings": warnings})
 
 
 def _make(
