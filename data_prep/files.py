@@ -21,6 +21,8 @@ from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 _TEMPORARY = ".srmri-tf-tmp-"
 _ASIDE = ".srmri-tf-old-"
 _LONG = 24 * 3600  # seconds
+_SUFFIX = 16  # characters of a name's end
+_HOST = 48  # characters of a machine's name
 LOCK = ".srmri-tf-lock"
 _HINTS = {
     errno.ENOSPC: "the disk is full",
@@ -28,6 +30,7 @@ _HINTS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
+    errno.ENAMETOOLONG: "its name is too long for the file system",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
 }
 
@@ -60,12 +63,14 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
         EnvironmentFault: The disk is full or the folder cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ConfigError("is a folder, not a file", path=path, remedy="Choose another name")
     with disk_errors(path):
+        if path.is_dir():
+            raise ConfigError("is a folder, not a file", path=path, remedy="Choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Keeps the suffixes: writers such as nibabel choose the format by them.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(), suffix=f"-{path.name}")
+        # Keeps the suffixes, by which writers such as nibabel choose the format, and no more of a
+        # name that may be as long as the file system allows.
+        suffix = "".join(path.suffixes[-2:])[-_SUFFIX:]
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(), suffix=f"-{suffix}")
         os.close(handle)
         temporary = Path(name)
         try:
@@ -111,7 +116,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path).resolve()
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_mine()}{path.name}-"))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_mine()))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
@@ -165,6 +170,16 @@ def clear(folder: Path) -> None:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
+def longest_name(folder: Path) -> int:
+    """The number of bytes that a name in a folder may have; the folder need not be there yet."""
+    place = folder.absolute()
+    there = next(above for above in (place, *place.parents) if above.exists())
+    try:
+        return os.pathconf(there, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):
+        return 255
+
+
 def is_scratch(path: Path) -> bool:
     """Whether a path is named as locks, and files and folders that are being written, are."""
     return path.name == LOCK or path.name.startswith((_TEMPORARY, _ASIDE))
@@ -172,12 +187,17 @@ def is_scratch(path: Path) -> bool:
 
 def _mine() -> str:
     """How names of what this process writes begin."""
-    return f"{_TEMPORARY}{socket.gethostname()}-{os.getpid()}-"
+    return f"{_here()}{os.getpid()}-"
+
+
+def _here() -> str:
+    """How names of what any process of this machine writes begin."""
+    return f"{_TEMPORARY}{socket.gethostname()[:_HOST]}-"
 
 
 def _is_abandoned(leftover: Path) -> bool:
     """Whether its process is dead or, on another machine, has not touched it for long."""
-    match = re.match(re.escape(f"{_TEMPORARY}{socket.gethostname()}-") + r"(\d+)-", leftover.name)
+    match = re.match(re.escape(_here()) + r"(\d+)-", leftover.name)
     try:
         if match is None:
             return time.time() - leftover.stat().st_mtime > _LONG
@@ -193,7 +213,7 @@ def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_ASIDE}{path.name}-"))
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_ASIDE))
     old = aside / path.name
     try:
         path.rename(old)

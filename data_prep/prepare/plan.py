@@ -24,6 +24,7 @@ from data_prep.shards.files import SUFFIX
 from data_prep.shards.schema import SPLITS, Manifest, Parameters, Shard, Split, SplitRule
 
 Named = dict[str, tuple[Scan, SliceLayout]]
+_LONGEST = 200  # characters of a shard's name; suffixes and the notes of a run need some, too
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -194,7 +195,7 @@ def _named(scans: Mapping[Scan, SliceLayout]) -> Named:
     taken: set[str] = set()
     for scan, layout in scans.items():
         base = "_".join(_UNSAFE.sub("-", part) for part in (scan.subject, scan.session) if part)
-        base = base.strip(".-") or "scan"
+        base = base.strip(".-")[:_LONGEST] or "scan"
         name, number = base, 1
         while name.lower() in taken:  # some file systems do not tell cases apart
             number += 1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
+from data_prep.files import longest_name
 from data_prep.scans import choosing, contrast, folders, names, nifti, sources
 from data_prep.scans.choosing import RESULT, LeftOut, Listing
 from data_prep.scans.contrast import Contrast
@@ -278,10 +279,26 @@ def _checked(jobs: Sequence[Job], config: EnhanceConfig) -> tuple[list[Job], lis
     sound, faults = [], []
     for job in jobs:
         try:
+            _check_name(job)
             sound.append(dataclasses.replace(job, plane=_plane(job.scan, config)))
         except BadInputError as error:
             faults.append(error)
     return sound, faults
+
+
+def _check_name(job: Job) -> None:
+    """Refuse a scan whose result would get a longer name than the file system allows."""
+    limit = longest_name(job.folder)
+    targets = [job.target(kind, uncertainty=True) for kind in CONFIGS]
+    files = [path for target in targets for path in (*target.images, target.sidecar)]
+    longest = max((path.name for path in files), key=lambda name: len(os.fsencode(name)))
+    if len(os.fsencode(longest)) > limit:
+        raise BadInputError(
+            f"its result would have a name of {len(os.fsencode(longest))} bytes, but {limit} are "
+            f"allowed in {job.folder}",
+            path=job.scan,
+            remedy="Rename it, or give -o NAME.nii.gz",
+        )
 
 
 def _plane(scan: Path, config: EnhanceConfig) -> AnatomicalPlane:

@@ -185,3 +185,18 @@ def test_only_empty_and_own_folders_are_written_into(tmp_path):
         files.refuse_foreign(tmp_path / "thesis.tex", "ours", "mark")
     (tmp_path / "mark").write_text("")
     files.refuse_foreign(tmp_path, "ours", "mark")
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.socket, "gethostname", lambda: "h" * 253)
+    longest = files.longest_name(tmp_path / "not" / "there")
+    file, folder = tmp_path / ("a" * (longest - 7) + ".nii.gz"), tmp_path / ("b" * longest)
+    for _ in range(2):
+        files.write_text(file, "text")
+        with files.atomic_folder(folder) as temporary:
+            (temporary / "x").touch()
+    assert names(tmp_path) == [file.name, folder.name]
+    with files.atomic_file(file) as temporary:
+        assert temporary.name.endswith(".nii.gz")
+    with pytest.raises(EnvironmentFault, match="its name is too long"):
+        files.write_text(tmp_path / ("a" * (longest + 1)), "text")

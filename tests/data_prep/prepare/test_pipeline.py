@@ -590,3 +590,11 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
     assert (process.returncode, stdout, stderr.splitlines()[-1]) == (130, "", "interrupted")
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     verify(tmp_path / "out")
+
+
+def test_a_scan_with_the_longest_name_there_can_be(scans, tmp_path):
+    for letter in "xy":
+        save(scans / f"{'n' * 247}{letter}.nii.gz", phantom(seed=ord(letter)))
+    manifest = prepare([scans], tmp_path / "out", CONFIG)
+    assert verify(tmp_path / "out") == manifest
+    assert len({shard.file for shard in manifest.shards}) == 7

@@ -185,6 +185,22 @@ def test_a_damaged_scan_does_not_keep_the_others_from_being_sharpened(network, t
     ]
 
 
+def test_a_name_too_long_for_a_result_does_not_keep_the_others_from_being_enhanced(
+    network, tmp_path
+):
+    save(tmp_path / "in" / "a.nii.gz")
+    long = save(tmp_path / "in" / f"{'b' * 215}.nii.gz")  # so is its result's name, just not longer
+    save(tmp_path / "in" / f"{'c' * 239}.nii.gz")
+    with pytest.raises(BadInputError, match=r"ccc\.nii\.gz: its result would have a name of 26"):
+        super_resolve([tmp_path / "in"], tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.gz")) == [
+        "a_desc-cpce.nii.gz",
+        f"{'b' * 215}_desc-cpce.nii.gz",
+    ]
+    (result,) = super_resolve([long], tmp_path / "x.nii.gz")
+    assert result.target.image == tmp_path / "x.nii.gz"
+
+
 def test_the_same_call_goes_on_where_it_was_interrupted(network, tmp_path, monkeypatch):
     scans = tmp_path / "in"
     for n in range(3):
