@@ -9,13 +9,13 @@ import click
 
 from data_prep.progress import counting
 from srmri_tf.cli.opening import tell
+from srmri_tf.cli.paths import PATH
 
 if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
     from data_prep.prepare.plan import Plan
     from data_prep.shards.schema import Manifest
 
-_PATH = click.Path(path_type=Path)
 _LEAK = (
     "Note: slices were dealt one by one, so slices of one subject are in training and in test, and "
     "figures measured on them are too good."
@@ -23,14 +23,14 @@ _LEAK = (
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=_PATH, metavar="SOURCE...")
-@click.option("-o", "--output", required=True, type=_PATH, help="Folder of shards to make.")
+@click.argument("sources", nargs=-1, required=True, type=PATH, metavar="SOURCE...")
+@click.option("-o", "--output", required=True, type=PATH, help="Folder of shards to make.")
 @click.option("--val-fraction", type=float, help="Share of subjects for validation.  [0.1]")
 @click.option("--test-fraction", type=float, help="Share of subjects for test.  [0.1]")
 @click.option("--val-count", type=int, help="Number of subjects for validation instead.")
 @click.option("--test-count", type=int, help="Number of subjects for test instead.")
 @click.option("--train-count", type=int, help="Number for training; the rest is left out.")
-@click.option("--split", "split_table", type=_PATH, help="Table (TSV): subject, split[, fold].")
+@click.option("--split", "split_table", type=PATH, help="Table (TSV): subject, split[, fold].")
 @click.option("--folds", type=int, help="Deal subjects to so many cross-validation folds.")
 @click.option("--slice-wise", is_flag=True, help="Deal single slices, not subjects: this leaks.")
 @click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
@@ -79,7 +79,7 @@ def prepare(
 
 
 @click.command()
-@click.argument("shards", type=_PATH)
+@click.argument("shards", type=PATH)
 def verify(shards: Path) -> None:
     """Check every shard of a folder against its manifest, byte by byte."""
     from data_prep.shards.files import verify as run
@@ -90,8 +90,8 @@ def verify(shards: Path) -> None:
 
 
 @click.command()
-@click.argument("shards", type=_PATH)
-@click.option("-o", "--output", type=_PATH, help="The picture.  [SHARDS-contact-sheet.png]")
+@click.argument("shards", type=PATH)
+@click.option("-o", "--output", type=PATH, help="The picture.  [SHARDS-contact-sheet.png]")
 @click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
 def inspect(shards: Path, output: Path | None, scans: int) -> None:
     """Show what a network will see: splits, the input's own quality, a contact sheet."""

@@ -7,22 +7,22 @@ import click
 from data_prep.progress import counting
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell, tell_opening
-
-_PATH = click.Path(path_type=Path)
+from srmri_tf.cli.paths import NAME, PATH
 
 
 @click.command()
-@click.argument("scans", nargs=-1, required=True, type=_PATH, metavar="SCAN...")
+@click.argument("scans", nargs=-1, required=True, type=PATH, metavar="SCAN...")
 @click.option(
     "-o",
     "--output",
     "out",
-    type=_PATH,
+    type=PATH,
     help="A folder, or for one scan a .nii or .nii.gz file.  [beside a file; "
     "FOLDER/derivatives/srmri-tf for a folder]",
 )
 @click.option(
     "--model",
+    type=NAME,
     default="",
     help="A shipped model's name, a RUN, or an exported model.  [GAN-CPCE of the scan's contrast]",
 )

@@ -6,8 +6,7 @@ import click
 
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell_opening
-
-FOLDER = click.Path(path_type=Path)
+from srmri_tf.cli.paths import NAME, PATH
 
 
 @click.command()
@@ -33,12 +32,12 @@ def models(name: str | None, recipe: bool) -> None:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=NAME)
 @click.option(
     "-o",
     "--output",
     "out",
-    type=FOLDER,
+    type=PATH,
     required=True,
     help="NAME.keras, NAME.onnx (extra), NAME.npz, or a folder for a SavedModel.",
 )
@@ -58,10 +57,10 @@ def export(model: str, out: Path, overwrite: bool) -> None:
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.argument("shards", type=FOLDER)
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="NAME.toml.")
-@click.option("--measured", type=FOLDER, help="An evaluation of RUN, or a whole cross-validation.")
+@click.argument("run", type=PATH)
+@click.argument("shards", type=PATH)
+@click.option("-o", "--output", "out", type=PATH, required=True, help="NAME.toml.")
+@click.option("--measured", type=PATH, help="An evaluation of RUN, or a whole cross-validation.")
 @click.option("--title", required=True, help="What the model is, in a line.")
 @click.option("--contrast", required=True, help="Of the scans, such as T2.")
 @click.option("--data", required=True, help="Name of the data set.")

@@ -25,6 +25,10 @@ DERIVATIVES = Path("derivatives") / choosing.TOOL
 MOST_VOXELS = 32767
 """Along an axis: NIfTI-1 counts them in 16 bits."""
 
+_OTHERS = (
+    *(".mgz", ".mgh", ".img", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd", ".mnc", ".dcm", ".ima"),
+    *(".h5", ".hdf5", ".npy", ".npz", ".mat", ".json", ".png", ".tif", ".tiff", ".gz", ".zip"),
+)
 _NAMED = 3  # scans, before they are counted
 
 
@@ -133,6 +137,12 @@ def make_worklist(
     single = out is not None and nifti.is_nifti(out) and not out.is_dir()
     if out is not None and not single and out.exists() and not out.is_dir():
         raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
+    if out is not None and not single and not out.is_dir() and out.name.lower().endswith(_OTHERS):
+        raise ConfigError(
+            "is no name for a result, which is a NIfTI file: .nii or .nii.gz",
+            path=out,
+            remedy="Choose another -o; a folder must not be called like an image",
+        )
     folder = out.parent if out is not None and single else out
     for source in map(Path, given):
         for job in _in_folder(source, folder) if source.is_dir() else _named(source, folder):

@@ -264,3 +264,13 @@ def test_scans_that_were_not_fetched_are_named_or_left_out(tmp_path):
     with pytest.raises(BadInputError, match=r"1 file whose content is not here.*\n.*\n.*datalad"):
         make_worklist([tmp_path])
     assert len(make_worklist([tmp_path], allow_missing=True).jobs) == 1
+
+
+@pytest.mark.parametrize("name", ["out.mgz", "out.nrrd", "out.img.gz", "OUT.MGZ"])
+def test_a_result_of_another_format_is_refused(tmp_path, name):
+    scan = save(tmp_path / "a.nii")
+    with pytest.raises(ConfigError, match=r"is no name for a result, which is a NIfTI file"):
+        make_worklist([scan], tmp_path / name)
+    (tmp_path / name).mkdir()
+    assert len(make_worklist([scan], tmp_path / name).jobs) == 1
+    assert len(make_worklist([scan], tmp_path / "version1.2").jobs) == 1
