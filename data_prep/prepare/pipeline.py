@@ -22,7 +22,7 @@ from concurrent.futures import (
 )
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from data_prep.errors import BadInputError, EnvironmentFault, raise_together
 from data_prep.files import lock, refuse_foreign, sync_to_disk
@@ -47,7 +47,8 @@ class PrepareConfig(BaseModel):
         parameters: Degradation, patches, plane.
         split_rule: How subjects are dealt to the splits.
         split_table: A TSV file that decides instead.
-        modality: Keep only scans of this modality.
+        modality: Keep only scans of this contrast.
+        all_contrasts: Keep scans of several contrasts together, instead of refusing them.
         site: Keep only scans of this IXI site.
         subject_pattern: Regular expression that reads subject and session from file names.
         allow_missing: Leave out scans whose content is not here, instead of refusing them.
@@ -59,9 +60,16 @@ class PrepareConfig(BaseModel):
     split_rule: SplitRule = SplitRule()
     split_table: Path | None = None
     modality: str = ""
+    all_contrasts: bool = False
     site: str = ""
     subject_pattern: str = ""
     allow_missing: bool = False
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "PrepareConfig":
+        if self.modality and self.all_contrasts:
+            raise ValueError("--modality chooses one contrast, --all-contrasts mixes them")
+        return self
 
 
 def prepare(
@@ -118,6 +126,7 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     found = sources.find(
         paths,
         modality=config.modality,
+        all_contrasts=config.all_contrasts,
         site=config.site,
         pattern=config.subject_pattern,
         allow_missing=config.allow_missing,

@@ -190,11 +190,16 @@ def _settings(plan: Plan | Manifest) -> dict[str, object]:
 
 
 def _named(scans: Mapping[Scan, SliceLayout]) -> Named:
-    """A distinct, portable name for each scan: subject, session, and a number where needed."""
+    """A distinct, portable name for each scan: subject, session, and a number where needed.
+
+    Where there are several contrasts, theirs is part of it.
+    """
     named: Named = {}
     taken: set[str] = set()
+    several = len({scan.modality for scan in scans}) > 1
     for scan, layout in scans.items():
-        base = "_".join(_UNSAFE.sub("-", part) for part in (scan.subject, scan.session) if part)
+        parts = scan.subject, scan.session, scan.modality if several else ""
+        base = "_".join(_UNSAFE.sub("-", part) for part in parts if part)
         base = base.strip(".-")[:_LONGEST] or "scan"
         name, number = base, 1
         while name.lower() in taken:  # some file systems do not tell cases apart

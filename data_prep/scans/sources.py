@@ -46,6 +46,7 @@ def find(
     sources: Sequence[Path],
     *,
     modality: str = "",
+    all_contrasts: bool = False,
     site: str = "",
     pattern: str = "",
     allow_missing: bool = False,
@@ -56,6 +57,7 @@ def find(
         sources: Files, folders (searched whole; of a BIDS data set, its anat folders) and
             patterns such as ``data/*-T2.nii.gz``.
         modality: Keep only this contrast (``T2`` and BIDS' ``T2w`` are the same).
+        all_contrasts: Keep scans of several contrasts together, instead of refusing them.
         site: Keep only this IXI site, such as ``Guys``.
         pattern: Regular expression with the group ``subject`` and perhaps ``session``,
             ``modality`` and ``site``, matched against file names; empty for the known schemes.
@@ -90,10 +92,10 @@ def find(
     scans = sorted(scan for scan in scans if scan.path in set(paths))
     refuse_none(scans, left_out)
     found = sorted({scan.modality for scan in scans if scan.modality})
-    if len(found) > 1:
+    if len(found) > 1 and not all_contrasts:
         raise ConfigError(
             f"the scans are of several contrasts: {', '.join(found)}",
-            remedy="Choose one with --modality",
+            remedy="Choose one with --modality, or mix them with --all-contrasts",
         )
     return Found(tuple(scans), tuple(left_out), tuple(warnings))
 

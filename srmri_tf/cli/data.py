@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
     from data_prep.prepare.plan import Plan
     from data_prep.shards.schema import Manifest
+    from srmri_tf.evaluation.inspect import Baseline
 
 _LEAK = (
     "Note: slices were dealt one by one, so slices of one subject are in training and in test, and "
@@ -41,7 +42,8 @@ _LEAK = (
 @click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")
 @click.option("--lr", default="magnitude", show_default=True, help="magnitude, coarse or real.")
 @click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
-@click.option("--modality", default="", help="Keep only these scans, such as T2.")
+@click.option("--modality", default="", help="Keep only scans of this contrast, such as T2.")
+@click.option("--all-contrasts", is_flag=True, help="Mix contrasts instead of refusing them.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
 @click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
@@ -116,10 +118,8 @@ def inspect(shards: Path, output: Path | None, scans: int) -> None:
     if manifest.split_by == "slice":
         click.echo(_LEAK, err=True)
     click.echo("\nLow-resolution input against the truth (range 1, slices with tissue):")
-    click.echo(f"{'split':<6}{'subjects':>9}{'slices':>8}{'PSNR dB':>9}{'SSIM':>8}")
-    for row in rows:
-        psnr, ssim = row.means.get("psnr", math.nan), row.means.get("ssim", math.nan)
-        click.echo(f"{row.split:<6}{row.subjects:>9}{row.slices:>8}{psnr:>9.2f}{ssim:>8.4f}")
+    for line in _baseline_table(rows):
+        click.echo(line)
     click.echo("\n" + _parameters(manifest))
     click.echo(f"Contact sheet: {picture}")
 
@@ -150,7 +150,8 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
                     **chosen("patch_size", "plane", "fastmri", "min_signal"),
                 },
                 "split_rule": _split_rule(options),
-                **chosen("split_table", "modality", "site", "subject_pattern", "allow_missing"),
+                **chosen("split_table", "modality", "all_contrasts", "site"),
+                **chosen("subject_pattern", "allow_missing"),
             }
         )
     except ValidationError as error:
@@ -187,7 +188,7 @@ def _faults(error: Any) -> str:
     """Every fault of a pydantic error: option, what is wrong, what was given."""
     lines = []
     for fault in error.errors():
-        section = fault["loc"][-1] in ("degradation", "parameters", "split_rule")
+        section = fault["loc"][-1:] in ((), ("degradation",), ("parameters",), ("split_rule",))
         place = "options" if section else "--" + str(fault["loc"][-1]).replace("_", "-")
         given = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
         lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}{given}")
@@ -207,7 +208,22 @@ def _summary(manifest: "Manifest") -> str:
             f"{sum(shard.slices for shard in shards):>8}{patches:>9}"
             f"{sum(shard.bytes for shard in shards) / 1e6:>9.1f}"
         )
+    if len(manifest.contrasts) > 1:
+        counts = (f"{label or 'unknown'} {n}" for label, n in manifest.contrasts.items())
+        lines.append(f"scans by contrast: {', '.join(counts)}")
     return "\n".join(lines)
+
+
+def _baseline_table(rows: "list[Baseline]") -> list[str]:
+    """The input's quality in each split, and in each contrast of it where there are several."""
+    several = len({row.contrast for row in rows}) > 1
+    head = f"{'split':<6}{'subjects':>9}{'slices':>8}{'PSNR dB':>9}{'SSIM':>8}"
+    lines = [f"{head}  contrast" if several else head]
+    for row in rows:
+        psnr, ssim = row.means.get("psnr", math.nan), row.means.get("ssim", math.nan)
+        line = f"{row.split:<6}{row.subjects:>9}{row.slices:>8}{psnr:>9.2f}{ssim:>8.4f}"
+        lines.append(f"{line}  {row.contrast}" if several else line)
+    return lines
 
 
 def _parameters(manifest: "Manifest") -> str:
