@@ -99,7 +99,7 @@ def prepare(
         EnvironmentFault: The disk is full, or a worker process died.
     """
     out = Path(out).absolute()
-    refuse_foreign(out, "a folder of shards", MANIFEST_NAME, resume.PROGRESS)
+    refuse_output(out)
     plan = plan_for(paths, config)
     if planned:
         planned(plan)
@@ -111,6 +111,15 @@ def prepare(
             )
         finally:
             resume.tidy(out, existed)
+
+
+def refuse_output(out: Path) -> None:
+    """Refuse an output folder that holds something else than shards.
+
+    Raises:
+        ConfigError: It does.
+    """
+    refuse_foreign(out, "a folder of shards", MANIFEST_NAME, resume.PROGRESS)
 
 
 def plan_for(paths: Sequence[Path], config: PrepareConfig) -> Plan:

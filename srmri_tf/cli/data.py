@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data_prep.progress import counting
-from srmri_tf.cli.opening import tell
+from srmri_tf.cli.output import Report, as_json, dry_run, reporting
 from srmri_tf.cli.paths import PATH
 
 if TYPE_CHECKING:
@@ -49,8 +49,16 @@ _LEAK = (
 @click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
+@dry_run
+@as_json
 def prepare(
-    sources: tuple[Path, ...], output: Path, workers: int, dask: str | None, **options: Any
+    sources: tuple[Path, ...],
+    output: Path,
+    workers: int,
+    dask: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Turn scans into shards of low- and high-resolution pairs.
 
@@ -61,75 +69,150 @@ def prepare(
     from data_prep.prepare.cluster import dask_executor
     from data_prep.prepare.pipeline import prepare as run
 
-    config = _prepare_config(options)
-    with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(dask_executor(dask)) if dask else None
-        advance = stack.enter_context(counting("preparing"))
-        manifest = run(
-            sources,
-            output,
-            config,
-            workers=workers,
-            executor=executor,
-            progress=advance,
-            planned=_tell_plan,
-        )
-    click.echo(_summary(manifest))
-    if manifest.split_by == "slice":
-        click.echo(_LEAK, err=True)
-    click.echo(f"Shards: {output}")
+    with reporting("prepare", as_json) as report:
+        config = _prepare_config(options)
+        if dry_run:
+            _plan_only(sources, output, config, report)
+            return
+        with contextlib.ExitStack() as stack:
+            executor = stack.enter_context(dask_executor(dask)) if dask else None
+            advance = stack.enter_context(counting("preparing"))
+            manifest = run(
+                sources,
+                output,
+                config,
+                workers=workers,
+                executor=executor,
+                progress=advance,
+                planned=lambda plan: _tell_plan(plan, report),
+            )
+        _tell_manifest(manifest, report)
+        report.result["output"] = output
+        report.say(f"Shards: {output}")
 
 
 @click.command()
 @click.argument("shards", type=PATH)
-def verify(shards: Path) -> None:
+@as_json
+def verify(shards: Path, as_json: bool) -> None:
     """Check every shard of a folder against its manifest, byte by byte."""
     from data_prep.shards.files import verify as run
 
-    manifest = run(shards)
-    click.echo(_summary(manifest))
-    click.echo(f"{shards}: {len(manifest.shards)} shards are as they were written.")
+    with reporting("verify", as_json) as report:
+        manifest = run(shards)
+        report.result = _splits(manifest)
+        report.say(_summary(manifest))
+        report.say(f"{shards}: {len(manifest.shards)} shards are as they were written.")
 
 
 @click.command()
 @click.argument("shards", type=PATH)
 @click.option("-o", "--output", type=PATH, help="The picture.  [SHARDS-contact-sheet.png]")
 @click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
-def inspect(shards: Path, output: Path | None, scans: int) -> None:
+@as_json
+def inspect(shards: Path, output: Path | None, scans: int, as_json: bool) -> None:
     """Show what a network will see: splits, the input's own quality, a contact sheet."""
     from data_prep.scans.choosing import LeftOut
     from data_prep.shards.files import verify as check
     from srmri_tf.evaluation import inspect as inspection
     from srmri_tf.metrics import image
 
-    manifest = check(shards)
-    picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
-    with counting("measuring") as advance:
-        rows = inspection.baselines(
-            shards,
-            manifest,
-            {"psnr": image.psnr, "ssim": image.ssim},
-            image.is_background,
-            advance,
+    with reporting("inspect", as_json) as report:
+        manifest = check(shards)
+        picture = output or shards.absolute().with_name(
+            f"{shards.absolute().name}-contact-sheet.png"
         )
-    inspection.contact_sheet(shards, manifest, picture, scans)
-    click.echo(_summary(manifest))
-    tell((), [LeftOut(Path(item.file), item.reason) for item in manifest.left_out])
-    if manifest.split_by == "slice":
-        click.echo(_LEAK, err=True)
-    click.echo("\nLow-resolution input against the truth (range 1, slices with tissue):")
-    for line in _baseline_table(rows):
-        click.echo(line)
-    click.echo("\n" + _parameters(manifest))
-    click.echo(f"Contact sheet: {picture}")
+        with counting("measuring") as advance:
+            rows = inspection.baselines(
+                shards,
+                manifest,
+                {"psnr": image.psnr, "ssim": image.ssim},
+                image.is_background,
+                advance,
+            )
+        inspection.contact_sheet(shards, manifest, picture, scans)
+        report.leave_out(LeftOut(Path(item.file), item.reason) for item in manifest.left_out)
+        _tell_manifest(manifest, report)
+        report.say("\nLow-resolution input against the truth (range 1, slices with tissue):")
+        for line in _baseline_table(rows):
+            report.say(line)
+        report.say("\n" + _parameters(manifest))
+        report.say(f"Contact sheet: {picture}")
+        report.result |= {
+            "low_resolution": [row._asdict() for row in rows],
+            "contact_sheet": picture,
+        }
 
 
 COMMANDS: tuple[click.Command, ...] = (prepare, verify, inspect)
 
 
-def _tell_plan(plan: "Plan") -> None:
-    """Warnings of a plan, and what was left out."""
-    tell(plan.warnings, plan.left_out)
+def _tell_plan(plan: "Plan", report: Report) -> None:
+    """Warnings of a plan, what was left out, and what will be made."""
+    for text in plan.warnings:
+        report.warn(text)
+    report.leave_out(plan.left_out)
+    report.result["scans"] = [
+        {
+            "file": item.scan.path,
+            "subject": item.scan.subject,
+            "session": item.scan.session,
+            "contrast": item.scan.modality,
+            "site": item.scan.site,
+            "plane": item.plane,
+            "split": item.split,
+            "fold": item.fold,
+            "shard": item.file,
+        }
+        for item in plan.items
+    ]
+
+
+def _plan_only(
+    sources: tuple[Path, ...], output: Path, config: "PrepareConfig", report: Report
+) -> None:
+    """Say what `prepare` would make of scans; nothing is written."""
+    from data_prep.prepare.pipeline import plan_for, refuse_output
+
+    refuse_output(output)
+    _tell_plan(plan_for(sources, config), report)
+    report.result |= {"dry_run": True, "output": output}
+    keys = ("split", "subject", "session", "contrast", "plane", "file", "shard")
+    rows = [keys, *([str(row[key] or "-") for key in keys] for row in report.result["scans"])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        report.say("  ".join(cells).rstrip())
+    report.say(f"Nothing was written; the shards would be in {output}")
+
+
+def _tell_manifest(manifest: "Manifest", report: Report) -> None:
+    """What is in a folder of shards."""
+    report.say(_summary(manifest))
+    if manifest.split_by == "slice":
+        click.echo(_LEAK, err=True)
+    report.result |= _splits(manifest)
+
+
+def _splits(manifest: "Manifest") -> dict[str, Any]:
+    """What `_summary` has, and the parameters, for a document."""
+    from data_prep.shards.schema import SPLITS
+
+    return {
+        "splits": {
+            split: {
+                "subjects": manifest.subjects(split),
+                "scans": len(manifest.of(split)),
+                "slices": sum(shard.slices for shard in manifest.of(split)),
+                "records": sum(shard.records for shard in manifest.of(split)),
+                "bytes": sum(shard.bytes for shard in manifest.of(split)),
+            }
+            for split in SPLITS
+        },
+        "contrasts": manifest.contrasts,
+        "parameters": manifest.parameters.model_dump(mode="json"),
+        "split_rule": manifest.split_rule.model_dump(mode="json"),
+    }
 
 
 def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":

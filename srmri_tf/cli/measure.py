@@ -8,6 +8,7 @@ import click
 from data_prep.progress import counting
 from srmri_tf.cli.model import quiet_tensorflow, read_overrides
 from srmri_tf.cli.opening import tell_opening
+from srmri_tf.cli.output import as_json, reporting
 from srmri_tf.cli.paths import NAME, PATH
 
 _PERCEPTUAL = click.option(
@@ -42,11 +43,13 @@ _PERCEPTUAL = click.option(
     "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
 )
 @click.option("--force", is_flag=True, help="Measure runs that learnt from test subjects, marked.")
+@as_json
 def evaluate(
     runs: tuple[Path, ...],
     shards: Path,
     out: Path,
     no_bicubic: bool,
+    as_json: bool,
     **given: Any,
 ) -> None:
     """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
@@ -55,11 +58,13 @@ def evaluate(
     from srmri_tf.evaluation.config import EvaluateConfig
     from srmri_tf.evaluation.measuring import evaluate as measure
 
-    config = EvaluateConfig(bicubic=not no_bicubic, **given)
-    with counting("measuring") as advance:
-        result = measure(runs, shards, out, config, advance)
-    click.echo(result.table)
-    click.echo(f"\nfigure: {result.figure}")
+    with reporting("evaluate", as_json) as report:
+        config = EvaluateConfig(bicubic=not no_bicubic, **given)
+        with counting("measuring") as advance:
+            result = measure(runs, shards, out, config, advance)
+        report.say(result.table)
+        report.say(f"\nfigure: {result.figure}")
+        report.result = {"output": out, "figure": result.figure, "metrics": result.document}
 
 
 @click.command()

@@ -35,10 +35,14 @@ class Result:
     Args:
         target: Their names.
         fresh: Whether they were made now, and not by an earlier call.
+        job: What was to be done.
+        model: The MODEL that does it.
     """
 
     target: Target
     fresh: bool
+    job: Job
+    model: str
 
 
 def enhance(
@@ -86,10 +90,24 @@ def enhance(
                 if not done:
                     work.do(job, label, progress, say)
                 _describe(job)
-                yield Result(work.target(job), fresh=not done)
+                yield work.result(job, fresh=not done)
             except BadInputError as error:
                 faults.append(error)
     raise_together(faults)
+
+
+def plan(
+    worklist: Worklist, config: EnhanceConfig | None = None, *, overwrite: bool = False
+) -> list[Result]:
+    """What `enhance` would make, and which of it is there already; nothing is written.
+
+    Raises:
+        BadInputError: There is no such model, or scans cannot be used.
+        ConfigError: Something else is where a result goes.
+        CorruptArtefactError: The model is damaged.
+    """
+    work = _Work(worklist, config or EnhanceConfig(), overwrite)
+    return [work.result(job, fresh=not work.is_finished(job)) for job in worklist.jobs]
 
 
 class _Work:
@@ -119,6 +137,10 @@ class _Work:
 
     def target(self, job: Job) -> Target:
         return job.target(self._model(job).kind, self._config.uncertainty)
+
+    def result(self, job: Job, *, fresh: bool) -> Result:
+        """What comes of a job."""
+        return Result(self.target(job), fresh, job, self._name(job))
 
     def is_finished(self, job: Job) -> bool:
         """Whether a result is there already; refuses to replace anything else."""
