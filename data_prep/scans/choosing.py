@@ -147,9 +147,14 @@ def counted(left_out: Sequence[LeftOut]) -> str:
         return ""
     kinds = Counter(item.reason for item in left_out)
     parts = [f"{n} {kind if n == 1 else _plural(kind)}" for kind, n in sorted(kinds.items())]
-    shown = "".join(f"\n  {path}: {reason}" for path, reason in sorted(left_out)[:_LISTED])
-    more = f"\n  and {len(left_out) - _LISTED} more" if len(left_out) > _LISTED else ""
-    return f"left out {len(left_out)}: {', '.join(parts)}{shown}{more}"
+    lines = [f"{path}: {reason}" for path, reason in sorted(left_out)]
+    return f"left out {len(left_out)}: {', '.join(parts)}{listed(lines)}"
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Lines below a sentence, but not too many of them."""
+    more = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return "".join(f"\n  {line}" for line in [*lines[:_LISTED], *more])
 
 
 def _plural(kind: str) -> str:

@@ -80,30 +80,33 @@ def find(
     named = [_named(path, pattern) for path in paths]
     warnings = [f"{scan.path}: {shown.warning}" for scan, shown in named if shown.warning]
     scans = [scan for scan, _ in named]
-    unknown = [scan for scan in scans if modality and not scan.modality]
     refuse_none(scans, left_out)
-    left_out += [LeftOut(scan.path, choosing.UNKNOWN) for scan in unknown]
+    if modality:
+        left_out += [LeftOut(scan.path, choosing.UNKNOWN) for scan in scans if not scan.modality]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
     _refuse_odd_names(scans)
-    here = fetched([scan.path for scan in scans], allow_missing)
-    paths, drawn = by_content(here.scans)
-    left_out += here.left_out + drawn
-    scans = sorted(scan for scan in scans if scan.path in set(paths))
+    kept = usable([scan.path for scan in scans], allow_missing)
+    left_out += kept.left_out
+    scans = sorted(scan for scan in scans if scan.path in set(kept.scans))
     refuse_none(scans, left_out)
-    found = sorted({scan.modality for scan in scans if scan.modality})
-    if len(found) > 1 and not all_contrasts:
-        raise ConfigError(
-            f"the scans are of several contrasts: {', '.join(found)}",
-            remedy="Choose one with --modality, or mix them with --all-contrasts",
-        )
+    warnings += _check_contrasts(scans, all_contrasts)
     return Found(tuple(scans), tuple(left_out), tuple(warnings))
 
 
-def by_content(paths: Iterable[Path]) -> Listing:
-    """Tell scans from label images and statistical maps, by what NIfTI files hold."""
-    listing = Listing([], [])
-    for path in paths:
+def usable(paths: Iterable[Path], allow_missing: bool) -> Listing:
+    """Tell scans from files whose content is not here and from those that hold something else.
+
+    Args:
+        paths: Files that are scans by their names.
+        allow_missing: Leave out what is not here, instead of refusing it.
+
+    Raises:
+        BadInputError: The content of some is not here.
+    """
+    here = fetched(paths, allow_missing)
+    listing = Listing([], here.left_out)
+    for path in here.scans:
         reason = labels.no_scan(path) if nifti.is_nifti(path) else ""
         if reason:
             listing.left_out.append(LeftOut(path, reason))
@@ -218,9 +221,11 @@ def fetched(paths: Iterable[Path], allow_missing: bool) -> Listing:
     if listing.left_out and not allow_missing:
         fetch = f"Fetch them with {' and '.join(sorted(remedies))}" if remedies else ""
         mend = f"{'mend' if fetch else 'Mend'} the links to nothing" if links else ""
+        missing = [str(path) for path, _ in listing.left_out]
         steps = ", ".join(step for step in (fetch, mend) if step)
         raise BadInputError(
-            f"not all scans are here: {choosing.counted(listing.left_out)}\n",
+            f"the content of {len(missing)} of {len(missing) + len(listing.scans)} scans is not "
+            f"here:{choosing.listed(missing)}\n",
             remedy=f"{steps}, or go on without them with --allow-missing",
         )
     return listing
@@ -287,6 +292,27 @@ def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) 
             remedy=f"Check --{field}",
         )
     return kept
+
+
+def _check_contrasts(scans: Sequence[Scan], all_contrasts: bool) -> list[str]:
+    """A warning where contrasts are known of some scans only.
+
+    Raises:
+        ConfigError: There are several, and they are not to be mixed.
+    """
+    found = sorted({scan.modality for scan in scans if scan.modality})
+    if len(found) > 1 and not all_contrasts:
+        raise ConfigError(
+            f"the scans are of several contrasts: {', '.join(found)}",
+            remedy="Choose one with --modality, or mix them with --all-contrasts",
+        )
+    unknown = [str(scan.path) for scan in scans if not scan.modality]
+    if not (found and unknown):
+        return []
+    return [
+        f"the contrast of {len(unknown)} of {len(scans)} scans is unknown; they are used with "
+        f"those of {', '.join(found)}:{choosing.listed(unknown)}"
+    ]
 
 
 def _refuse_odd_names(scans: Sequence[Scan]) -> None:

@@ -100,7 +100,8 @@ class Worklist:
         groups: dict[tuple[str, str], list[str]] = {}
         for job in self.jobs:
             used = model or job.default_model
-            groups.setdefault((used, str(job.contrast)), []).append(job.scan.name)
+            hint = "" if model or job.contrast.label else "; --model chooses another"
+            groups.setdefault((used, f"{job.contrast}{hint}"), []).append(job.scan.name)
         return [
             f"model {used}: {', '.join(scans) if len(scans) <= _NAMED else f'{len(scans)} scans'} "
             f"(contrast {shown})"
@@ -131,44 +132,54 @@ def make_worklist(
         ConfigError: Two results would have one name or go into one file, or two BIDS data sets
             would become one.
     """
-    warnings: list[str] = []
+    folder, name = _place_for(out)
     found: dict[Path, Job] = {}
     named: set[Path] = set()
-    single = out is not None and nifti.is_nifti(out) and not out.is_dir()
-    if out is not None and not single and out.exists() and not out.is_dir():
-        raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
-    if out is not None and not single and not out.is_dir() and out.name.lower().endswith(_OTHERS):
-        raise ConfigError(
-            "is no name for a result, which is a NIfTI file: .nii or .nii.gz",
-            path=out,
-            remedy="Choose another -o; a folder must not be called like an image",
-        )
-    folder = out.parent if out is not None and single else out
     for source in map(Path, given):
         for job in _in_folder(source, folder) if source.is_dir() else _named(source, folder):
             found.setdefault(place(job.scan), job)
             if source.is_file():
                 named.add(place(job.scan))
+    warnings: list[str] = []
     left_out: list[LeftOut] = []
     chosen = _without_results(found, named, warnings, left_out)
     chosen = _of_modality(_described(chosen, warnings), modality, left_out)
-    here = sources.fetched([job.scan for job in chosen], allow_missing)
-    chosen = _only(chosen, here, left_out)
-    chosen = _only(chosen, sources.by_content([job.scan for job in chosen]), left_out)
+    chosen = _only(chosen, sources.usable([job.scan for job in chosen], allow_missing), left_out)
     sources.refuse_none(chosen, left_out)
-    if out is not None and single:
+    if name:
         if len(chosen) > 1:
             raise ConfigError(
                 f"is one file, but there are {len(chosen)} scans",
                 path=out,
                 remedy="Give a folder for -o",
             )
-        chosen = [dataclasses.replace(chosen[0], root=None, name=out.name)]
+        chosen = [dataclasses.replace(chosen[0], root=None, name=name)]
     _refuse_clashes(chosen)
     sound, faults = _checked(chosen, config or EnhanceConfig())
     if not sound:
         raise_together(faults)
     return Worklist(tuple(sound), tuple(warnings), tuple(faults), tuple(left_out))
+
+
+def _place_for(out: Path | None) -> tuple[Path | None, str]:
+    """The folder that results go to, None if none is given, and the name of a single one.
+
+    Raises:
+        ConfigError: It is neither a folder nor a name for a NIfTI file.
+    """
+    if out is None or out.is_dir():
+        return out, ""
+    if nifti.is_nifti(out):
+        return out.parent, out.name
+    if out.exists():
+        raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
+    if out.name.lower().endswith(_OTHERS):
+        raise ConfigError(
+            "is no name for a result, which is a NIfTI file: .nii or .nii.gz",
+            path=out,
+            remedy="Choose another -o; a folder must not be called like an image",
+        )
+    return out, ""
 
 
 def place(path: Path) -> Path:

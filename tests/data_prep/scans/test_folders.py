@@ -106,7 +106,7 @@ def test_missing_scans_are_named_with_the_remedy_unless_they_may_be_missing(tmp_
     with pytest.raises(BadInputError) as caught:
         find([tmp_path], modality="T2")
     message = str(caught.value)
-    assert "left out 3: 3 files whose content is not here" in message
+    assert message.startswith("the content of 3 of 4 scans is not here:\n")
     assert "e_T1" not in message
     assert message.endswith(
         "Fetch them with `datalad get` and `git lfs pull`, mend the links to nothing, or go on "

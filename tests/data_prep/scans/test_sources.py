@@ -153,6 +153,14 @@ def test_scans_of_unknown_contrast_are_named_where_one_is_asked_for(tmp_path):
     assert [item.path.name for item in find([tmp_path], modality="T2").left_out] == ["b.nii.gz"]
 
 
+def test_scans_of_unknown_contrast_beside_known_ones_are_warned_of(tmp_path):
+    touch(tmp_path, "a_T2.nii.gz", "b.nii.gz")
+    (warning,) = find([tmp_path]).warnings
+    assert warning.startswith("the contrast of 1 of 2 scans is unknown; they are used with")
+    assert "b.nii.gz" in warning
+    assert find([tmp_path / "b.nii.gz"]).warnings == ()
+
+
 def test_a_sidecar_that_contradicts_a_name_is_believed_and_said(tmp_path):
     touch(tmp_path, "sub-01_T2w.nii.gz")
     timing = '{"EchoTime": 0.003, "RepetitionTime": 2.3, "InversionTime": 0.9}'

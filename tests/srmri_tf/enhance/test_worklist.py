@@ -134,7 +134,8 @@ def test_the_contrast_decides_the_model_and_both_are_said(tmp_path, name, contra
     worklist = make_worklist([save(tmp_path / name)])
     (job,) = worklist.jobs
     assert (str(job.contrast), job.default_model) == (contrast, model)
-    assert worklist.models("") == [f"model {model}: {name} (contrast {contrast})"]
+    hint = "; --model chooses another" if contrast == "unknown" else ""
+    assert worklist.models("") == [f"model {model}: {name} (contrast {contrast}{hint})"]
     assert worklist.models("mine") == [f"model mine: {name} (contrast {contrast})"]
 
 
@@ -261,7 +262,7 @@ def test_a_subject_s_folder_keeps_its_place_in_the_data_set(bids, tmp_path, monk
 def test_scans_that_were_not_fetched_are_named_or_left_out(tmp_path):
     save(tmp_path / "a.nii.gz")
     (tmp_path / "b.nii.gz").symlink_to(".git/annex/objects/MD5E-s9--0f.nii.gz")
-    with pytest.raises(BadInputError, match=r"1 file whose content is not here.*\n.*\n.*datalad"):
+    with pytest.raises(BadInputError, match=r"content of 1 of 2 scans is not here:\n.*\n.*datalad"):
         make_worklist([tmp_path])
     assert len(make_worklist([tmp_path], allow_missing=True).jobs) == 1
 
