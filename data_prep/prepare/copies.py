@@ -26,14 +26,14 @@ def check_copies(plan: Plan) -> list[str]:
         shown = ", ".join(
             f"{path.name} ({places[path].scan.subject}, {_place(places[path])})" for path in others
         )
-        here = f"{places[first].scan.subject}, {_place(places[first])}"
         within = len({_place(places[path]) for path in (first, *others)}) == 1
         if within or plan.split_rule.by == "slice":
-            warnings.append(f"{first} ({here}): is the same file as {shown}; each counts")
+            warnings.append(f"{first}: is the same file as {shown}; each counts")
         else:
             faults.append(
                 BadInputError(
-                    f"({here}) is the same file as {shown}: it would be in two splits",
+                    f"is the same file as {shown}, but is {places[first].scan.subject} in "
+                    f"{_place(places[first])}: one scan would be in two splits",
                     path=first,
                     remedy="Leave one of them out, or give both one subject label",
                 )

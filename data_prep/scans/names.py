@@ -45,7 +45,8 @@ _IXI = re.compile(
 # sub-01_ses-02_acq-hr_T2w
 _BIDS = re.compile(
     r"(?P<subject>sub-[A-Za-z0-9+]+)(_(?P<session>ses-[A-Za-z0-9+]+))?(_[a-z]+-[A-Za-z0-9+]+)*"
-    r"_(?P<modality>[A-Za-z0-9]+)$"
+    r"_(?P<modality>(T1|T2|PD|T2star)w?|FLAIR|FLASH|PDT2|UNIT1|inplaneT[12]|angio|SWI|MP2RAGE|IRT1"
+    r"|ME(GRE|SE)|VFA|MPM|MT[SR]|bold|cbv|sbref|asl|dwi|epi|magnitude[12]?)$"
 )
 # patient03_study1_T2W: anything, then a word for a visit with a number or a date.
 _VISIT = re.compile(
