@@ -6,7 +6,6 @@ A disk that fills up or refuses raises one kind of error, and leaves what was th
 import contextlib
 import errno
 import fcntl
-import glob
 import hashlib
 import json
 import os
@@ -24,6 +23,8 @@ from data_prep.errors import BadInputError, ConfigError, EnvironmentFault
 _TEMPORARY = ".srmri-tf-tmp-"
 _ASIDE = ".srmri-tf-old-"
 _LONG = 24 * 3600  # seconds
+_SUFFIX = 16  # characters of a name's end
+_HOST = 48  # characters of a machine's name
 LOCK = ".srmri-tf-lock"
 SEAL = "sha256"
 _HINTS = {
@@ -32,6 +33,7 @@ _HINTS = {
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
     errno.EROFS: "the file system is read-only",
+    errno.ENAMETOOLONG: "its name is too long for the file system",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
 }
 
@@ -64,13 +66,15 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
         EnvironmentFault: The disk is full or the folder cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ConfigError("is a folder, not a file", path=path, remedy="Choose another name")
     with disk_errors(path):
+        if path.is_dir():
+            raise ConfigError("is a folder, not a file", path=path, remedy="Choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         recover(path)
-        # Keeps the suffixes: writers such as nibabel choose the format by them.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(), suffix=f"-{path.name}")
+        # Keeps the suffixes, by which writers such as nibabel choose the format, and no more of a
+        # name that may be as long as the file system allows.
+        suffix = "".join(path.suffixes[-2:])[-_SUFFIX:]
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(), suffix=f"-{suffix}")
         os.close(handle)
         temporary = Path(name)
         try:
@@ -117,7 +121,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         recover(path)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_mine()}{path.name}-"))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_mine()))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
@@ -166,28 +170,43 @@ def clear(folder: Path) -> None:
         EnvironmentFault: It cannot be removed.
     """
     with disk_errors(folder):
-        for leftover in folder.glob(f"{_TEMPORARY}*"):
-            if _is_abandoned(leftover):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        for leftover in _abandoned(folder, _TEMPORARY):
+            _remove(leftover)
 
 
 def recover(path: Path) -> None:
-    """Undo what a process that was killed while it wrote ``path`` left beside it.
+    """Undo what killed processes left beside ``path``.
 
-    A folder that it had moved aside comes back if there is no new one; what was half written goes.
-
-    Raises:
-        OSError: The folder above cannot be written.
+    A folder that one had moved aside to replace it comes back if there is no new one. What was half
+    written goes, whatever it was to be. What belongs to somebody else, in a folder of all, stays.
     """
-    name = glob.escape(path.name)
-    for aside in path.parent.glob(f"{_ASIDE}*{name}-*"):
-        if _is_abandoned(aside):
-            if (old := aside / path.name).exists() and not path.exists():
-                old.rename(path)
-            shutil.rmtree(aside)
-    for leftover in path.parent.glob(f"{_TEMPORARY}*{name}*"):
-        if _is_abandoned(leftover):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+    for leftover in _abandoned(path.parent, _ASIDE, _TEMPORARY):
+        with contextlib.suppress(OSError):  # also: another process is just doing the same
+            if leftover.name.startswith(_TEMPORARY):
+                _remove(leftover)
+            else:
+                _take_back(path, leftover)
+
+
+def _take_back(path: Path, aside: Path) -> None:
+    """Rename a folder that was moved aside, unless there is a new one; not if it was another's."""
+    old = aside / path.name
+    if old.exists():
+        if not path.exists():
+            old.rename(path)
+        _remove(aside)
+    elif not any(aside.iterdir()):
+        aside.rmdir()
+
+
+def longest_name(folder: Path) -> int:
+    """The number of bytes that a name in a folder may have; the folder need not be there yet."""
+    place = folder.absolute()
+    there = next(above for above in (place, *place.parents) if above.exists())
+    try:
+        return os.pathconf(there, "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):
+        return 255
 
 
 def is_scratch(path: Path) -> bool:
@@ -197,13 +216,28 @@ def is_scratch(path: Path) -> bool:
 
 def _mine(kind: str = _TEMPORARY) -> str:
     """How names of what this process writes begin."""
-    return f"{kind}{socket.gethostname()}-{os.getpid()}-"
+    return f"{kind}{_here()}-{os.getpid()}-"
+
+
+def _here() -> str:
+    """This machine in names of what its processes write."""
+    return socket.gethostname()[:_HOST]
+
+
+def _abandoned(folder: Path, *kinds: str) -> list[Path]:
+    """What killed processes left in a folder."""
+    found = sorted(path for kind in kinds for path in folder.glob(f"{kind}*"))
+    return [path for path in found if _is_abandoned(path)]
+
+
+def _remove(leftover: Path) -> None:
+    shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
 def _is_abandoned(leftover: Path) -> bool:
     """Whether its process is dead or, on another machine, has not touched it for long."""
     kinds = f"(?:{re.escape(_TEMPORARY)}|{re.escape(_ASIDE)})"
-    match = re.match(kinds + re.escape(socket.gethostname()) + r"-(\d+)-", leftover.name)
+    match = re.match(kinds + re.escape(_here()) + r"-(\d+)-", leftover.name)
     try:
         if match is None:
             return time.time() - leftover.stat().st_mtime > _LONG
@@ -219,7 +253,7 @@ def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f"{_mine(_ASIDE)}{path.name}-"))
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_mine(_ASIDE)))
     old = aside / path.name
     try:
         path.rename(old)

@@ -61,6 +61,7 @@ def convert(job: Job) -> Shard:
         file=item.file,
         subject=item.scan.subject,
         session=item.scan.session,
+        contrast=item.scan.modality,
         split=item.split,
         fold=item.fold,
         kind=kind,

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import (
     BrokenExecutor,
     Executor,
@@ -22,12 +22,13 @@ from concurrent.futures import (
 )
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from data_prep.errors import BadInputError, EnvironmentFault, raise_together
 from data_prep.files import lock, refuse_foreign, sync_to_disk
 from data_prep.prepare import resume
 from data_prep.prepare.convert import Job, convert
+from data_prep.prepare.copies import check_copies
 from data_prep.prepare.plan import Plan, make_plan
 from data_prep.scans import sources
 from data_prep.scans.coverage import WHOLE
@@ -49,9 +50,11 @@ class PrepareConfig(BaseModel):
         parameters: Degradation, patches, plane.
         split_rule: How subjects are dealt to the splits.
         split_table: A TSV file that decides instead.
-        modality: Keep only scans of this modality.
+        modality: Keep only scans of this contrast.
+        all_contrasts: Keep scans of several contrasts together, instead of refusing them.
         site: Keep only scans of this IXI site.
         subject_pattern: Regular expression that reads subject and session from file names.
+        allow_missing: Leave out scans whose content is not here, instead of refusing them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,8 +63,16 @@ class PrepareConfig(BaseModel):
     split_rule: SplitRule = SplitRule()
     split_table: Path | None = None
     modality: str = ""
+    all_contrasts: bool = False
     site: str = ""
     subject_pattern: str = ""
+    allow_missing: bool = False
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "PrepareConfig":
+        if self.modality and self.all_contrasts:
+            raise ValueError("--modality chooses one contrast, --all-contrasts mixes them")
+        return self
 
 
 def prepare(
@@ -90,9 +101,37 @@ def prepare(
         ConfigError: The folder holds something else, or was made with other parameters.
         EnvironmentFault: The disk is full, or a worker process died.
     """
-    out = Path(out).absolute()
+    refuse_output(out)
+    return carry_out(
+        plan_for(paths, config, warn),
+        out,
+        workers=workers,
+        executor=executor,
+        progress=progress,
+        warn=warn,
+    )
+
+
+def refuse_output(out: Path) -> None:
+    """Refuse an output folder that holds something else than shards.
+
+    Raises:
+        ConfigError: It does.
+    """
     refuse_foreign(out, "a folder of shards", MANIFEST_NAME, resume.PROGRESS)
-    plan = plan_for(paths, config, warn)
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    warn: Warn | None = None,
+) -> Manifest:
+    """Make the shards of a plan; arguments and errors are those of `prepare`."""
+    out = Path(out).absolute()
     existed = out.exists()
     with lock(out):
         try:
@@ -124,18 +163,30 @@ def _interpolated(manifest: Manifest) -> str:
 def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = None) -> Plan:
     """Find the scans, check their headers, and decide what becomes of each.
 
+    Args:
+        paths: As `prepare` takes them.
+        config: The same.
+        warn: Called with what a person should know of the scans.
+
     Raises:
-        BadInputError: A scan is missing or its header is unsuitable; all such scans are named.
+        BadInputError: A scan is missing or its header is unsuitable, or copies of one are in two
+            splits; all such scans are named.
     """
     rule = config.split_rule
     if config.split_table is not None:
         rule = rule.model_copy(update={"file": config.split_table.name})
-    scans = sources.find(
-        paths, modality=config.modality, site=config.site, pattern=config.subject_pattern
+    found = sources.find(
+        paths,
+        modality=config.modality,
+        all_contrasts=config.all_contrasts,
+        site=config.site,
+        pattern=config.subject_pattern,
+        allow_missing=config.allow_missing,
     )
+    _tell(found.warnings, warn)
     parameters = config.parameters
     layouts, faults = {}, []
-    for scan in scans:
+    for scan in found.scans:
         try:
             layouts[scan] = sources.slice_layout(
                 scan.path, parameters.plane, parameters.fastmri, warn, parameters.volume
@@ -152,7 +203,14 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = N
             except BadInputError as error:
                 faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
     raise_together(faults)
-    return plan
+    _tell(check_copies(plan), warn)
+    return plan.model_copy(update={"left_out": found.left_out})
+
+
+def _tell(warnings: Iterable[str], warn: Warn | None) -> None:
+    if warn:
+        for text in warnings:
+            warn(text)
 
 
 def _make(

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.prepare import splits
 from data_prep.prepare.splits import Place
+from data_prep.scans.choosing import LeftOut
 from data_prep.scans.names import Scan
 from data_prep.scans.orientation import Plane
 from data_prep.scans.sources import SliceLayout
@@ -23,6 +24,7 @@ from data_prep.shards.files import SUFFIX
 from data_prep.shards.schema import SPLITS, Manifest, Parameters, Shard, Split, SplitRule
 
 Named = dict[str, tuple[Scan, SliceLayout]]
+_LONGEST = 200  # characters of a shard's name; suffixes and the notes of a run need some, too
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -54,7 +56,15 @@ class Item(BaseModel):
 
 
 class Plan(BaseModel):
-    """Every shard of a folder, in the order of the manifest."""
+    """Every shard of a folder, in the order of the manifest.
+
+    Args:
+        software: Version of what makes the shards.
+        parameters: What they will hold.
+        split_rule: How subjects are dealt to splits.
+        items: The shards.
+        left_out: Files that were found and are not used.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,6 +72,7 @@ class Plan(BaseModel):
     parameters: Parameters
     split_rule: SplitRule
     items: tuple[Item, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     def table(self) -> str:
         """The split table: a line for each subject, or for each slice if they were dealt."""
@@ -177,12 +188,17 @@ def _settings(plan: Plan | Manifest) -> dict[str, object]:
 
 
 def _named(scans: Mapping[Scan, SliceLayout]) -> Named:
-    """A distinct, portable name for each scan: subject, session, and a number where needed."""
+    """A distinct, portable name for each scan: subject, session, and a number where needed.
+
+    Where there are several contrasts, theirs is part of it.
+    """
     named: Named = {}
     taken: set[str] = set()
+    several = len({scan.modality for scan in scans}) > 1
     for scan, layout in scans.items():
-        base = "_".join(_UNSAFE.sub("-", part) for part in (scan.subject, scan.session) if part)
-        base = base.strip(".-") or "scan"
+        parts = scan.subject, scan.session, scan.modality if several else ""
+        base = "_".join(_UNSAFE.sub("-", part) for part in parts if part)
+        base = base.strip(".-")[:_LONGEST] or "scan"
         name, number = base, 1
         while name.lower() in taken:  # some file systems do not tell cases apart
             number += 1

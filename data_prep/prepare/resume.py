@@ -18,6 +18,7 @@ from data_prep.scans import layouts, nifti
 from data_prep.shards import files
 from data_prep.shards.schema import (
     MANIFEST_NAME,
+    LeftOutFile,
     Manifest,
     Shard,
     manifest_text,
@@ -111,6 +112,9 @@ def finish(plan: Plan, folder: Path, done: dict[str, Shard]) -> Manifest:
         parameters=plan.parameters,
         split_rule=plan.split_rule,
         shards=tuple(done[item.file] for item in plan.items),
+        left_out=tuple(
+            LeftOutFile(file=path.name, reason=reason) for path, reason in sorted(plan.left_out)
+        ),
     )
     sync_to_disk(folder, done)
     write_text(folder / splits.SPLIT_NAME, plan.table())

@@ -67,7 +67,7 @@ def header_file(path: Path) -> Path:
         if path.name.lower().endswith(suffix):
             base = path.name[: -len(suffix)]
             for header in (path.with_name(f"{base}.hdr"), path.with_name(f"{base}.HDR")):
-                if header.exists():
+                if _is_there(header):
                     return header
     return path
 
@@ -77,7 +77,12 @@ def files(path: Path) -> tuple[Path, ...]:
     if path.suffix.lower() != ".hdr":
         return (path,)
     images = (path.with_suffix(end) for end in (*_IMAGES, ".IMG", ".IMG.GZ"))
-    return (path, *[image for image in images if image.exists()][:1])
+    return (path, *[image for image in images if _is_there(image)][:1])
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file, or a link to one that was not fetched."""
+    return path.exists() or path.is_symlink()
 
 
 def layout_of(block: bytes, path: Path) -> Layout:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError
+from data_prep.scans import contrast
 from data_prep.scans.nifti import stem
 
 
@@ -22,7 +23,8 @@ class Scan:
         subject: Subject label, never empty.
         session: Session label, empty if there is none.
         path: The file.
-        modality: ``T1``, ``T2``, ...: upper case without BIDS' trailing w; empty if unknown.
+        modality: The contrast, as `data_prep.scans.contrast` spells it: ``T1``, ``T2``, ...; empty
+            if unknown.
         site: IXI's site, empty if unknown.
     """
 
@@ -34,8 +36,7 @@ class Scan:
 
 
 _PATTERN = r"Write for instance (?P<subject>\w+?)_(?P<session>\d+)"
-# What may follow a modality: the skull was stripped, or dcm2niix made the slices equidistant. What
-# else follows, such as _mask, may be no scan of that modality.
+# What may follow a modality: the skull was stripped, or dcm2niix made the slices equidistant.
 _SAME = r"(_brain|_Eq_\d+)*$"
 # IXI012-HH-1211-T2: subject, site, a running number, modality. DTI adds a direction.
 _IXI = re.compile(
@@ -44,15 +45,23 @@ _IXI = re.compile(
 # sub-01_ses-02_acq-hr_T2w
 _BIDS = re.compile(
     r"(?P<subject>sub-[A-Za-z0-9+]+)(_(?P<session>ses-[A-Za-z0-9+]+))?(_[a-z]+-[A-Za-z0-9+]+)*"
-    r"_(?P<modality>[A-Za-z0-9]+$|(T1|T2|PD|FLAIR)w?)" + _SAME
+    r"_(?P<modality>(T1|T2|PD|T2star)w?|FLAIR|FLASH|PDT2|UNIT1|inplaneT[12]|angio|SWI|MP2RAGE|IRT1"
+    r"|ME(GRE|SE)|VFA|MPM|MT[SR]|bold|cbv|sbref|asl|dwi|epi|magnitude[12]?)$"
 )
 # patient03_study1_T2W: anything, then a word for a visit with a number or a date.
 _VISIT = re.compile(
     r"(?P<subject>.+?)[-_.](?P<session>(study|session|ses|visit|scan|timepoint|tp)[-_]?\d+)"
-    r"([-_.](?P<modality>(T1|T2|PD|FLAIR)[A-Za-z]*))?([-_.].*)?$",
+    r"([-_.].*)?$",
     re.IGNORECASE,
 )
-_SCHEMES = (_IXI, _BIDS, _VISIT)
+# anna_T2, BraTS20_001_t1n, anna_t1_reg_to_t2: whatever stands before the contrast, if no more
+# follows it than what it was registered to.
+_SCAN_OF = re.compile(
+    rf"(?!({contrast.WORDS})[-_. ])(?P<subject>.+?)[-_. ]({contrast.WORDS})"
+    rf"([-_. ]({contrast.WORDS}|{contrast.ONTO}|space))*{_SAME}",
+    re.IGNORECASE,
+)
+_SCHEMES = (_IXI, _BIDS, _VISIT, _SCAN_OF)
 # Who and when it is in BIDS and IXI, whatever follows.
 _PERSON = re.compile(
     r"(?P<subject>sub-[A-Za-z0-9+]+(?=_|$)|IXI\d+(?=[-_]|$))(_(?P<session>ses-[A-Za-z0-9+]+))?"
@@ -60,13 +69,13 @@ _PERSON = re.compile(
 
 
 def read_name(path: Path) -> Scan:
-    """Labels by the first of IXI's scheme, BIDS and visits that fits; else the stem alone.
+    """Labels by the first scheme that fits: IXI's, BIDS, visits, a contrast; else the stem alone.
 
     A name that begins with ``sub-LABEL`` or ``IXI012`` is that subject's, whatever else fits.
     """
     name = stem(path)
     match = next((found for scheme in _SCHEMES if (found := scheme.match(name))), None)
-    scan = Scan(name, "", path) if match is None else _scan(match, path)
+    scan = Scan(name, "", path, contrast.by_name(path)) if match is None else _scan(match, path)
     if person := _PERSON.match(name):
         session = person["session"] or scan.session
         scan = replace(scan, subject=person["subject"], session=session)
@@ -104,18 +113,13 @@ def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
     return read
 
 
-def normal_modality(label: str) -> str:
-    """``T2w``, ``t2`` and ``T2W`` are all ``T2``."""
-    upper = label.upper()
-    return upper[:-1] if re.fullmatch(r"(T1|T2|PD)W", upper) else upper
-
-
 def _scan(match: re.Match[str], path: Path) -> Scan:
     groups = match.groupdict(default="")
+    labelled = contrast.normal(groups.get("modality", ""))
     return Scan(
         subject=groups["subject"],
         session=groups.get("session", ""),
         path=path,
-        modality=normal_modality(groups.get("modality", "")),
+        modality=contrast.with_agent(labelled, path) or contrast.by_name(path),
         site=groups.get("site", ""),
     )

@@ -1,19 +1,31 @@
 """Where scans come from: finding them is separate from reading them, so a plan is cheap.
 
-A scan's subject, session, modality and site are read from its name; `data_prep.scans.names` has the
-rules. How it is cut is decided from its header, once; reading makes slices of it, whatever it is.
+Which of the files found are scans is decided by `data_prep.scans.choosing`. A scan's subject,
+session and site are read from its name (`data_prep.scans.names`), its contrast from its sidecar or
+name. How it is cut is decided from its header, once; reading makes slices of it, whatever it is.
 """
 
 import glob
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.scans import dicom, fastmri, names, nifti
-from data_prep.scans.layouts import header_file
+from data_prep.scans import (
+    choosing,
+    contrast,
+    dicom,
+    fastmri,
+    folders,
+    labels,
+    layouts,
+    names,
+    nifti,
+)
+from data_prep.scans.choosing import LeftOut, Listing
+from data_prep.scans.contrast import Contrast
 from data_prep.scans.names import Scan
 from data_prep.scans.nifti_header import chosen_volume
 from data_prep.scans.orientation import Plane, PlaneChoice, Volume, find_slicing
@@ -26,41 +38,106 @@ class SliceLayout(NamedTuple):
     shape: tuple[int, int, int]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was found.
+
+    Args:
+        scans: Sorted by subject, session and path.
+        left_out: Files that are not used, and why.
+        warnings: What a person should know, a line each.
+    """
+
+    scans: tuple[Scan, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 def find(
-    sources: Sequence[Path], *, modality: str = "", site: str = "", pattern: str = ""
-) -> list[Scan]:
-    """Find the scans in files, folders and glob patterns, without reading a voxel.
+    sources: Sequence[Path],
+    *,
+    modality: str = "",
+    all_contrasts: bool = False,
+    site: str = "",
+    pattern: str = "",
+    allow_missing: bool = False,
+) -> Found:
+    """Find the scans in files, folders and glob patterns.
 
     Args:
         sources: Files, folders (searched whole; of a BIDS data set, its anat folders) and
             patterns such as ``data/*-T2.nii.gz``.
-        modality: Keep only this modality (``T2`` and BIDS' ``T2w`` are the same).
+        modality: Keep only this contrast (``T2`` and BIDS' ``T2w`` are the same).
+        all_contrasts: Keep scans of several contrasts together, instead of refusing them.
         site: Keep only this IXI site, such as ``Guys``.
         pattern: Regular expression with the group ``subject`` and perhaps ``session``,
             ``modality`` and ``site``, matched against file names; empty for the known schemes.
+        allow_missing: Leave out scans whose content is not here, instead of refusing them.
 
     Returns:
-        The scans sorted by subject, session and path; the same file given twice counts once,
-        whatever paths and links lead to it.
+        The scans; the same file given twice counts once, whatever paths and links lead to it. Of
+        what is no scan names and contents decide.
 
     Raises:
-        BadInputError: A source does not exist, nothing is found, or a path is not UTF-8.
-        ConfigError: Several modalities are found and none is chosen, or the pattern is wrong.
+        BadInputError: A source or a scan's content is not here, no scan is found, or a path is not
+            UTF-8.
+        ConfigError: Several contrasts are found and none is chosen, or the pattern is wrong.
     """
     given = [path for source in sources for path in files(Path(source))]
-    # A link's own name comes last and stays: data sets under git-annex are links, named by people.
-    unique = {path.resolve(): path for path in sorted(given, key=Path.is_symlink)}
-    scans = [_named(path, pattern) for path in unique.values()]
+    paths, left_out = choosing.sort_out(_distinct(given))
+    inside = fetched(filter(fastmri.is_fastmri, paths), allow_missing)  # they say whose they are
+    left_out += inside.left_out
+    paths = [path for path in paths if not fastmri.is_fastmri(path)] + inside.scans
+    named = [_named(path, pattern) for path in paths]
+    warnings = [f"{scan.path}: {shown.warning}" for scan, shown in named if shown.warning]
+    scans = [scan for scan, _ in named]
+    refuse_none(scans, left_out)
+    if modality:
+        left_out += [LeftOut(scan.path, choosing.UNKNOWN) for scan in scans if not scan.modality]
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
-    found = sorted({scan.modality for scan in scans if scan.modality})
-    if len(found) > 1:
-        raise ConfigError(
-            f"the scans are of several modalities: {', '.join(found)}",
-            remedy="Choose one with --modality",
-        )
     _refuse_odd_names(scans)
-    return sorted(scans)
+    kept = usable([scan.path for scan in scans], allow_missing)
+    left_out += kept.left_out
+    scans = sorted(scan for scan in scans if scan.path in set(kept.scans))
+    refuse_none(scans, left_out)
+    warnings += _check_contrasts(scans, all_contrasts)
+    return Found(tuple(scans), tuple(left_out), tuple(warnings))
+
+
+def usable(paths: Iterable[Path], allow_missing: bool) -> Listing:
+    """Tell scans from files whose content is not here and from those that hold something else.
+
+    Args:
+        paths: Files that are scans by their names.
+        allow_missing: Leave out what is not here, instead of refusing it.
+
+    Raises:
+        BadInputError: The content of some is not here.
+    """
+    here = fetched(paths, allow_missing)
+    listing = Listing([], here.left_out)
+    for path in here.scans:
+        reason = labels.no_scan(path) if nifti.is_volume(path) else ""
+        if reason:
+            listing.left_out.append(LeftOut(path, reason))
+        else:
+            listing.scans.append(path)
+    return listing
+
+
+def refuse_none(scans: Sequence[Any], left_out: Sequence[LeftOut]) -> None:
+    """Refuse to go on without a scan, saying why files were left out.
+
+    Raises:
+        BadInputError: No scan is left.
+    """
+    if not scans:
+        raise BadInputError(
+            f"no scan is left: {choosing.counted(left_out)}\n",
+            remedy="If one of them is a scan, give it a name that says so (docs/data.md has the "
+            "rules)",
+        )
 
 
 def slice_layout(
@@ -123,26 +200,22 @@ def read(path: Path, plane: Plane, use: fastmri.Use, volume: int | None = None) 
 def files(source: Path) -> list[Path]:
     """The scans of a file, a folder (of a BIDS data set its anat folders) or a pattern.
 
+    Links whose content is not here are among them.
+
     Raises:
         BadInputError: It does not exist, or holds no scan.
         EnvironmentFault: It holds DICOM files, and dcm2niix is not installed.
     """
     if source.is_dir():
         return _in_folder(source)
-    if source.exists():
-        return [header_file(source)]
+    if source.exists() or source.is_symlink():
+        return [layouts.header_file(source)]
     if glob.has_magic(str(source)):
         matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207  # ** and absolute patterns
         if not matches:
             raise BadInputError("matches no file", path=source, remedy="Check the pattern")
         return [file for match in matches for file in files(match)]
     raise BadInputError("does not exist", path=source, remedy="Check the path")
-
-
-def is_bids(folder: Path) -> bool:
-    """Whether a folder is a BIDS data set."""
-    described = (folder / "dataset_description.json").exists()
-    return described or any(folder.glob("sub-*/**/anat"))
 
 
 def is_scan(path: Path) -> bool:
@@ -157,19 +230,62 @@ def _tell(path: Path, clauses: Iterable[str], warn: Callable[[str], None] | None
             warn(f"{path}: {clause}")
 
 
+def fetched(paths: Iterable[Path], allow_missing: bool) -> Listing:
+    """Tell files from those whose content git-annex or Git LFS has not fetched.
+
+    Args:
+        paths: The files.
+        allow_missing: Leave the others out, instead of refusing them.
+
+    Raises:
+        BadInputError: The content of some is not here.
+    """
+    listing, remedies, links = Listing([], []), set(), 0
+    for path in paths:
+        remedy = _not_fetched(path)
+        if not remedy:
+            listing.scans.append(path)
+            continue
+        listing.left_out.append(LeftOut(path, choosing.NOT_FETCHED))
+        links += remedy == folders.TO_NOTHING
+        remedies |= {f"`{remedy}`"} - {f"`{folders.TO_NOTHING}`"}
+    if listing.left_out and not allow_missing:
+        fetch = f"Fetch them with {' and '.join(sorted(remedies))}" if remedies else ""
+        mend = f"{'mend' if fetch else 'Mend'} the links to nothing" if links else ""
+        missing = [str(path) for path, _ in listing.left_out]
+        steps = ", ".join(step for step in (fetch, mend) if step)
+        raise BadInputError(
+            f"the content of {len(missing)} of {len(missing) + len(listing.scans)} scans is not "
+            f"here:{choosing.listed(missing)}\n",
+            remedy=f"{steps}, or go on without them with --allow-missing",
+        )
+    return listing
+
+
+def _not_fetched(path: Path) -> str:
+    """What fetches the files of a scan whose content is not here; empty if all are here."""
+    return next(filter(None, map(folders.not_fetched, layouts.files(path))), "")
+
+
 def _in_folder(folder: Path) -> list[Path]:
     """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives.
 
     Where there are only DICOM files, they are converted.
     """
-    bids = is_bids(folder)
-    patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*") if bids else ("**/*",)
-    candidates = sorted(path for pattern in patterns for path in folder.glob(pattern))
-    found = [path for path in candidates if is_scan(path) and path.is_file()]
-    if not found and not bids:
+    dataset = folders.dataset_of(folder)
+    if dataset is None:
+        candidates = list(folders.walk(folder))
+    else:
+        here = folder.absolute()
+        patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
+        within = sorted(path for pattern in patterns for path in dataset.glob(pattern))
+        within = [path for path in within if path.absolute().is_relative_to(here)]
+        candidates = folders.not_ignored(within, dataset)
+    found = [path for path in candidates if is_scan(path) and not path.is_dir()]
+    if not found and dataset is None:
         found = dicom.converted(folder)
     if not found:
-        kind = "anatomical BIDS scan" if bids else "scan"
+        kind = "anatomical BIDS scan" if dataset else "scan"
         raise BadInputError(
             f"holds no {kind} (.nii, .nii.gz, .mgz, .hdr with .img, .h5, DICOM)",
             path=folder,
@@ -178,24 +294,36 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _named(path: Path, pattern: str) -> Scan:
-    """A scan as its name describes it; fastMRI's files name patient and acquisition inside."""
-    if pattern:
-        return names.pattern_reader(pattern)(path)
-    scan = names.read_name(path)
+def _distinct(paths: Iterable[Path]) -> list[Path]:
+    """Each file once, whatever paths and linked folders lead to it.
+
+    Links to files stay, and what they point to goes: data sets under git-annex are links, named by
+    people. Two links to one file are two names for one scan, which a plan will refuse or warn of.
+    """
+    places = {os.path.join(os.path.realpath(path.parent), path.name): path for path in paths}  # noqa: PTH118
+    targets = {os.path.realpath(path) for path in places.values() if path.is_symlink()}
+    return sorted(path for place, path in places.items() if place not in targets)
+
+
+def _named(path: Path, pattern: str) -> tuple[Scan, Contrast]:
+    """A scan as its name, sidecar and, for fastMRI's, its attributes describe it; its contrast."""
+    scan = names.pattern_reader(pattern)(path) if pattern else names.read_name(path)
     if not fastmri.is_fastmri(path):
-        return scan
+        shown = contrast.contrast_of(path, scan.modality)
+        return replace(scan, modality=shown.label), shown
+    if pattern:
+        return scan, Contrast(scan.modality)
     patient, acquisition = fastmri.read_labels(path)
     if patient:  # several files may be of one patient, so the file becomes the session
         scan = replace(scan, subject=patient, session=nifti.stem(path))
-    return replace(scan, modality=acquisition)
+    return replace(scan, modality=acquisition), Contrast(acquisition)
 
 
 def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) -> list[Scan]:
     """The scans whose modality or site is the one asked for; all of them if none is."""
     if not value:
         return scans
-    wanted = names.normal_modality(value) if field == "modality" else value
+    wanted = contrast.normal(value) if field == "modality" else value
     kept = [scan for scan in scans if getattr(scan, field).lower() == wanted.lower()]
     if not kept:
         found = _listed({getattr(scan, field) or "unnamed" for scan in scans})
@@ -205,6 +333,27 @@ def _chosen(scans: list[Scan], field: str, value: str, sources: Sequence[Path]) 
             remedy=f"Check --{field}",
         )
     return kept
+
+
+def _check_contrasts(scans: Sequence[Scan], all_contrasts: bool) -> list[str]:
+    """A warning where contrasts are known of some scans only.
+
+    Raises:
+        ConfigError: There are several, and they are not to be mixed.
+    """
+    found = sorted({scan.modality for scan in scans if scan.modality})
+    if len(found) > 1 and not all_contrasts:
+        raise ConfigError(
+            f"the scans are of several contrasts: {', '.join(found)}",
+            remedy="Choose one with --modality, or mix them with --all-contrasts",
+        )
+    unknown = [str(scan.path) for scan in scans if not scan.modality]
+    if not (found and unknown):
+        return []
+    return [
+        f"the contrast of {len(unknown)} of {len(scans)} scans is unknown; they are used with "
+        f"those of {', '.join(found)}:{choosing.listed(unknown)}"
+    ]
 
 
 def _refuse_odd_names(scans: Sequence[Scan]) -> None:

@@ -17,6 +17,7 @@ A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, an
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Final, Literal
 
@@ -139,6 +140,7 @@ class Shard(_Frozen):
         file: Name inside the shard folder.
         subject: Subject label; no subject is in two splits unless the split is slice-wise.
         session: Session label, empty if there is none.
+        contrast: ``T1``, ``T2``, ...; empty if it is unknown, and in folders made before.
         split: Which split the shard was prepared for.
         fold: Cross-validation fold of the subject, None without folds.
         kind: ``patches`` for training, or whole ``slices``.
@@ -162,6 +164,7 @@ class Shard(_Frozen):
     file: str = Field(pattern=r"^[A-Za-z0-9._+-]+$")
     subject: str
     session: str = ""
+    contrast: str = ""
     split: Split
     fold: int | None = Field(None, ge=0)
     kind: Kind
@@ -181,14 +184,36 @@ class Shard(_Frozen):
     sha256: str
 
 
+class LeftOutFile(_Frozen):
+    """A file that was found beside the scans and not used.
+
+    Args:
+        file: Its name.
+        reason: What it is instead of a scan to be used, such as ``mask``.
+    """
+
+    file: str
+    reason: str
+
+
 class Manifest(_Frozen):
-    """What a shard folder holds and how it was made."""
+    """What a shard folder holds and how it was made.
+
+    Args:
+        schema_version: Of this description.
+        software: What made the shards.
+        parameters: What they hold.
+        split_rule: How subjects were dealt to splits.
+        shards: In the order of their scans.
+        left_out: Files that were found beside the scans; empty in folders made before.
+    """
 
     schema_version: Literal[1] = 1
     software: str
     parameters: Parameters
     split_rule: SplitRule = SplitRule()
     shards: tuple[Shard, ...]
+    left_out: tuple[LeftOutFile, ...] = ()
 
     @property
     def split_by(self) -> Literal["subject", "slice"]:
@@ -198,6 +223,12 @@ class Manifest(_Frozen):
     def of(self, split: Split) -> tuple[Shard, ...]:
         """The shards prepared for one split, in manifest order."""
         return tuple(shard for shard in self.shards if shard.split == split)
+
+    @property
+    def contrasts(self) -> dict[str, int]:
+        """How many scans there are of each contrast; an empty name is an unknown one."""
+        scans = {(shard.source, shard.source_sha256): shard.contrast for shard in self.shards}
+        return dict(sorted(Counter(scans.values()).items()))
 
     def subjects(self, split: Split) -> list[str]:
         """The sorted subject labels of one split."""

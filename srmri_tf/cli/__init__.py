@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from data_prep.errors import ConfigError, SrmriError
+from data_prep.errors import ConfigError
 from srmri_tf import __version__
 from srmri_tf.cli import data, download, enhance, measure, model, process, ship
-from srmri_tf.cli.surroundings import fault_of
+from srmri_tf.cli.surroundings import known
 
 INTERRUPTED = 130
 
@@ -53,10 +53,10 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in arguments:
             raise
-        known = error if isinstance(error, SrmriError) else fault_of(error)
-        _say(f"srmri-tf: {known}" if known else _internal(error))
+        fault = known(error)
+        _say(f"srmri-tf: {fault}" if fault else _internal(error))
         _forget_output()
-        sys.exit(known.exit_code if known else 1)
+        sys.exit(fault.exit_code if fault else 1)
 
 
 def _interrupt(number: int, frame: Any) -> None:

@@ -10,13 +10,15 @@ import click
 from data_prep.progress import counting
 from srmri_tf.cli import process
 from srmri_tf.cli.model import quiet_tensorflow
-from srmri_tf.cli.opening import warn
+from srmri_tf.cli.output import Report, as_json, dry_run, reporting
+from srmri_tf.cli.paths import PATH
 
 if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
+    from data_prep.prepare.plan import Plan
     from data_prep.shards.schema import Manifest
+    from srmri_tf.evaluation.inspect import Baseline, Filled
 
-_PATH = click.Path(path_type=Path)
 _LEAK = (
     "Note: slices were dealt one by one, so slices of one subject are in training and in test, and "
     "figures measured on them are too good."
@@ -24,14 +26,14 @@ _LEAK = (
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=_PATH, metavar="SOURCE...")
-@click.option("-o", "--output", required=True, type=_PATH, help="Folder of shards to make.")
+@click.argument("sources", nargs=-1, required=True, type=PATH, metavar="SOURCE...")
+@click.option("-o", "--output", required=True, type=PATH, help="Folder of shards to make.")
 @click.option("--val-fraction", type=float, help="Share of subjects for validation.  [0.1]")
 @click.option("--test-fraction", type=float, help="Share of subjects for test.  [0.1]")
 @click.option("--val-count", type=int, help="Number of subjects for validation instead.")
 @click.option("--test-count", type=int, help="Number of subjects for test instead.")
 @click.option("--train-count", type=int, help="Number for training; the rest is left out.")
-@click.option("--split", "split_table", type=_PATH, help="Table (TSV): subject, split[, fold].")
+@click.option("--split", "split_table", type=PATH, help="Table (TSV): subject, split[, fold].")
 @click.option("--folds", type=int, help="Deal subjects to so many cross-validation folds.")
 @click.option("--slice-wise", is_flag=True, help="Deal single slices, not subjects: this leaks.")
 @click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
@@ -44,13 +46,23 @@ _LEAK = (
 @click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
 @click.option("--matrix", default="stored", show_default=True, help="stored, or acquired: cropped.")
 @click.option("--volume", type=int, help="Of a series the volume N, counted from 0.")
-@click.option("--modality", default="", help="Keep only these scans, such as T2.")
+@click.option("--modality", default="", help="Keep only scans of this contrast, such as T2.")
+@click.option("--all-contrasts", is_flag=True, help="Mix contrasts instead of refusing them.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
+@click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
+@dry_run
+@as_json
 def prepare(
-    sources: tuple[Path, ...], output: Path, workers: int, dask: str | None, **options: Any
+    sources: tuple[Path, ...],
+    output: Path,
+    workers: int,
+    dask: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Turn scans into shards of low- and high-resolution pairs.
 
@@ -59,90 +71,159 @@ def prepare(
     in two of them. An interrupted run is continued by the same command.
     """
     from data_prep.prepare.cluster import dask_executor
-    from data_prep.prepare.pipeline import prepare as run
+    from data_prep.prepare.pipeline import carry_out, plan_for, refuse_output
 
-    config = _prepare_config(options)
-    if workers > 1 and not dask:
-        process.need_address_space(500, "a worker process")
-    with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(dask_executor(dask)) if dask else None
-        advance = stack.enter_context(counting("preparing"))
-        manifest = run(
-            sources,
-            output,
-            config,
-            workers=workers,
-            executor=executor,
-            progress=advance,
-            warn=warn,
-        )
-    click.echo(_summary(manifest))
-    if manifest.split_by == "slice":
-        click.echo(_LEAK, err=True)
-    click.echo(f"Shards: {output}")
+    with reporting("prepare", as_json) as report:
+        config = _prepare_config(options)
+        refuse_output(output)
+        if workers > 1 and not dask and not dry_run:
+            process.need_address_space(500, "a worker process")
+        with contextlib.ExitStack() as stack:
+            executor = stack.enter_context(dask_executor(dask)) if dask and not dry_run else None
+            plan = plan_for(sources, config, report.warn)
+            _tell_plan(plan, report)
+            report.result["output"] = output
+            if dry_run:
+                _tell_dry_run(report)
+                return
+            advance = stack.enter_context(counting("preparing"))
+            manifest = carry_out(
+                plan,
+                output,
+                workers=workers,
+                executor=executor,
+                progress=advance,
+                warn=report.warn,
+            )
+        _tell_manifest(manifest, report)
+        report.say(f"Shards: {output}")
 
 
 @click.command()
-@click.argument("shards", type=_PATH)
+@click.argument("shards", type=PATH)
 @click.option(
     "--reseal",
     is_flag=True,
     help="The manifest was edited on purpose: check it against every record and accept it.",
 )
-def verify(shards: Path, reseal: bool) -> None:
+@as_json
+def verify(shards: Path, reseal: bool, as_json: bool) -> None:
     """Check every shard of a folder against its manifest, byte by byte."""
     from data_prep.shards import files
 
-    manifest = files.reseal(shards) if reseal else files.verify(shards)
-    click.echo(_summary(manifest))
-    click.echo(f"{shards}: {len(manifest.shards)} shards are as they were written.")
+    with reporting("verify", as_json) as report:
+        manifest = files.reseal(shards) if reseal else files.verify(shards)
+        report.result = _splits(manifest)
+        report.say(_summary(manifest))
+        report.say(f"{shards}: {len(manifest.shards)} shards are as they were written.")
 
 
 @click.command()
-@click.argument("shards", type=_PATH)
-@click.option("-o", "--output", type=_PATH, help="The picture.  [SHARDS-contact-sheet.png]")
+@click.argument("shards", type=PATH)
+@click.option("-o", "--output", type=PATH, help="The picture.  [SHARDS-contact-sheet.png]")
 @click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
-def inspect(shards: Path, output: Path | None, scans: int) -> None:
+@as_json
+def inspect(shards: Path, output: Path | None, scans: int, as_json: bool) -> None:
     """Show what a network will see: splits, the input's own quality, a contact sheet.
 
     And how much of it was measured: how far the k-space of every scan is filled.
     """
+    from data_prep.scans.choosing import LeftOut
     from data_prep.shards.files import verify as check
 
-    manifest = check(shards)
-    quiet_tensorflow()
-    from srmri_tf.evaluation import inspect as inspection
-    from srmri_tf.metrics import image
+    with reporting("inspect", as_json) as report:
+        manifest = check(shards)
+        quiet_tensorflow()
+        from srmri_tf.evaluation import inspect as inspection
+        from srmri_tf.metrics import image
 
-    picture = output or shards.absolute().with_name(f"{shards.absolute().name}-contact-sheet.png")
-    with counting("measuring") as advance:
-        rows = inspection.baselines(
-            shards,
-            manifest,
-            {"psnr": image.psnr, "ssim": image.ssim},
-            image.is_background,
-            advance,
+        picture = output or shards.absolute().with_name(
+            f"{shards.absolute().name}-contact-sheet.png"
         )
-    filled = inspection.filled(shards, manifest)
-    inspection.contact_sheet(shards, manifest, picture, scans)
-    click.echo(_summary(manifest))
-    if manifest.split_by == "slice":
-        click.echo(_LEAK, err=True)
-    click.echo("\nLow-resolution input against the truth (range 1, slices with tissue):")
-    click.echo(f"{'split':<6}{'subjects':>9}{'slices':>8}{'PSNR dB':>9}{'SSIM':>8}")
-    for row in rows:
-        psnr, ssim = row.means.get("psnr", math.nan), row.means.get("ssim", math.nan)
-        click.echo(f"{row.split:<6}{row.subjects:>9}{row.slices:>8}{psnr:>9.2f}{ssim:>8.4f}")
-    click.echo("\nHow far k-space is filled (of Nyquist; 1 where all of it is):")
-    click.echo(f"{'rows':>5}{'columns':>9}{'matrix':>11}{'mm':>22}  scan")
-    for scan in filled:
-        grid = f"{scan.matrix:>11}{scan.spacing:>22}"
-        click.echo(f"{scan.rows:>5.2f}{scan.columns:>9.2f}{grid}  {scan.source}")
-    click.echo("\n" + _parameters(manifest))
-    click.echo(f"Contact sheet: {picture}")
+        with counting("measuring") as advance:
+            rows = inspection.baselines(
+                shards,
+                manifest,
+                {"psnr": image.psnr, "ssim": image.ssim},
+                image.is_background,
+                advance,
+            )
+        filled = inspection.filled(shards, manifest)
+        inspection.contact_sheet(shards, manifest, picture, scans)
+        report.leave_out(LeftOut(Path(item.file), item.reason) for item in manifest.left_out)
+        _tell_manifest(manifest, report)
+        for line in (*_baseline_table(rows), *_filled_table(filled)):
+            report.say(line)
+        report.say("\n" + _parameters(manifest))
+        report.say(f"Contact sheet: {picture}")
+        report.result |= {
+            "low_resolution": [row._asdict() for row in rows],
+            "filled": [scan._asdict() for scan in filled],
+            "contact_sheet": picture,
+        }
 
 
 COMMANDS: tuple[click.Command, ...] = (prepare, verify, inspect)
+
+
+def _tell_plan(plan: "Plan", report: Report) -> None:
+    """What was left out, and what will be made."""
+    report.leave_out(plan.left_out)
+    report.result["scans"] = [
+        {
+            "file": item.scan.path,
+            "subject": item.scan.subject,
+            "session": item.scan.session,
+            "contrast": item.scan.modality,
+            "site": item.scan.site,
+            "plane": item.plane,
+            "split": item.split,
+            "fold": item.fold,
+            "shard": item.file,
+        }
+        for item in plan.items
+    ]
+
+
+def _tell_dry_run(report: Report) -> None:
+    """The plan as a table."""
+    report.result["dry_run"] = True
+    keys = ("split", "subject", "session", "contrast", "plane", "file", "shard")
+    rows = [keys, *([str(row[key] or "-") for key in keys] for row in report.result["scans"])]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        report.say("  ".join(cells).rstrip())
+    report.say(f"Nothing was written; the shards would be in {report.result['output']}")
+
+
+def _tell_manifest(manifest: "Manifest", report: Report) -> None:
+    """What is in a folder of shards."""
+    report.say(_summary(manifest))
+    if manifest.split_by == "slice":
+        click.echo(_LEAK, err=True)
+    report.result |= _splits(manifest)
+
+
+def _splits(manifest: "Manifest") -> dict[str, Any]:
+    """What `_summary` has, and the parameters, for a document."""
+    from data_prep.shards.schema import SPLITS
+
+    return {
+        "splits": {
+            split: {
+                "subjects": manifest.subjects(split),
+                "scans": len(manifest.of(split)),
+                "slices": sum(shard.slices for shard in manifest.of(split)),
+                "records": sum(shard.records for shard in manifest.of(split)),
+                "bytes": sum(shard.bytes for shard in manifest.of(split)),
+            }
+            for split in SPLITS
+        },
+        "contrasts": manifest.contrasts,
+        "parameters": manifest.parameters.model_dump(mode="json"),
+        "split_rule": manifest.split_rule.model_dump(mode="json"),
+    }
 
 
 def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
@@ -163,7 +244,8 @@ def _prepare_config(options: dict[str, Any]) -> "PrepareConfig":
                     **chosen("patch_size", "plane", "fastmri", "matrix", "volume", "min_signal"),
                 },
                 "split_rule": _split_rule(options),
-                **chosen("split_table", "modality", "site", "subject_pattern"),
+                **chosen("split_table", "modality", "all_contrasts", "site"),
+                **chosen("subject_pattern", "allow_missing"),
             }
         )
     except ValidationError as error:
@@ -200,7 +282,7 @@ def _faults(error: Any) -> str:
     """Every fault of a pydantic error: option, what is wrong, what was given."""
     lines = []
     for fault in error.errors():
-        section = fault["loc"][-1] in ("degradation", "parameters", "split_rule")
+        section = fault["loc"][-1:] in ((), ("degradation",), ("parameters",), ("split_rule",))
         place = "options" if section else "--" + str(fault["loc"][-1]).replace("_", "-")
         given = "" if isinstance(fault["input"], dict) else f", got {fault['input']!r}"
         lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}{given}")
@@ -220,7 +302,35 @@ def _summary(manifest: "Manifest") -> str:
             f"{sum(shard.slices for shard in shards):>8}{patches:>9}"
             f"{sum(shard.bytes for shard in shards) / 1e6:>9.1f}"
         )
+    if len(manifest.contrasts) > 1:
+        counts = (f"{label or 'unknown'} {n}" for label, n in manifest.contrasts.items())
+        lines.append(f"scans by contrast: {', '.join(counts)}")
     return "\n".join(lines)
+
+
+def _baseline_table(rows: "list[Baseline]") -> list[str]:
+    """The input's quality in each split, and in each contrast of it where there are several."""
+    title = "\nLow-resolution input against the truth (range 1, slices with tissue):"
+    several = len({row.contrast for row in rows}) > 1
+    head = f"{'split':<6}{'subjects':>9}{'slices':>8}{'PSNR dB':>9}{'SSIM':>8}"
+    lines = [title, f"{head}  contrast" if several else head]
+    for row in rows:
+        psnr, ssim = row.means.get("psnr", math.nan), row.means.get("ssim", math.nan)
+        line = f"{row.split:<6}{row.subjects:>9}{row.slices:>8}{psnr:>9.2f}{ssim:>8.4f}"
+        lines.append(f"{line}  {row.contrast}" if several else line)
+    return lines
+
+
+def _filled_table(scans: "list[Filled]") -> list[str]:
+    """How far k-space of each scan is filled, and its grid."""
+    lines = [
+        "\nHow far k-space is filled (of Nyquist; 1 where all of it is):",
+        f"{'rows':>5}{'columns':>9}{'matrix':>11}{'mm':>22}  scan",
+    ]
+    for scan in scans:
+        grid = f"{scan.matrix:>11}{scan.spacing:>22}"
+        lines.append(f"{scan.rows:>5.2f}{scan.columns:>9.2f}{grid}  {scan.source}")
+    return lines
 
 
 def _parameters(manifest: "Manifest") -> str:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
+from srmri_tf.cli.paths import UserPath
+
+FOLDER = UserPath(file_okay=False, path_type=Path)
 
 
 @click.group()

@@ -1,28 +1,36 @@
 """The command for people who have scans and train nothing: enhance."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from data_prep.errors import raise_together
 from data_prep.progress import counting
 from srmri_tf.cli.model import quiet_tensorflow
-from srmri_tf.cli.opening import tell_opening, warn
+from srmri_tf.cli.opening import tell_opening
+from srmri_tf.cli.output import Report, as_json, dry_run, reporting
+from srmri_tf.cli.paths import NAME, PATH
 
-_PATH = click.Path(path_type=Path)
+if TYPE_CHECKING:
+    from srmri_tf.enhance.config import EnhanceConfig
+    from srmri_tf.enhance.files import Result
+    from srmri_tf.enhance.worklist import Worklist
 
 
 @click.command()
-@click.argument("scans", nargs=-1, required=True, type=_PATH, metavar="SCAN...")
+@click.argument("scans", nargs=-1, required=True, type=PATH, metavar="SCAN...")
 @click.option(
     "-o",
     "--output",
     "out",
-    type=_PATH,
+    type=PATH,
     help="A folder, or for one scan a .nii or .nii.gz file.  [beside a file; "
     "FOLDER/derivatives/srmri-tf for a folder]",
 )
 @click.option(
     "--model",
+    type=NAME,
     default="",
     help="A shipped model's name, a RUN, or an exported model.  [GAN-CPCE of the scan's contrast]",
 )
@@ -48,7 +56,10 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="What the network computes in.",
 )
+@click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@dry_run
+@as_json
 def enhance(
     scans: tuple[Path, ...],
     out: Path | None,
@@ -59,7 +70,10 @@ def enhance(
     uncertainty: bool,
     modality: str,
     precision: str,
+    allow_missing: bool,
     overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Enhance SCANs: NIfTI files, folders or BIDS data sets.
 
@@ -71,20 +85,33 @@ def enhance(
     """
     tell_opening(*scans, model=model)
     from srmri_tf.enhance.config import EnhanceConfig
-    from srmri_tf.enhance.files import enhance as super_resolve
     from srmri_tf.enhance.worklist import make_worklist
+
+    with reporting("enhance", as_json) as report:
+        config = EnhanceConfig(
+            same_grid,
+            plane,  # type: ignore[arg-type]
+            consistency,
+            uncertainty,
+            model,
+            precision,
+        )
+        worklist = make_worklist(scans, out, config, modality=modality, allow_missing=allow_missing)
+        report.leave_out(worklist.left_out)
+        for line in worklist.models(model):
+            click.echo(line, err=True)
+        report.result |= {"dry_run": dry_run, "scans": []}
+        (_plan_only if dry_run else _enhance)(worklist, config, overwrite, report)
+
+
+def _enhance(
+    worklist: "Worklist", config: "EnhanceConfig", overwrite: bool, report: Report
+) -> None:
+    """Enhance scans, and say what each result is called as soon as it is there."""
+    from srmri_tf.enhance.files import enhance as super_resolve
     from srmri_tf.models.stored import needs_tensorflow
 
-    config = EnhanceConfig(
-        same_grid,
-        plane,  # type: ignore[arg-type]
-        consistency,
-        uncertainty,
-        model,
-        precision,
-    )
-    worklist = make_worklist(scans, out, config, modality=modality)
-    if needs_tensorflow(model):
+    if needs_tensorflow(config.model):
         quiet_tensorflow()
     with counting("enhancing") as advance:
         results = super_resolve(
@@ -92,13 +119,54 @@ def enhance(
             config,
             overwrite=overwrite,
             progress=advance,
-            warn=warn,
+            warn=report.warn,
             before_networks=quiet_tensorflow,
         )
         for result in results:
             state = "" if result.fresh else " (finished already)"
             for path in result.target.images:
-                click.echo(f"{path}{state}")
+                report.say(f"{path}{state}")
+            report.result["scans"].append(_described(result))
+
+
+def _plan_only(
+    worklist: "Worklist", config: "EnhanceConfig", overwrite: bool, report: Report
+) -> None:
+    """Say what would be made; nothing is written."""
+    from srmri_tf.enhance.files import plan
+    from srmri_tf.models.stored import needs_tensorflow
+
+    if needs_tensorflow(config.model):
+        quiet_tensorflow()
+    for text in worklist.warnings:
+        report.warn(text)
+    for result in plan(worklist, config, overwrite=overwrite):
+        row = _described(result)
+        report.result["scans"].append(row)
+        state = "" if result.fresh else " (finished already)"
+        shown = f"contrast {result.job.contrast}, {row['plane']} slices, model {row['model']}"
+        report.say(f"{row['file']}: {shown}")
+        for path in result.target.images:
+            report.say(f"  -> {path}{state}")
+    report.say("Nothing was written.")
+    raise_together(worklist.faults)
+
+
+def _described(result: "Result") -> dict[str, Any]:
+    """A result, or what would be one, for a document."""
+    from data_prep.scans.names import read_name
+
+    job = result.job
+    return {
+        "file": job.scan,
+        "subject": read_name(job.scan).subject,
+        "contrast": job.contrast.label,
+        "contrast_source": job.contrast.source,
+        "plane": job.plane,
+        "model": result.model,
+        "outputs": [*result.target.images, result.target.sidecar],
+        "finished_before": not result.fresh,
+    }
 
 
 COMMANDS: tuple[click.Command, ...] = (enhance,)

@@ -13,8 +13,9 @@ from srmri_tf.cli.model import (
     setting_options,
 )
 from srmri_tf.cli.opening import tell_opening
+from srmri_tf.cli.output import as_json, reporting
+from srmri_tf.cli.paths import NAME, PATH
 
-FOLDER = click.Path(path_type=Path)
 _SETTINGS = ("init", "epochs", "batch_size", "seed", "precision", "vgg_weights")
 _PERCEPTUAL = click.option(
     "--perceptual/--no-perceptual",
@@ -24,13 +25,14 @@ _PERCEPTUAL = click.option(
 
 
 @click.command()
-@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
-@click.argument("shards", type=FOLDER)
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
+@click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN...")
+@click.argument("shards", type=PATH)
+@click.option("-o", "--output", "out", type=PATH, required=True, help="Where results go.")
 @click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on.")
 @_PERCEPTUAL
 @click.option(
     "--vgg-weights",
+    type=NAME,
     default="auto",
     show_default=True,
     help="Of that distance: auto, imagenet or a file in Keras's layout.",
@@ -47,11 +49,13 @@ _PERCEPTUAL = click.option(
     "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
 )
 @click.option("--force", is_flag=True, help="Measure runs that learnt from test subjects, marked.")
+@as_json
 def evaluate(
     runs: tuple[Path, ...],
     shards: Path,
     out: Path,
     no_bicubic: bool,
+    as_json: bool,
     **given: Any,
 ) -> None:
     """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
@@ -60,16 +64,18 @@ def evaluate(
     from srmri_tf.evaluation.config import EvaluateConfig
     from srmri_tf.evaluation.measuring import evaluate as measure
 
-    config = EvaluateConfig(bicubic=not no_bicubic, **given)
-    with counting("measuring") as advance:
-        result = measure(runs, shards, out, config, advance)
-    click.echo(result.table)
-    click.echo(f"\nfigure: {result.figure}")
+    with reporting("evaluate", as_json) as report:
+        config = EvaluateConfig(bicubic=not no_bicubic, **given)
+        with counting("measuring") as advance:
+            result = measure(runs, shards, out, config, advance)
+        report.say(result.table)
+        report.say(f"\nfigure: {result.figure}")
+        report.result = {"output": out, "figure": result.figure, "metrics": result.document}
 
 
 @click.command()
-@click.argument("evaluation", type=FOLDER, metavar="EVAL")
-@click.option("-o", "--output", "out", type=FOLDER, help="The HTML file.  [EVAL/report.html]")
+@click.argument("evaluation", type=PATH, metavar="EVAL")
+@click.option("-o", "--output", "out", type=PATH, help="The HTML file.  [EVAL/report.html]")
 @click.option("--slices", default="", help="Of the kept slices: SUBJECT:INDEX,... or a number.")
 @click.option("--roi", metavar="ROW,COLUMN,SIDE", help="The magnified box, in pixels.")
 def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> None:
@@ -82,14 +88,14 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 
 @click.command()
 @click.argument("model", type=click.Choice(["cpce", "circle"]))
-@click.argument("shards", type=FOLDER)
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="A folder for all folds.")
+@click.argument("shards", type=PATH)
+@click.option("-o", "--output", "out", type=PATH, required=True, help="A folder for all folds.")
 @click.option("--folds", type=click.IntRange(2), help="Checked against what SHARDS were made with.")
 @click.option("--fold", type=click.IntRange(0), help="Only this one: a job of its own.")
-@click.option("--recipe", help="A recipe's name or a TOML file; the paper's by default.")
+@click.option("--recipe", type=NAME, help="A recipe's name or a TOML file; the paper's by default.")
 @setting_options
 @_PERCEPTUAL
-@click.option("--vgg-weights", help="As for fit; also those of that distance.")
+@click.option("--vgg-weights", type=NAME, help="As for fit; also those of that distance.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option(
     "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
@@ -138,8 +144,8 @@ def crossval(
 
 
 @click.command()
-@click.argument("crossvals", type=FOLDER, nargs=-1, required=True, metavar="CROSSVAL...")
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="Where results go.")
+@click.argument("crossvals", type=PATH, nargs=-1, required=True, metavar="CROSSVAL...")
+@click.option("-o", "--output", "out", type=PATH, required=True, help="Where results go.")
 def compare(crossvals: tuple[Path, ...], out: Path) -> None:
     """Put finished CROSSVALs on the same shards into one table, called by their folders' names."""
     from srmri_tf.evaluation.tables import markdown

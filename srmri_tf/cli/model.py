@@ -10,8 +10,7 @@ import click
 
 from srmri_tf.cli import process
 from srmri_tf.cli.opening import tell_opening
-
-FOLDER = click.Path(path_type=Path)
+from srmri_tf.cli.paths import NAME, PATH
 
 
 def quiet_tensorflow() -> None:
@@ -63,7 +62,9 @@ class Devices(click.ParamType):
 def setting_options(command: Callable) -> Callable:
     """Settings that have an option of their own, the same for one run and for all folds."""
     options = (
-        click.option("--init", metavar="MODEL", help="Begin with its weights: fine-tuning."),
+        click.option(
+            "--init", type=NAME, metavar="MODEL", help="Begin with its weights: fine-tuning."
+        ),
         click.option(
             "--epochs",
             type=int,
@@ -86,10 +87,11 @@ def setting_options(command: Callable) -> Callable:
 def training_options(command: Callable) -> Callable:
     """What every model's fit takes."""
     options = (
-        click.argument("shards", type=FOLDER),
-        click.option("-o", "--output", "run", type=FOLDER, required=True, help="The RUN folder."),
+        click.argument("shards", type=PATH),
+        click.option("-o", "--output", "run", type=PATH, required=True, help="The RUN folder."),
         click.option(
             "--recipe",
+            type=NAME,
             help="A recipe's name or a TOML file; the paper's unless RUN already has settings.",
         ),
         setting_options,
@@ -110,7 +112,7 @@ def training_options(command: Callable) -> Callable:
 
 @fit.command("cpce")
 @training_options
-@click.option("--vgg-weights", help="auto, imagenet or a file in Keras's layout.")
+@click.option("--vgg-weights", type=NAME, help="auto, imagenet or a file in Keras's layout.")
 def fit_cpce(**given: Any) -> None:
     """Train GAN-CPCE on SHARDS.
 
@@ -176,9 +178,14 @@ def _fit(
 
 
 @click.command()
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="Everything goes there.")
+@click.option("-o", "--output", "out", type=PATH, required=True, help="Everything goes there.")
 @click.option("--model", type=click.Choice(["cpce", "circle"]), default="cpce", show_default=True)
-@click.option("--vgg-weights", default="auto", help="auto, imagenet or a file in Keras's layout.")
+@click.option(
+    "--vgg-weights",
+    type=NAME,
+    default="auto",
+    help="auto, imagenet or a file in Keras's layout.",
+)
 @click.option("--workers", type=click.IntRange(1), default=2, help="Processes that prepare.")
 def demo(out: Path, model: str, vgg_weights: str, workers: int) -> None:
     """Download three real scans, train a network on two, test on the third, export it."""

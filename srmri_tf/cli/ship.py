@@ -6,39 +6,41 @@ import click
 
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell_opening
-
-FOLDER = click.Path(path_type=Path)
+from srmri_tf.cli.output import as_json, reporting
+from srmri_tf.cli.paths import NAME, PATH
 
 
 @click.command()
 @click.argument("name", required=False)
 @click.option("--recipe", is_flag=True, help="Print NAME's recipe as TOML, for `fit --recipe`.")
-def models(name: str | None, recipe: bool) -> None:
+@as_json
+def models(name: str | None, recipe: bool, as_json: bool) -> None:
     """List the models that come with the package, or print NAME's card."""
     from srmri_tf.models import card as cards
 
     if name is None and recipe:
         raise click.UsageError("--recipe needs the NAME of a model")
-    if name is None:
-        every = [cards.shipped_card(each) for each in cards.shipped_names()]
-        click.echo(cards.listing(every), nl=False)
-        return
-    card = cards.shipped_card(name)
-    if recipe:
-        import tomli_w
+    with reporting("models", as_json) as report:
+        chosen = cards.shipped_names() if name is None else [name]
+        found = [cards.shipped_card(each) for each in chosen]
+        report.result["models"] = [card.model_dump(mode="json") for card in found]
+        if name is None:
+            report.say(cards.listing(found).rstrip("\n"))
+        elif recipe:
+            import tomli_w
 
-        click.echo(tomli_w.dumps(card.recipe), nl=False)
-    else:
-        click.echo(cards.markdown(card), nl=False)
+            report.say(tomli_w.dumps(found[0].recipe).rstrip("\n"))
+        else:
+            report.say(cards.markdown(found[0]).rstrip("\n"))
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=NAME)
 @click.option(
     "-o",
     "--output",
     "out",
-    type=FOLDER,
+    type=PATH,
     required=True,
     help="NAME.keras, NAME.onnx (extra), NAME.npz, or a folder for a SavedModel.",
 )
@@ -58,10 +60,10 @@ def export(model: str, out: Path, overwrite: bool) -> None:
 
 
 @click.command()
-@click.argument("run", type=FOLDER)
-@click.argument("shards", type=FOLDER)
-@click.option("-o", "--output", "out", type=FOLDER, required=True, help="NAME.toml.")
-@click.option("--measured", type=FOLDER, help="An evaluation of RUN, or a whole cross-validation.")
+@click.argument("run", type=PATH)
+@click.argument("shards", type=PATH)
+@click.option("-o", "--output", "out", type=PATH, required=True, help="NAME.toml.")
+@click.option("--measured", type=PATH, help="An evaluation of RUN, or a whole cross-validation.")
 @click.option("--title", required=True, help="What the model is, in a line.")
 @click.option("--contrast", required=True, help="Of the scans, such as T2.")
 @click.option("--data", required=True, help="Name of the data set.")

@@ -2,7 +2,7 @@
 
 import errno
 
-from data_prep.errors import EnvironmentFault
+from data_prep.errors import EnvironmentFault, SrmriError
 
 _MEMORY = EnvironmentFault(
     "there is not enough memory",
@@ -14,6 +14,11 @@ _THREADS = EnvironmentFault(
 )
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EFBIG)
 _OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment", "bad_alloc", "out of memory")
+
+
+def known(error: BaseException) -> SrmriError | None:
+    """An error as a person should see it; None if it can only be a fault of this program."""
+    return error if isinstance(error, SrmriError) else fault_of(error)
 
 
 def fault_of(error: BaseException) -> EnvironmentFault | None:

@@ -22,9 +22,9 @@ import numpy as np
 from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.files import atomic_file, write_text
 from data_prep.scans import nifti
+from data_prep.scans.choosing import TOOL, read_sidecar, sidecar_of
 from data_prep.scans.nifti_header import of_floats
 
-TOOL = "srmri-tf"
 LIMITS = (
     "Made by a neural network, which can invent detail and smooth real detail away. "
     "Research only: no diagnosis, no decision about a patient."
@@ -34,7 +34,6 @@ _BIDS = re.compile(
     r"(?P<entities>sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)"
 )
 _DESC = re.compile(r"(?P<before>.*_)desc-(?P<label>[A-Za-z0-9+]+)(?P<after>(_.*)?)")
-_OURS = re.compile(r".*_desc-[A-Za-z0-9+]*(cpce|circle)(Uncertainty)?(_.*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Target:
     @property
     def sidecar(self) -> Path:
         """What the result was made of."""
-        return self.image.with_name(nifti.stem(self.image) + ".json")
+        return sidecar_of(self.image)
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -74,17 +73,6 @@ def result_name(scan: Path, label: str) -> str:
     if match := _BIDS.fullmatch(stem):
         return f"{match['entities']}_desc-{label}_{match['suffix']}{suffix}"
     return f"{stem}_desc-{label}{suffix}"
-
-
-def is_result(path: Path) -> bool:
-    """Whether a scan is one that this program made, by its sidecar or else its name."""
-    record = _read(Target(path).sidecar)
-    if record is None:
-        return _OURS.fullmatch(nifti.stem(path)) is not None
-    makers = record.get("GeneratedBy")
-    return isinstance(makers, list) and any(
-        isinstance(maker, dict) and maker.get("Name") == TOOL for maker in makers
-    )
 
 
 def record_of(
@@ -127,7 +115,7 @@ def is_finished(target: Target, wanted: Mapping[str, Any]) -> bool:
     Raises:
         ConfigError: Something else is there.
     """
-    record = _read(target.sidecar)
+    record = read_sidecar(target.image)
     if record is None or "SourceSha256" not in record:
         for path in (*target.images, target.sidecar):
             if path.exists():
@@ -209,15 +197,6 @@ def checksum(path: Path) -> str:
         raise BadInputError(
             f"cannot be read: {error.strerror or error}", path=path, remedy="Check the file"
         ) from None
-
-
-def _read(sidecar: Path) -> dict[str, Any] | None:
-    """A sidecar's content; None if there is none that can be read."""
-    try:
-        record = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _decisive(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,10 +37,14 @@ class Result:
     Args:
         target: Their names.
         fresh: Whether they were made now, and not by an earlier call.
+        job: What was to be done.
+        model: The MODEL that does it.
     """
 
     target: Target
     fresh: bool
+    job: Job
+    model: str
 
 
 def enhance(
@@ -88,10 +92,24 @@ def enhance(
                 if not done:
                     work.do(job, label, progress, say)
                 _describe(job)
-                yield Result(work.target(job), fresh=not done)
+                yield work.result(job, fresh=not done)
             except BadInputError as error:
                 faults.append(error)
     raise_together(faults)
+
+
+def plan(
+    worklist: Worklist, config: EnhanceConfig | None = None, *, overwrite: bool = False
+) -> list[Result]:
+    """What `enhance` would make, and which of it is there already; nothing is written.
+
+    Raises:
+        BadInputError: There is no such model, or scans cannot be used.
+        ConfigError: Something else is where a result goes.
+        CorruptArtefactError: The model is damaged.
+    """
+    work = _Work(worklist, config or EnhanceConfig(), overwrite)
+    return [work.result(job, fresh=not work.is_finished(job)) for job in worklist.jobs]
 
 
 class _Work:
@@ -122,6 +140,10 @@ class _Work:
     def target(self, job: Job) -> Target:
         return job.target(self._model(job).kind, self._config.uncertainty)
 
+    def result(self, job: Job, *, fresh: bool) -> Result:
+        """What comes of a job."""
+        return Result(self.target(job), fresh, job, self._name(job))
+
     def is_finished(self, job: Job) -> bool:
         """Whether a result is there already; refuses to replace anything else."""
         target = self.target(job)
@@ -151,7 +173,11 @@ class _Work:
         if not config.same_grid:
             header = refined(header, found.in_plane, config.factor)
         record = self._record(job, series.sha256)
-        record |= {"SlicePlane": found.plane, "Warnings": warnings}
+        record |= {
+            "Contrast": str(job.contrast),
+            "SlicePlane": found.plane,
+            "Warnings": warnings,
+        }
         volumes = _enhanced(network, series, found, config, progress and _labelled(progress, label))
         derivatives.write(self.target(job), volumes, header, record)
 
@@ -222,9 +248,11 @@ def _warnings(
     """What is unlike the network's training data, or unclear, a clause each."""
     texts = list(image.doubts)
     card = network.card
-    if card is not None and job.contrast and job.contrast != card.contrast:
+    label = job.contrast.label
+    if card is not None and label and label != card.contrast:
         texts.append(
-            f"its name says {job.contrast}, but model {network.name} was trained on {card.contrast}"
+            f"its {job.contrast.source} says {label}, but model {network.name} was trained on "
+            f"{card.contrast}"
         )
     texts += [
         f"is unlike the training data of model {network.name}: {clause}"

@@ -2,13 +2,16 @@
 
 import dataclasses
 import math
-import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.scans import names, nifti, sources
+from data_prep.files import longest_name
+from data_prep.scans import choosing, contrast, folders, names, nifti, sources
+from data_prep.scans.choosing import RESULT, LeftOut, Listing
+from data_prep.scans.contrast import Contrast
 from data_prep.scans.nifti_header import MAX_BYTES
 from data_prep.scans.orientation import AnatomicalPlane, PlaneChoice, find_slicing
 from srmri_tf.enhance import derivatives
@@ -16,14 +19,17 @@ from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
 from srmri_tf.recipes.config import CONFIGS
 
-DERIVATIVES = Path("derivatives") / derivatives.TOOL
+DERIVATIVES = Path("derivatives") / choosing.TOOL
 """Where the results of a folder go if no other place is given."""
 
 MOST_VOXELS = 32767
 """Along an axis: NIfTI-1 counts them in 16 bits."""
 
-_CONTRAST = re.compile(r"(?<![A-Za-z0-9])(T1|T2|PD|FLAIR)w?(?![A-Za-z0-9])", re.IGNORECASE)
-_NO_SCANS = ("_mask", "_defacemask", "_dseg", "_probseg")  # what is drawn on scans, in BIDS
+_OTHERS = (
+    *(".mgz", ".mgh", ".img", ".hdr", ".nrrd", ".nhdr", ".mha", ".mhd", ".mnc", ".dcm", ".ima"),
+    *(".h5", ".hdf5", ".npy", ".npz", ".mat", ".json", ".png", ".tif", ".tiff", ".gz", ".zip"),
+)
+_NAMED = 3  # scans, before they are counted
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Job:
         name: What it is to be called; empty to derive it from the scan's name.
         dataset: The BIDS data set that the scan was found in, None outside of one.
         plane: The plane it is cut along; ``auto`` until its header has been read.
+        contrast: What it shows, as its sidecar or its name says.
     """
 
     scan: Path
@@ -45,19 +52,12 @@ class Job:
     name: str = ""
     dataset: Path | None = None
     plane: PlaneChoice = "auto"
-
-    @property
-    def contrast(self) -> str:
-        """``T1``, ``T2``, ... as the scan's name has it; empty if it does not say."""
-        if modality := names.read_name(self.scan).modality:
-            return modality
-        found = _CONTRAST.findall(nifti.stem(self.scan))
-        return names.normal_modality(found[-1]) if found else ""
+    contrast: Contrast = contrast.UNKNOWN
 
     @property
     def default_model(self) -> str:
         """The shipped GAN-CPCE of the scan's contrast; that of T2 if there is no other."""
-        return "cpce-t1-x2" if self.contrast.startswith("T1") else "cpce-t2-x2"
+        return "cpce-t1-x2" if self.contrast.label.startswith("T1") else "cpce-t2-x2"
 
     def target(self, kind: str, uncertainty: bool) -> Target:
         """The files that a network of that kind will make."""
@@ -78,16 +78,35 @@ class Worklist:
         jobs: The scans; all headers are sound and no two results have one name.
         warnings: What a person should know first.
         faults: Of scans that cannot be enhanced, one each.
+        left_out: Files that were found and are no scans to be enhanced.
     """
 
     jobs: tuple[Job, ...]
     warnings: tuple[str, ...] = ()
     faults: tuple[BadInputError, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def roots(self) -> list[Path]:
         """The folders of results, but for those that go beside their scans."""
         return sorted({job.root for job in self.jobs if job.root is not None})
+
+    def models(self, model: str) -> list[str]:
+        """Which model is used for which scans, a line for each model and contrast.
+
+        Args:
+            model: The MODEL that was asked for; empty for the shipped one of each contrast.
+        """
+        groups: dict[tuple[str, str], list[str]] = {}
+        for job in self.jobs:
+            used = model or job.default_model
+            hint = "" if model or job.contrast.label else "; --model chooses another"
+            groups.setdefault((used, f"{job.contrast}{hint}"), []).append(job.scan.name)
+        return [
+            f"model {used}: {', '.join(scans) if len(scans) <= _NAMED else f'{len(scans)} scans'} "
+            f"(contrast {shown})"
+            for (used, shown), scans in groups.items()
+        ]
 
 
 def make_worklist(
@@ -96,6 +115,7 @@ def make_worklist(
     config: EnhanceConfig | None = None,
     *,
     modality: str = "",
+    allow_missing: bool = False,
 ) -> Worklist:
     """Find scans, check their headers and decide where their results go.
 
@@ -105,39 +125,61 @@ def make_worklist(
             that was named itself, and in ``derivatives/srmri-tf`` of a folder.
         config: What will be made of them.
         modality: Keep only scans of this modality.
+        allow_missing: Leave out scans whose content is not here, instead of refusing them.
 
     Raises:
         BadInputError: There is no scan, or none with a suitable header; all such scans are named.
         ConfigError: Two results would have one name or go into one file, or two BIDS data sets
             would become one.
     """
-    warnings: list[str] = []
+    folder, name = _place_for(out)
     found: dict[Path, Job] = {}
     named: set[Path] = set()
-    single = out is not None and nifti.is_nifti(out) and not out.is_dir()
-    if out is not None and not single and out.exists() and not out.is_dir():
-        raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
-    folder = out.parent if out is not None and single else out
     for source in map(Path, given):
-        whole = source.is_dir()
-        for job in _in_folder(source, folder) if whole else _named(source, folder):
+        for job in _in_folder(source, folder) if source.is_dir() else _named(source, folder):
             found.setdefault(place(job.scan), job)
-            if not whole:
+            if source.is_file():
                 named.add(place(job.scan))
-    chosen = _of_modality(_without_results(found, named, warnings), modality)
-    if out is not None and single:
+    warnings: list[str] = []
+    left_out: list[LeftOut] = []
+    chosen = _without_results(found, named, warnings, left_out)
+    chosen = _of_modality(_described(chosen, warnings), modality, left_out)
+    chosen = _only(chosen, sources.usable([job.scan for job in chosen], allow_missing), left_out)
+    sources.refuse_none(chosen, left_out)
+    if name:
         if len(chosen) > 1:
             raise ConfigError(
                 f"is one file, but there are {len(chosen)} scans",
                 path=out,
                 remedy="Give a folder for -o",
             )
-        chosen = [dataclasses.replace(chosen[0], root=None, name=out.name)]
+        chosen = [dataclasses.replace(chosen[0], root=None, name=name)]
     _refuse_clashes(chosen)
     sound, faults = _checked(chosen, config or EnhanceConfig())
     if not sound:
         raise_together(faults)
-    return Worklist(tuple(sound), tuple(warnings), tuple(faults))
+    return Worklist(tuple(sound), tuple(warnings), tuple(faults), tuple(left_out))
+
+
+def _place_for(out: Path | None) -> tuple[Path | None, str]:
+    """The folder that results go to, None if none is given, and the name of a single one.
+
+    Raises:
+        ConfigError: It is neither a folder nor a name for a NIfTI file.
+    """
+    if out is None or out.is_dir():
+        return out, ""
+    if nifti.is_nifti(out):
+        return out.parent, out.name
+    if out.exists():
+        raise ConfigError("is a file, not a folder", path=out, remedy="Choose another -o")
+    if out.name.lower().endswith(_OTHERS):
+        raise ConfigError(
+            "is no name for a result, which is a NIfTI file: .nii or .nii.gz",
+            path=out,
+            remedy="Choose another -o; a folder must not be called like an image",
+        )
+    return out, ""
 
 
 def place(path: Path) -> Path:
@@ -152,60 +194,84 @@ def _named(source: Path, out: Path | None) -> Iterator[Job]:
 
 
 def _without_results(
-    found: Mapping[Path, Job], named: Collection[Path], warnings: list[str]
+    found: Mapping[Path, Job],
+    named: Collection[Path],
+    warnings: list[str],
+    left_out: list[LeftOut],
 ) -> list[Job]:
     """The jobs without results of this program, but for named ones that are of no other job."""
-    ours = {path for path, job in found.items() if derivatives.is_result(job.scan)}
+    ours = {path for path, job in found.items() if choosing.is_result(job.scan)}
     made = {
-        place(image)
+        place(folder / image.name)
         for job in found.values()
         for kind in CONFIGS
         for image in job.target(kind, uncertainty=True).images
+        for folder in (job.folder, job.scan.parent)
     }
     kept = ours & (set(named) - made)
-    for path in sorted(ours):
-        also = ", not a scan" if path in kept else ", so it is left out"
-        warnings.append(f"{path}: is itself a result of srmri-tf{also}")
-    return [job for path, job in found.items() if path not in ours - kept]
+    warnings += [f"{path}: is itself a {RESULT}, not a scan" for path in sorted(kept)]
+    left_out += [LeftOut(path, RESULT) for path in ours - kept]
+    scans = [job.scan for path, job in found.items() if path not in ours]
+    listing = choosing.sort_out(scans)
+    listing.scans.extend(found[path].scan for path in kept)
+    return _only(found.values(), listing, left_out)
+
+
+def _only(jobs: Iterable[Job], listing: Listing, left_out: list[LeftOut]) -> list[Job]:
+    """The jobs whose scans are listed; what is left out of the list is noted."""
+    left_out += listing.left_out
+    kept = set(listing.scans)
+    return [job for job in jobs if job.scan in kept]
+
+
+def _described(jobs: Iterable[Job], warnings: list[str]) -> list[Job]:
+    """The same jobs, each with its contrast."""
+    described = []
+    for job in jobs:
+        found = contrast.contrast_of(job.scan, names.read_name(job.scan).modality)
+        if found.warning:
+            warnings.append(f"{job.scan}: {found.warning}")
+        described.append(dataclasses.replace(job, contrast=found))
+    return described
 
 
 def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
-    """The scans of a folder, and the same folders below ``out``."""
-    root = out or source / DERIVATIVES
+    """The scans of a folder, and the same folders below ``out``: those of the whole data set."""
+    dataset = folders.dataset_of(source)
+    base = dataset or source
+    root = out or base / DERIVATIVES
     here, there = source.resolve(), root.resolve()
     inside = there != here and there.is_relative_to(here)
-    dataset = source if sources.is_bids(source) else None
     scans = [
         scan
         for scan in sources.files(source)
         if nifti.is_volume(scan)
-        and not (inside and scan.resolve().is_relative_to(there))
-        and not nifti.stem(scan).endswith(_NO_SCANS)
+        and not (inside and Path(os.path.realpath(scan)).is_relative_to(there))
     ]
     if not scans:
         raise BadInputError(
             "holds no scan to enhance", path=source, remedy="Give NIfTI, MGH or Analyze files"
         )
     for scan in scans:
-        converted = not scan.is_relative_to(source)
-        below = root if converted else root / scan.parent.relative_to(source)
+        converted = not scan.is_relative_to(base)
+        below = root if converted else root / scan.parent.relative_to(base)
         yield Job(scan, below, root, dataset=dataset)
 
 
-def _of_modality(jobs: list[Job], modality: str) -> list[Job]:
-    wanted = names.normal_modality(modality)
-    chosen = [job for job in jobs if not wanted or job.contrast == wanted]
-    if not chosen and jobs:
-        seen = ", ".join(sorted({job.contrast or "unnamed" for job in jobs}))
+def _of_modality(jobs: list[Job], modality: str, left_out: list[LeftOut]) -> list[Job]:
+    """The jobs of one contrast; all of them if none is asked for."""
+    sources.refuse_none(jobs, left_out)
+    wanted = contrast.normal(modality)
+    chosen = [job for job in jobs if not wanted or job.contrast.label == wanted]
+    if not chosen:
+        seen = ", ".join(sorted({job.contrast.label or "unnamed" for job in jobs}))
         raise BadInputError(
             f"no scan of modality {modality}: the {len(jobs)} found are of {seen}",
             remedy="Check --modality",
         )
-    if not chosen:
-        raise BadInputError(
-            "no scan is left to enhance: all that were found are results of srmri-tf",
-            remedy="Name a file itself to enhance it again",
-        )
+    if wanted:
+        unknown = [job.scan for job in jobs if not job.contrast.label]
+        left_out += [LeftOut(scan, choosing.UNKNOWN) for scan in unknown]
     return chosen
 
 
@@ -236,10 +302,26 @@ def _checked(jobs: Sequence[Job], config: EnhanceConfig) -> tuple[list[Job], lis
     sound, faults = [], []
     for job in jobs:
         try:
+            _check_name(job)
             sound.append(dataclasses.replace(job, plane=_plane(job.scan, config)))
         except BadInputError as error:
             faults.append(error)
     return sound, faults
+
+
+def _check_name(job: Job) -> None:
+    """Refuse a scan whose result would get a longer name than the file system allows."""
+    limit = longest_name(job.folder)
+    targets = [job.target(kind, uncertainty=True) for kind in CONFIGS]
+    files = [path for target in targets for path in (*target.images, target.sidecar)]
+    longest = max((path.name for path in files), key=lambda name: len(os.fsencode(name)))
+    if len(os.fsencode(longest)) > limit:
+        raise BadInputError(
+            f"its result would have a name of {len(os.fsencode(longest))} bytes, but {limit} are "
+            f"allowed in {job.folder}",
+            path=job.scan,
+            remedy="Rename it, or give -o NAME.nii.gz",
+        )
 
 
 def _plane(scan: Path, config: EnhanceConfig) -> AnatomicalPlane:

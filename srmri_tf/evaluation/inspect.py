@@ -20,13 +20,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEAST_SIDE = 11  # of a slice that can be measured: SSIM's window
+ALL = "all"
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 class Baseline(NamedTuple):
-    """The low-resolution input's own quality in one split: means over subjects."""
+    """The low-resolution input's own quality in one split: means over subjects.
+
+    Args:
+        split: Which one.
+        contrast: ``all``, or that of the scans measured.
+        subjects: How many.
+        slices: How many of them show tissue.
+        means: By metric.
+    """
 
     split: str
+    contrast: str
     subjects: int
     slices: int
     means: dict[str, float]
@@ -49,21 +59,28 @@ def baselines(
         progress: Called with (finished, total, shard) after each shard.
 
     Returns:
-        For each split the mean over subjects of each subject's mean over slices.
+        For each split, and each contrast of it where there are several, the mean over subjects of
+        each subject's mean over slices.
 
     Raises:
         BadInputError: A shard's slices are too small to be measured.
     """
     refuse_small(folder, manifest.shards)
-    found: dict[str, dict[str, list[list[float]]]] = {}
+    found: dict[tuple[str, str], dict[str, list[list[float]]]] = {}
+    several = len(manifest.contrasts) > 1
     for done, shard in enumerate(manifest.shards, start=1):
-        rows = found.setdefault(shard.split, {}).setdefault(shard.subject, [])
-        for pair in whole_slices(folder, shard):
-            if not is_background(pair.hr):
-                rows.append([metric(pair.lr, pair.hr) for metric in metrics.values()])
+        rows = [
+            [metric(pair.lr, pair.hr) for metric in metrics.values()]
+            for pair in whole_slices(folder, shard)
+            if not is_background(pair.hr)
+        ]
+        for contrast in [ALL, shard.contrast or "unknown"] if several else [ALL]:
+            subjects = found.setdefault((shard.split, contrast), {})
+            subjects.setdefault(shard.subject, []).extend(rows)
         if progress:
             progress(done, len(manifest.shards), shard.file)
-    return [_baseline(split, found[split], list(metrics)) for split in SPLITS if split in found]
+    order = sorted(found, key=lambda key: (SPLITS.index(key[0]), key[1] != ALL, key[1]))
+    return [_baseline(*key, found[key], list(metrics)) for key in order]
 
 
 class Filled(NamedTuple):
@@ -159,11 +176,14 @@ def _draw_kspace(axis: "Axes", image: np.ndarray, degradation: Degradation) -> N
     axis.set_box_aspect(image.shape[0] / image.shape[1])
 
 
-def _baseline(split: str, subjects: dict[str, list[list[float]]], names: list[str]) -> Baseline:
+def _baseline(
+    split: str, contrast: str, subjects: dict[str, list[list[float]]], names: list[str]
+) -> Baseline:
     measured = [rows for rows in subjects.values() if rows]
     means = np.mean([np.mean(rows, axis=0) for rows in measured], axis=0) if measured else []
     return Baseline(
         split,
+        contrast,
         len(measured),
         sum(len(rows) for rows in measured),
         {name: float(value) for name, value in zip(names, means, strict=False)},

@@ -317,7 +317,7 @@ def read_card(path: Path) -> ModelCard:
         CorruptArtefactError: It is missing, not TOML, or says something it must not.
     """
     try:
-        return ModelCard.model_validate(tomllib.loads(Path(path).read_text(encoding="utf-8")))
+        return ModelCard.model_validate(tomllib.loads(Path(path).read_text(encoding="utf-8-sig")))
     except (OSError, ValueError) as error:
         reason = faults(error) if isinstance(error, ValidationError) else error
         raise CorruptArtefactError(

@@ -118,7 +118,7 @@ def _recipe_text(name_or_path: str) -> tuple[Path, str]:
         resource = resources.files(__name__) / f"{name_or_path}.toml"
         return Path(f"{name_or_path}.toml"), resource.read_text(encoding="utf-8")
     try:
-        return path, path.read_text(encoding="utf-8")
+        return path, path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         known = ", ".join(recipe_names())
         raise ConfigError(

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 
 # How what a killed process has left behind is named: there are no such process numbers.
-OF_A_DEAD_PROCESS = f".srmri-tf-tmp-{socket.gethostname()}-4194305-"
+OF_A_DEAD_PROCESS = f".srmri-tf-tmp-{socket.gethostname()[:48]}-4194305-"
 
 
 def phantom(shape=(24, 20, 12), seed=0) -> np.ndarray:

@@ -192,10 +192,10 @@ def test_only_empty_and_own_folders_are_written_into(tmp_path):
 
 def left_by_a_kill(path):
     """What a process leaves that is killed between the two renames of a folder's replacement."""
-    aside = path.with_name(OF_A_DEAD_PROCESS.replace("tmp", "old") + f"{path.name}-abc")
+    aside = path.with_name(OF_A_DEAD_PROCESS.replace("tmp", "old") + "abc")
     aside.mkdir()
     path.rename(aside / path.name)
-    half = path.with_name(f"{OF_A_DEAD_PROCESS}{path.name}-xyz")
+    half = path.with_name(f"{OF_A_DEAD_PROCESS}xyz")
     half.mkdir()
     (half / "new").write_text("half")
 
@@ -216,11 +216,42 @@ def test_what_a_killed_write_left_goes_with_the_next_one(tmp_path):
     path = tmp_path / "model"
     path.mkdir()
     left_by_a_kill(path)
-    (tmp_path / f"{OF_A_DEAD_PROCESS}123-a.txt").write_text("half")
+    (tmp_path / f"{OF_A_DEAD_PROCESS}123-.txt").write_text("half")
     with files.atomic_folder(path) as folder:
         (folder / "new").write_text("whole")
     files.write_text(tmp_path / "a.txt", "whole")
     assert names(tmp_path) == ["a.txt", "model"]
+    assert names(path) == ["new"]
+
+
+def test_a_folder_that_was_moved_aside_waits_for_its_own_name(tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").write_text("whole")
+    left_by_a_kill(path)
+    files.write_text(tmp_path / "a.txt", "whole")
+    assert [child.name for child in tmp_path.glob("*/model")] == ["model"]
+    files.recover(path)
+    assert names(tmp_path) == ["a.txt", "model"]
+    assert names(path) == ["old"]
+
+
+def test_a_folder_that_a_living_process_moved_aside_is_left_to_it(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    path.mkdir()
+    found = []
+
+    def look(self, target, rename=Path.rename):
+        rename(self, target)
+        if self == path:  # is aside now, and the new one has not come yet
+            files.recover(path)
+            found.append(path.exists())
+
+    monkeypatch.setattr(Path, "rename", look)
+    with files.atomic_folder(path) as folder:
+        (folder / "new").write_text("whole")
+    assert found == [False]
+    assert names(tmp_path) == ["model"]
     assert names(path) == ["new"]
 
 
@@ -234,3 +265,18 @@ def test_a_sealed_document_is_as_it_was_and_every_change_shows(document):
     assert not files.is_as_sealed({**sealed, "more": 1})
     for key in document:
         assert not files.is_as_sealed({**sealed, key: "other"})
+
+
+def test_names_as_long_as_the_file_system_allows(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.socket, "gethostname", lambda: "h" * 253)
+    longest = files.longest_name(tmp_path / "not" / "there")
+    file, folder = tmp_path / ("a" * (longest - 7) + ".nii.gz"), tmp_path / ("b" * longest)
+    for _ in range(2):
+        files.write_text(file, "text")
+        with files.atomic_folder(folder) as temporary:
+            (temporary / "x").touch()
+    assert names(tmp_path) == [file.name, folder.name]
+    with files.atomic_file(file) as temporary:
+        assert temporary.name.endswith(".nii.gz")
+    with pytest.raises(EnvironmentFault, match="its name is too long"):
+        files.write_text(tmp_path / ("a" * (longest + 1)), "text")

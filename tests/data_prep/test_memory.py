@@ -41,9 +41,9 @@ def largest(scans, out) -> tuple[float, float]:
 
 def copies(folder, count):
     folder.mkdir()
-    first = save(folder / "s0.nii.gz", phantom(SHAPE).astype(np.int16))
+    first = save(folder / "s_visit0.nii.gz", phantom(SHAPE).astype(np.int16))
     for number in range(1, count):
-        (folder / f"s{number}.nii.gz").hardlink_to(first)
+        (folder / f"s_visit{number}.nii.gz").hardlink_to(first)
     return folder
 
 

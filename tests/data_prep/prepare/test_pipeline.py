@@ -118,7 +118,7 @@ def test_changed_parameters_are_refused_and_the_difference_printed(scans, tmp_pa
 
 def test_other_scans_are_refused_and_named(scans, tmp_path):
     prepare([scans], tmp_path / "out", CONFIG)
-    save(scans / "e.nii.gz")
+    save(scans / "e.nii.gz", phantom(seed=9))
     with pytest.raises(ConfigError, match=r"\+ e.nii.gz: subject e"):
         prepare([scans], tmp_path / "out", CONFIG)
 
@@ -569,9 +569,9 @@ def test_interrupting_before_the_first_note_leaves_nothing(scans, tmp_path, monk
 
 
 def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
-    save(tmp_path / "scans" / "s0.nii.gz", phantom((128, 128, 60), 0))
+    first = save(tmp_path / "scans" / "s_visit0.nii.gz", phantom((128, 128, 60), 0))
     for number in range(1, 80):  # seconds of work: the signal must find some left
-        os.link(tmp_path / "scans" / "s0.nii.gz", tmp_path / "scans" / f"s{number}.nii.gz")
+        os.link(first, tmp_path / "scans" / f"s_visit{number}.nii.gz")
     code = "from srmri_tf.cli import main; main()"
     command = [sys.executable, "-c", code, "prepare", str(tmp_path / "scans")]
     command += ["-o", str(tmp_path / "out"), "--workers", "2"]
@@ -589,7 +589,7 @@ def test_ctrl_c_ends_the_command_and_its_workers(tmp_path):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=20)
-    assert (process.returncode, stdout, stderr.strip()) == (130, "", "interrupted")
+    assert (process.returncode, stdout, stderr.splitlines()[-1]) == (130, "", "interrupted")
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     verify(tmp_path / "out")
 
@@ -644,3 +644,11 @@ def test_shards_of_before_have_no_coverage_and_open():
     manifest = read_manifest(Path(__file__).parents[2] / "before" / "shards")
     assert manifest.parameters.matrix == "stored"
     assert {shard.filled for shard in manifest.shards} == {None}
+
+
+def test_a_scan_with_the_longest_name_there_can_be(scans, tmp_path):
+    for letter in "xy":
+        save(scans / f"{'n' * 247}{letter}.nii.gz", phantom(seed=ord(letter)))
+    manifest = prepare([scans], tmp_path / "out", CONFIG)
+    assert verify(tmp_path / "out") == manifest
+    assert len({shard.file for shard in manifest.shards}) == 7

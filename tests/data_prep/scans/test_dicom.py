@@ -93,7 +93,7 @@ def program():
 @pytest.mark.usefixtures("program")
 def test_a_series_becomes_a_scan_of_its_patient(tmp_path):
     images = series(tmp_path / "dicom", "ID 01")
-    (scan,) = find([tmp_path / "dicom"])
+    (scan,) = find([tmp_path / "dicom"]).scans
     assert (scan.subject, scan.session, scan.modality) == ("sub-ID01", "ses-20200102", "T2")
     assert slice_layout(scan.path, "auto", "kspace") == ("axial", (5, 20, 24))
     volume = read(scan.path, "axial", "kspace")
@@ -121,7 +121,7 @@ def test_folders_of_patients_are_prepared(tmp_path):
 def test_who_has_no_name_is_called_by_the_folder(tmp_path):
     for name in ("one", "two"):
         series(tmp_path / "dicom" / name, "", protocol="Localizer_fast")
-    scans = find([tmp_path / "dicom"])
+    scans = find([tmp_path / "dicom"]).scans
     assert [(scan.subject, scan.modality) for scan in scans] == [
         ("sub-one", "LOCALIZERFAST"),
         ("sub-two", "LOCALIZERFAST"),

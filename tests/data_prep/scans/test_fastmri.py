@@ -148,7 +148,7 @@ def test_what_is_missing_is_said(tmp_path):
         assert line.startswith(f"{path}: does not say whose it is")
         assert "its contrast" in line
         assert "voxel sizes" in line
-    assert [scan.subject for scan in find([tmp_path])] == ["a", "b"]
+    assert [scan.subject for scan in find([tmp_path]).scans] == ["a", "b"]
 
 
 def test_files_of_one_patient_are_one_subject(tmp_path):
@@ -158,7 +158,7 @@ def test_files_of_one_patient_are_one_subject(tmp_path):
             {"patient_id": "abc", "acquisition": "CORPD_FBK"},
             reconstruction_rss=images(),
         )
-    scans = find([tmp_path])
+    scans = find([tmp_path]).scans
     assert [(scan.subject, scan.session, scan.modality) for scan in scans] == [
         ("abc", "file1", "CORPD_FBK"),
         ("abc", "file2", "CORPD_FBK"),

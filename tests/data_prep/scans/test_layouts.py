@@ -47,7 +47,7 @@ def write(folder, kind, voxels=None, matrix=None):
     matrix = oblique() if matrix is None else matrix
     image = make(integers() if voxels is None else voxels, None if kind == "analyze" else matrix)
     if kind == "analyze":
-        image.header.set_zooms((0.9, 0.8, 3.1))
+        image.header.set_zooms((0.9, 0.8, 3.1, 1)[: len(image.shape)])
     nib.save(image, folder / name)
     return folder / name
 
@@ -57,7 +57,7 @@ def write(folder, kind, voxels=None, matrix=None):
 def test_voxels_and_places_are_those_nibabel_reads(tmp_path, kind, dtype):
     path = write(tmp_path, kind, (phantom() / 4).astype(dtype))
     expected = nib.load(path)
-    (scan,) = find([tmp_path])
+    (scan,) = find([tmp_path]).scans
     image = nifti.read(scan.path)
     np.testing.assert_array_equal(image.voxels, expected.get_fdata(dtype=np.float32))
     np.testing.assert_allclose(image.affine, expected.affine, atol=1e-5)
@@ -73,10 +73,10 @@ def test_voxels_and_places_are_those_nibabel_reads(tmp_path, kind, dtype):
 def test_a_pair_is_one_scan_called_by_its_header(tmp_path):
     path = write(tmp_path, "nifti pair")
     for given in ([tmp_path], [path], [tmp_path / "scan.hdr"], [path, tmp_path / "scan.hdr"]):
-        assert [scan.path for scan in find(given)] == [tmp_path / "scan.hdr"]
+        assert [scan.path for scan in find(given).scans] == [tmp_path / "scan.hdr"]
     expected = nifti.read(tmp_path / "scan.hdr").voxels
     packed(path)
-    assert [scan.path for scan in find([tmp_path])] == [tmp_path / "scan.hdr"]
+    assert [scan.path for scan in find([tmp_path]).scans] == [tmp_path / "scan.hdr"]
     np.testing.assert_array_equal(nifti.read(tmp_path / "scan.hdr").voxels, expected)
 
 
@@ -87,6 +87,36 @@ def test_the_checksum_of_a_pair_is_of_both_files(tmp_path):
     raw[100] ^= 1
     path.write_bytes(raw)
     assert nifti.checksum(tmp_path / "scan.hdr") != before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("series", [False, True])
+def test_labels_in_other_formats_are_left_out(tmp_path, kind, series):
+    scan, drawn = tmp_path / "scan", tmp_path / "drawn"
+    labels = np.minimum(phantom() / 200, 5).astype(np.int16)
+    for folder, voxels in ((scan, integers()), (drawn, labels)):
+        folder.mkdir()
+        write(folder, kind, np.stack([voxels, voxels], axis=-1) if series else voxels)
+    found = find([tmp_path])
+    assert [scan.path.parent.name for scan in found.scans] == ["scan"]
+    assert [(item.path.parent.name, item.reason) for item in found.left_out] == [
+        ("drawn", "label image")
+    ]
+
+
+def test_a_compressed_pair_of_labels_is_left_out(tmp_path):
+    packed(write(tmp_path, "nifti pair", (phantom() > 500).astype(np.uint8)))
+    with pytest.raises(BadInputError, match="left out 1: 1 label image"):
+        find([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["scan.hdr", "scan.img"])
+def test_a_pair_that_was_fetched_by_half_is_named(tmp_path, name):
+    write(tmp_path, "nifti pair")
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to(".git/annex/objects/x/y")
+    with pytest.raises(BadInputError, match=r"1 of 1 scans is not here.*\n.*scan\.hdr\n.*datalad"):
+        find([tmp_path])
 
 
 @pytest.mark.parametrize("kind", ["mgz", "nifti pair", "spm99"])

@@ -20,7 +20,7 @@ def touch(folder, *names):
 
 
 def found(*sources, **options) -> list[str]:
-    return [scan.path.name for scan in find(sources, **options)]
+    return [scan.path.name for scan in find(sources, **options).scans]
 
 
 def test_folders_files_and_patterns(tmp_path):
@@ -37,7 +37,7 @@ def test_a_file_counts_once_whatever_path_leads_to_it(tmp_path, monkeypatch):
     (tmp_path / "e").symlink_to(tmp_path / "d")
     monkeypatch.chdir(tmp_path)
     around = Path("d", "..", "d", "a.nii.gz")
-    (scan,) = find([tmp_path / "d" / "a.nii.gz", Path("e", "a.nii.gz"), Path("d"), around])
+    (scan,) = find([tmp_path / "d" / "a.nii.gz", Path("e", "a.nii.gz"), Path("d"), around]).scans
     assert scan.path == around
 
 
@@ -78,7 +78,7 @@ def test_ixi_by_site_and_modality(tmp_path):
         "IXI050-Guys-0711-T2.nii.gz",
     ]
     assert found(tmp_path, modality="t2w", site="hh") == ["IXI012-HH-1211-T2.nii.gz"]
-    with pytest.raises(ConfigError, match=r"several modalities: T1, T2.*--modality"):
+    with pytest.raises(ConfigError, match=r"several contrasts: T1, T2.*--modality"):
         found(tmp_path)
     with pytest.raises(BadInputError, match="no scan of modality PD: the 4 found are of T1, T2"):
         found(tmp_path, modality="PD")
@@ -98,13 +98,13 @@ def test_bids(tmp_path):
         "derivatives/x/sub-02/anat/sub-02_T2w.nii.gz",
         "sourcedata/sub-03/anat/sub-03_T2w.nii.gz",
     )
-    scans = find([tmp_path], modality="T2w")
+    scans = find([tmp_path], modality="T2w").scans
     assert [(scan.subject, scan.session) for scan in scans] == [
         ("sub-01", "ses-1"),
         ("sub-01", "ses-2"),
         ("sub-02", ""),
     ]
-    assert len(find([tmp_path], modality="T1")) == 1
+    assert len(find([tmp_path], modality="T1").scans) == 1
 
 
 def test_a_bids_folder_without_its_description_is_known_too(tmp_path):
@@ -116,7 +116,7 @@ def test_several_fastmri_files_of_one_patient_are_sessions(tmp_path):
     for name in ("sub-01_run1.h5", "sub-01_run2.h5"):
         with h5py.File(tmp_path / name, "w") as file:
             file.attrs["patient_id"] = "anna"
-    scans = [(scan.subject, scan.session) for scan in find([tmp_path])]
+    scans = [(scan.subject, scan.session) for scan in find([tmp_path]).scans]
     assert scans == [("anna", "sub-01_run1"), ("anna", "sub-01_run2")]
 
 
@@ -128,6 +128,46 @@ def test_masks_are_not_among_the_scans_of_a_modality(tmp_path):
         "sub-01_T2w_brain.nii.gz",
     ]
     assert found(tmp_path, site="HH") == ["IXI012-HH-1211-T2_brain.nii.gz"]
+    left = find([tmp_path]).left_out
+    assert [(path.name, reason) for path, reason in left] == [
+        ("IXI012-HH-1211-T2_dseg.nii.gz", "segmentation"),
+        ("sub-01_T2w_mask.nii.gz", "mask"),
+    ]
+
+
+def test_where_no_scan_is_left_it_is_said_why(tmp_path):
+    touch(tmp_path, "sub-01_T2w_mask.nii.gz", "sub-01_T2w_lesion_seg.nii.gz")
+    with pytest.raises(BadInputError, match=r"left out 2: 1 mask, 1 segmentation\n.*lesion_seg"):
+        find([tmp_path], modality="T2")
+
+
+def test_label_images_are_left_out_by_what_they_hold(tmp_path):
+    save(tmp_path / "a.nii.gz")
+    drawn = save(tmp_path / "b.nii.gz", (phantom() > 500).astype(np.uint8))
+    left = find([tmp_path]).left_out
+    assert left == ((drawn, "label image"),)
+
+
+def test_scans_of_unknown_contrast_are_named_where_one_is_asked_for(tmp_path):
+    touch(tmp_path, "a_T2.nii.gz", "b.nii.gz", "c_T1.nii.gz")
+    assert [item.path.name for item in find([tmp_path], modality="T2").left_out] == ["b.nii.gz"]
+
+
+def test_scans_of_unknown_contrast_beside_known_ones_are_warned_of(tmp_path):
+    touch(tmp_path, "a_T2.nii.gz", "b.nii.gz")
+    (warning,) = find([tmp_path]).warnings
+    assert warning.startswith("the contrast of 1 of 2 scans is unknown; they are used with")
+    assert "b.nii.gz" in warning
+    assert find([tmp_path / "b.nii.gz"]).warnings == ()
+
+
+def test_a_sidecar_that_contradicts_a_name_is_believed_and_said(tmp_path):
+    touch(tmp_path, "sub-01_T2w.nii.gz")
+    timing = '{"EchoTime": 0.003, "RepetitionTime": 2.3, "InversionTime": 0.9}'
+    (tmp_path / "sub-01_T2w.json").write_text(timing)
+    result = find([tmp_path])
+    assert result.scans[0].modality == "T1"
+    assert "says T2, but the timing in its sidecar is that of T1" in result.warnings[0]
 
 
 def test_sources_without_scans(tmp_path):
@@ -145,7 +185,7 @@ def test_sources_without_scans(tmp_path):
 def test_a_volume_carries_what_is_known(tmp_path):
     turned = np.diag([-1.0, -1.0, 3.0, 1.0])
     path = save(tmp_path / "sub-1_ses-2_T2w.nii.gz", matrix=turned)
-    (scan,) = find([path])
+    (scan,) = find([path]).scans
     assert (scan.modality, scan.subject, scan.session) == ("T2", "sub-1", "ses-2")
     volume = read(path, "axial", "kspace")
     np.testing.assert_array_equal(volume.images, phantom().transpose(2, 1, 0))

@@ -12,14 +12,14 @@ from data_prep.shards.schema import (
     manifest_text,
     read_manifest,
 )
-from tests.data_prep.phantoms import save
+from tests.data_prep.phantoms import phantom, save
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Two small scans: one prepared for training, one for test."""
-    for name in ("a", "b"):
-        save(tmp_path / "scans" / f"{name}.nii.gz")
+    for seed, name in enumerate(("a", "b")):
+        save(tmp_path / "scans" / f"{name}.nii.gz", phantom(seed=seed))
     config = PrepareConfig(
         parameters=Parameters(patch_size=10),
         split_rule=SplitRule(val_fraction=0, test_fraction=0.5),

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from data_prep.shards.schema import read_manifest
 from srmri_tf.cli import main
 from tests.data_prep.phantoms import phantom, save
 
@@ -55,6 +56,54 @@ def test_prepare_ends_with_a_summary(scans, tmp_path, run):
     assert rows["val"][:4] == ["1", "1", "8", "0"]
     assert rows["test"][:4] == ["1", "1", "8", "0"]
     assert f"Shards: {out}" in stdout
+
+
+def test_prepare_and_inspect_say_what_was_left_out(scans, tmp_path, run):
+    drawn = (phantom((32, 30, 8)) > 500).astype(np.uint8)
+    for name in ("s1_mask", "s2_desc-cpce", "s3_other"):
+        save(scans / f"{name}.nii.gz", drawn)
+    said = "left out 3: 1 label image, 1 mask, 1 result of srmri-tf\n"
+    out = tmp_path / "shards"
+    code, stdout, stderr = run("prepare", scans, "-o", out, "--patch-size", "16")
+    assert code == 0
+    assert stderr.startswith(said)
+    assert f"  {scans / 's1_mask.nii.gz'}: mask\n" in stderr
+    assert table(stdout)["train"][:2] == ["2", "2"]
+    assert run("inspect", out)[2] == (
+        f"{said}  s1_mask.nii.gz: mask\n  s2_desc-cpce.nii.gz: result of srmri-tf\n"
+        "  s3_other.nii.gz: label image\n"
+    )
+
+
+def test_several_contrasts_are_chosen_from_or_mixed(tmp_path, run):
+    for number in range(6):
+        name = f"s{number // 2}_{('t1w', 't2w')[number % 2]}"
+        save(tmp_path / "scans" / f"{name}.nii.gz", phantom((32, 30, 8), number))
+    given = ("prepare", tmp_path / "scans", "--patch-size", "16")
+    code, _, stderr = run(*given, "-o", tmp_path / "none")
+    assert code == 2
+    assert "several contrasts: T1, T2. Choose one with --modality, or mix them" in stderr
+    both = ("--modality", "T1", "--all-contrasts")
+    assert "--modality chooses one contrast" in run(*given, "-o", tmp_path / "none", *both)[2]
+    assert run(*given, "-o", tmp_path / "t1", "--modality", "MPRAGE")[0] == 0
+    assert read_manifest(tmp_path / "t1").contrasts == {"T1": 3}
+    code, stdout, _ = run(*given, "-o", tmp_path / "all", "--all-contrasts")
+    assert code == 0
+    assert "scans by contrast: T1 3, T2 3" in stdout
+    manifest = read_manifest(tmp_path / "all")
+    assert sorted(shard.file for shard in manifest.shards)[:2] == [
+        "s0_T1.tfrecord",
+        "s0_T2.tfrecord",
+    ]
+    assert {split: len(manifest.of(split)) for split in ("train", "val", "test")} == {
+        "train": 2,
+        "val": 2,
+        "test": 2,
+    }
+    rows = [line.split() for line in run("inspect", tmp_path / "all")[1].splitlines()]
+    assert [(row[0], row[-1]) for row in rows if row and row[-1] in ("all", "T1", "T2")] == [
+        (split, contrast) for split in ("train", "val", "test") for contrast in ("all", "T1", "T2")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +249,7 @@ def test_inspect_measures_shards_that_do_not_say_how_far_kspace_is_filled(shards
     manifest = json.loads(path.read_text())
     for shard in manifest["shards"]:
         del shard["filled"]
+    del manifest["sha256"]  # those of before have none
     path.write_text(json.dumps(manifest))
     code, stdout, _ = run("inspect", shards)
     assert code == 0

@@ -10,6 +10,7 @@ import pytest
 
 from data_prep.errors import ConfigError, EnvironmentFault
 from data_prep.scans import nifti
+from data_prep.scans.choosing import is_result
 from srmri_tf.enhance import derivatives
 from srmri_tf.enhance.derivatives import Target
 from tests.data_prep.phantoms import phantom, save
@@ -58,22 +59,8 @@ def test_a_result_its_map_and_what_they_were_made_of(target):
     assert said["GeneratedBy"][0]["Name"] == "srmri-tf"
     for path in target.images:
         assert said["Files"][path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert derivatives.is_result(target.image)
+    assert is_result(target.image)
     assert derivatives.is_finished(target, RECORD)
-
-
-def test_a_result_is_known_by_its_name_if_its_sidecar_is_gone(target, tmp_path):
-    target.sidecar.unlink()
-    assert derivatives.is_result(target.image)
-    assert derivatives.is_result(Path("sub-01_desc-circleUncertainty_T2w.nii.gz"))
-    assert not derivatives.is_result(tmp_path / "scan.nii")
-    assert not derivatives.is_result(Path("sub-01_desc-preproc_T2w.nii.gz"))
-
-
-def test_the_sidecar_of_a_scan_makes_it_no_result(tmp_path):
-    save(tmp_path / "sub-01_T2w.nii.gz")
-    (tmp_path / "sub-01_T2w.json").write_text('{"EchoTime": 0.1, "GeneratedBy": "a scanner"}')
-    assert not derivatives.is_result(tmp_path / "sub-01_T2w.nii.gz")
 
 
 @pytest.mark.parametrize("lost", ["image", "uncertainty"])

@@ -207,8 +207,9 @@ def test_a_malformed_scan_is_one_message_and_nothing_is_written(
     captured = capsys.readouterr()
     assert str(path) in captured.err
     assert fault in captured.err
-    assert captured.err.splitlines()[0] == f"opening {path}, model {folder} ..."
-    assert captured.err.count("\n") == 2
+    first, *rest = captured.err.splitlines()
+    assert first == f"opening {path}, model {folder} ..."
+    assert len([line for line in rest if not line.startswith("model ")]) == 1
     assert captured.out == ""
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -246,6 +247,22 @@ def test_a_damaged_scan_does_not_keep_the_others_from_being_sharpened(network, t
         "c_desc-cpce.json",
         "c_desc-cpce.nii.gz",
     ]
+
+
+def test_a_name_too_long_for_a_result_does_not_keep_the_others_from_being_enhanced(
+    network, tmp_path
+):
+    save(tmp_path / "in" / "a.nii.gz")
+    long = save(tmp_path / "in" / f"{'b' * 215}.nii.gz")  # so is its result's name, just not longer
+    save(tmp_path / "in" / f"{'c' * 239}.nii.gz")
+    with pytest.raises(BadInputError, match=r"ccc\.nii\.gz: its result would have a name of 26"):
+        super_resolve([tmp_path / "in"], tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.gz")) == [
+        "a_desc-cpce.nii.gz",
+        f"{'b' * 215}_desc-cpce.nii.gz",
+    ]
+    (result,) = super_resolve([long], tmp_path / "x.nii.gz")
+    assert result.target.image == tmp_path / "x.nii.gz"
 
 
 def test_the_same_call_goes_on_where_it_was_interrupted(network, tmp_path, monkeypatch):
@@ -316,6 +333,7 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
     ] == [False]
     assert (out / "dataset_description.json").exists()
     said = json.loads(result.target.sidecar.read_text())
+    assert said["Contrast"] == "T2 by its name"
     assert said["Sources"] == ["bids:raw:sub-1/anat/sub-1_T2w.nii.gz"]
     assert said["ModelSha256"] == network.sha256
     assert said["Parameters"]["Uncertainty"] is True
@@ -366,7 +384,9 @@ def test_the_command(folder, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ("enhance", scan, "-o", out, "--model", folder)
     assert run(*arguments) == 0
-    assert capsys.readouterr().out == f"{out / 'scan_desc-cpce.nii.gz'}\n"
+    captured = capsys.readouterr()
+    assert captured.out == f"{out / 'scan_desc-cpce.nii.gz'}\n"
+    assert f"model {folder}: scan.nii.gz (contrast unknown)" in captured.err
     assert run(*arguments) == 0
     assert "(finished already)" in capsys.readouterr().out
     assert run(*arguments, "--same-grid", "--uncertainty") == 2

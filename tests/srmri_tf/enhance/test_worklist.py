@@ -11,9 +11,9 @@ import pytest
 
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.enhance.config import EnhanceConfig
-from srmri_tf.enhance.worklist import Job, make_worklist
+from srmri_tf.enhance.worklist import make_worklist
 from tests.data_prep.malformed import CASES
-from tests.data_prep.phantoms import save
+from tests.data_prep.phantoms import phantom, save
 
 
 def results(worklist, root):
@@ -79,11 +79,16 @@ def test_a_pattern_that_finds_its_own_results_leaves_them_out(tmp_path):
     for name in ("a", "a_desc-cpce", "a_desc-cpceUncertainty", "b_desc-circle"):
         save(tmp_path / f"{name}.nii.gz")
     found = make_worklist([tmp_path / "*.nii.gz"])
-    assert [job.scan.name for job in found.jobs] == ["a.nii.gz", "b_desc-circle.nii.gz"]
-    assert [text.rpartition("srmri-tf")[2] for text in found.warnings] == [
-        ", so it is left out",
-        ", so it is left out",
-        ", not a scan",
+    assert [job.scan.name for job in found.jobs] == ["a.nii.gz"]
+    assert sorted(path.name for path, _ in found.left_out) == [
+        "a_desc-cpce.nii.gz",
+        "a_desc-cpceUncertainty.nii.gz",
+        "b_desc-circle.nii.gz",
+    ]
+    named = make_worklist(sorted(tmp_path.glob("*.nii.gz")), tmp_path / "out")  # as a shell does
+    assert [job.scan.name for job in named.jobs] == ["a.nii.gz", "b_desc-circle.nii.gz"]
+    assert [text.rpartition("/")[2] for text in named.warnings] == [
+        "b_desc-circle.nii.gz: is itself a result of srmri-tf, not a scan"
     ]
 
 
@@ -116,19 +121,55 @@ def test_a_bids_data_set_becomes_a_derivative_one(bids):
 @pytest.mark.parametrize(
     ("name", "contrast", "model"),
     [
-        ("scan.nii.gz", "", "cpce-t2-x2"),
-        ("sub-1_T1w.nii.gz", "T1", "cpce-t1-x2"),
-        ("IXI012-HH-1211-T2.nii.gz", "T2", "cpce-t2-x2"),
-        ("IXI012-HH-1211-T1.nii.gz", "T1", "cpce-t1-x2"),
-        ("ixi_t1_defaced_example1.nii.gz", "T1", "cpce-t1-x2"),
-        ("patient03_study1_T2W.nii.gz", "T2", "cpce-t2-x2"),
-        ("head FLAIR.nii.gz", "FLAIR", "cpce-t2-x2"),
-        ("not1.nii.gz", "", "cpce-t2-x2"),
+        ("scan.nii.gz", "unknown", "cpce-t2-x2"),
+        ("sub-1_T1w.nii.gz", "T1 by its name", "cpce-t1-x2"),
+        ("anna_t1c.nii.gz", "T1CE by its name", "cpce-t1-x2"),
+        ("t1_reg_to_t2.nii.gz", "T1 by its name", "cpce-t1-x2"),
+        ("ixi_t1_defaced_example1.nii.gz", "T1 by its name", "cpce-t1-x2"),
+        ("patient03_study1_T2W.nii.gz", "T2 by its name", "cpce-t2-x2"),
+        ("head FLAIR.nii.gz", "FLAIR by its name", "cpce-t2-x2"),
     ],
 )
-def test_the_name_says_the_contrast_and_that_the_model(name, contrast, model):
-    job = Job(Path(name), Path())
-    assert (job.contrast, job.default_model) == (contrast, model)
+def test_the_contrast_decides_the_model_and_both_are_said(tmp_path, name, contrast, model):
+    worklist = make_worklist([save(tmp_path / name)])
+    (job,) = worklist.jobs
+    assert (str(job.contrast), job.default_model) == (contrast, model)
+    hint = "; --model chooses another" if contrast == "unknown" else ""
+    assert worklist.models("") == [f"model {model}: {name} (contrast {contrast}{hint})"]
+    assert worklist.models("mine") == [f"model mine: {name} (contrast {contrast})"]
+
+
+def test_a_sidecar_s_timing_decides_the_contrast(tmp_path):
+    save(tmp_path / "scan.nii.gz")
+    (tmp_path / "scan.json").write_text('{"EchoTime": 0.003, "RepetitionTime": 0.007}')
+    for number in range(4):
+        save(tmp_path / f"s{number}_T2.nii.gz")
+    assert make_worklist([tmp_path]).models("") == [
+        "model cpce-t2-x2: 4 scans (contrast T2 by its name)",
+        "model cpce-t1-x2: scan.nii.gz (contrast T1 by its sidecar)",
+    ]
+
+
+@pytest.mark.parametrize("given", [".", "*.nii.gz"])
+def test_what_is_no_scan_is_left_out_and_listed(tmp_path, given):
+    for name in ("a_T2", "a_T2_mask", "sub-1_part-phase_T2w", "a_T2_desc-cpce"):
+        save(tmp_path / f"{name}.nii.gz")
+    save(tmp_path / "b.nii.gz", (phantom() > 500).astype(np.uint8))
+    worklist = make_worklist([tmp_path / given], tmp_path / "out", modality="T2")
+    assert [job.scan.name for job in worklist.jobs] == ["a_T2.nii.gz"]
+    assert sorted((path.name, reason) for path, reason in worklist.left_out) == [
+        ("a_T2_desc-cpce.nii.gz", "result of srmri-tf"),
+        ("a_T2_mask.nii.gz", "mask"),
+        ("b.nii.gz", "scan of unknown contrast"),
+        ("sub-1_part-phase_T2w.nii.gz", "phase image"),
+    ]
+    assert (tmp_path / "b.nii.gz", "label image") in make_worklist([tmp_path]).left_out
+
+
+def test_a_label_image_alone_is_refused_with_the_reason(tmp_path):
+    drawn = save(tmp_path / "scan.nii.gz", (phantom() > 500).astype(np.uint8))
+    with pytest.raises(BadInputError, match=r"no scan is left: left out 1: 1 label image"):
+        make_worklist([drawn])
 
 
 @pytest.mark.parametrize(
@@ -159,7 +200,8 @@ def test_results_are_left_out_of_folders_and_named_ones_are_warned_of(tmp_path):
     result = Path(shutil.copy(scan, tmp_path / "scan_desc-cpce.nii.gz"))
     worklist = make_worklist([tmp_path], tmp_path / "out")
     assert [job.scan for job in worklist.jobs] == [scan]
-    assert worklist.warnings == (f"{result}: is itself a result of srmri-tf, so it is left out",)
+    assert worklist.left_out == ((result, "result of srmri-tf"),)
+    assert worklist.warnings == ()
     renamed = Path(shutil.copy(scan, tmp_path / "other.nii.gz"))
     sidecar = {"GeneratedBy": [{"Name": "srmri-tf"}]}
     (tmp_path / "other.json").write_text(json.dumps(sidecar))
@@ -205,3 +247,31 @@ def test_a_folder_without_scans_is_refused(tmp_path):
     (tmp_path / "scan.h5").write_bytes(b"\x89HDF")
     with pytest.raises(BadInputError, match="holds no scan to enhance"):
         make_worklist([tmp_path])
+
+
+def test_a_subject_s_folder_keeps_its_place_in_the_data_set(bids, tmp_path, monkeypatch):
+    expected = ["sub-2/ses-1/anat/sub-2_ses-1_desc-cpce_T2w.nii.gz"]
+    for given in ("sub-2", "sub-2/ses-1", "sub-2/ses-1/anat"):
+        worklist = make_worklist([bids / given], tmp_path / "out")
+        assert results(worklist, tmp_path / "out") == expected
+        assert worklist.jobs[0].dataset == bids
+    monkeypatch.chdir(bids)
+    assert results(make_worklist([Path("sub-2")]), bids / "derivatives" / "srmri-tf") == expected
+
+
+def test_scans_that_were_not_fetched_are_named_or_left_out(tmp_path):
+    save(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to(".git/annex/objects/MD5E-s9--0f.nii.gz")
+    with pytest.raises(BadInputError, match=r"content of 1 of 2 scans is not here:\n.*\n.*datalad"):
+        make_worklist([tmp_path])
+    assert len(make_worklist([tmp_path], allow_missing=True).jobs) == 1
+
+
+@pytest.mark.parametrize("name", ["out.mgz", "out.nrrd", "out.img.gz", "OUT.MGZ"])
+def test_a_result_of_another_format_is_refused(tmp_path, name):
+    scan = save(tmp_path / "a.nii")
+    with pytest.raises(ConfigError, match=r"is no name for a result, which is a NIfTI file"):
+        make_worklist([scan], tmp_path / name)
+    (tmp_path / name).mkdir()
+    assert len(make_worklist([scan], tmp_path / name).jobs) == 1
+    assert len(make_worklist([scan], tmp_path / "version1.2").jobs) == 1

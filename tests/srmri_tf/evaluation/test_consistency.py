@@ -106,3 +106,6 @@ def test_the_command(shards, tmp_path, capsys):
     arguments = ("evaluate", network, shards, "-o", tmp_path / "eval")
     assert run(*arguments, "--consistency") == 0
     assert "| net+dc |" in capsys.readouterr().out
+    assert run(*arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["result"]["metrics"] == json.loads((tmp_path / "eval/metrics.json").read_text())

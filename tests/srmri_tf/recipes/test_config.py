@@ -191,3 +191,9 @@ def test_a_run_of_before_opens_but_a_recipe_with_settings_that_are_gone_does_not
     (tmp_path / "config.toml").write_text(text.replace("penalty_every = 1", "penalty_every = 2"))
     with pytest.raises(ConfigError, match=r"objective\.penalty_every: unknown key"):
         load_recipe(str(tmp_path / "config.toml"))
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + b'model = "cpce"\n')
+    assert load_recipe(str(path)).model == "cpce"

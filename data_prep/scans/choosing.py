@@ -1,0 +1,187 @@
+"""Which files are scans to be used, and why the others are not: by name and sidecar.
+
+`data_prep.scans.labels` looks into files, `data_prep.scans.contrast` tells what kind of image they
+are. docs/data.md has the rules as tables.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_prep.scans.nifti import stem
+
+TOOL = "srmri-tf"
+RESULT = f"result of {TOOL}"
+UNKNOWN = "scan of unknown contrast"
+NOT_FETCHED = "file whose content is not here"
+
+_PLURALS = {
+    "real part": "real parts",
+    "imaginary part": "imaginary parts",
+    "image of a series": "images of a series",
+    RESULT: f"results of {TOOL}",
+    UNKNOWN: "scans of unknown contrast",
+    NOT_FETCHED: "files whose content is not here",
+}
+_LISTED = 20
+
+# BIDS entities whose values are labels of somebody's choice, and so say nothing of the image.
+_ENTITY = re.compile(
+    r"(?:(?<=_)|^)(?P<key>sub|ses|sample|acq|ce|rec|dir|run|mod|echo|flip|inv|mt|part|space|res|den"
+    r"|desc|task|chunk|hemi)-(?P<value>[A-Za-z0-9+]+)(?:_|$)"
+)
+_WORD = re.compile(r"[^a-z0-9*]+")
+_DRAWN = {
+    "mask": re.compile(r"[a-z0-9]*masks?"),
+    "segmentation": re.compile(
+        r"[a-z0-9]*segs?|segm(ent(ation)?s?)?|lesions?|gt|rois?|contours?|pve|(wm)?parc|aparc"
+    ),
+    "label image": re.compile(r"labels?|labelmap|annot(ation)?s?|atlas"),
+}
+_DRAWN_FIRST = {"mask": "mask", "seg": "segmentation", "segmentation": "segmentation"}
+_DRAWN_FIRST |= {"label": "label image", "labels": "label image"}
+_UNLIKE_MAGNITUDE = {
+    "phase image": re.compile(r"ph|phase\d?|phasediff"),
+    "real part": re.compile(r"real"),
+    "imaginary part": re.compile(r"imag(inary)?"),
+    "parameter map": re.compile(r"[a-z0-9]*maps?"),
+}
+_PARTS = {"phase": "phase image", "real": "real part", "imag": "imaginary part"}
+_SERIES = {"inv", "flip", "mt"}  # of each there are several, measured to compute one image
+# What a scanner says in DICOM's ImageType, and BIDS in ComplexImageComponent.
+_COMPONENTS = {
+    "P": "phase image",
+    "PHASE": "phase image",
+    "PHASE MAP": "phase image",
+    "REAL": "real part",
+    "IMAGINARY": "imaginary part",
+}
+_OURS = re.compile(r".*_desc-[A-Za-z0-9+]*(cpce|circle)(Uncertainty)?(_.*)?", re.IGNORECASE)
+_CONTRAST_WORD = re.compile(r"(t1|t2|pd)[a-z]*|flair")
+
+
+class LeftOut(NamedTuple):
+    """A file that is not used.
+
+    Args:
+        path: The file.
+        reason: What it is instead of a scan to be used, such as ``mask``.
+    """
+
+    path: Path
+    reason: str
+
+
+class Listing(NamedTuple):
+    """Files that are used, and those that are not."""
+
+    scans: list[Path]
+    left_out: list[LeftOut]
+
+
+def sort_out(paths: Iterable[Path]) -> Listing:
+    """Tell scans from what is made of them, by names and sidecars; nothing else is read."""
+    listing = Listing([], [])
+    for path in paths:
+        if reason := why_not(path):
+            listing.left_out.append(LeftOut(path, reason))
+        else:
+            listing.scans.append(path)
+    return listing
+
+
+def why_not(path: Path) -> str:
+    """What a file is instead of a magnitude scan, by its name and its sidecar; else empty."""
+    if is_result(path):
+        return RESULT
+    name = stem(path)
+    entities = entities_of(name)
+    if part := _PARTS.get(entities.get("part", "")):
+        return part
+    if _SERIES & entities.keys():
+        return "image of a series"
+    return _by_words(words_of(name)) or _by_component(read_sidecar(path))
+
+
+def is_result(path: Path) -> bool:
+    """Whether a scan is one that `enhance` made, by its sidecar or else its name."""
+    record = read_sidecar(path)
+    if record is None:
+        return _OURS.fullmatch(stem(path)) is not None
+    makers = record.get("GeneratedBy")
+    return isinstance(makers, list) and any(
+        isinstance(maker, dict) and maker.get("Name") == TOOL for maker in makers
+    )
+
+
+def entities_of(name: str) -> dict[str, str]:
+    """BIDS entities of a file name: ``{"sub": "01", "part": "phase"}``."""
+    return {match["key"]: match["value"] for match in _ENTITY.finditer(name)}
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a file name in lower case, without BIDS entities."""
+    return [word for word in _WORD.split(_ENTITY.sub("", name).lower()) if word]
+
+
+def sidecar_of(path: Path) -> Path:
+    """Where the JSON file beside a scan is."""
+    return path.with_name(stem(path) + ".json")
+
+
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The content of the JSON file beside a scan; None if there is none that can be read."""
+    try:
+        record = json.loads(sidecar_of(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def counted(left_out: Sequence[LeftOut]) -> str:
+    """``left out 3: 2 masks, 1 phase image``, and a line for each file; empty if there is none."""
+    if not left_out:
+        return ""
+    kinds = Counter(item.reason for item in left_out)
+    parts = [f"{n} {kind if n == 1 else _plural(kind)}" for kind, n in sorted(kinds.items())]
+    lines = [f"{path}: {reason}" for path, reason in sorted(left_out)]
+    return f"left out {len(left_out)}: {', '.join(parts)}{listed(lines)}"
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Lines below a sentence, but not too many of them."""
+    more = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return "".join(f"\n  {line}" for line in [*lines[:_LISTED], *more])
+
+
+def _plural(kind: str) -> str:
+    return _PLURALS.get(kind, f"{kind}s")
+
+
+def _by_words(words: Sequence[str]) -> str:
+    """What a name says by its last word, its first one, or one that follows the contrast."""
+    kept = list(words)
+    while kept and kept[-1].isdecimal():
+        kept.pop()
+    if not kept:
+        return ""
+    for kind, pattern in (_DRAWN | _UNLIKE_MAGNITUDE).items():
+        if pattern.fullmatch(kept[-1]):
+            return kind
+    at = next((k for k, word in enumerate(kept) if _CONTRAST_WORD.fullmatch(word)), len(kept))
+    for kind, pattern in _DRAWN.items():
+        if any(pattern.fullmatch(word) for word in kept[at + 1 :]):
+            return kind
+    return _DRAWN_FIRST.get(kept[0], "")
+
+
+def _by_component(sidecar: dict[str, Any] | None) -> str:
+    said = (sidecar or {}).get("ComplexImageComponent"), (sidecar or {}).get("ImageType")
+    for values in said:
+        for value in values if isinstance(values, list) else [values]:
+            if kind := _COMPONENTS.get(str(value).upper()):
+                return kind
+    return ""
