@@ -13,6 +13,7 @@ from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models import checkpoint
 from srmri_tf.models.exporting import export
+from srmri_tf.models.resume import is_finished
 from srmri_tf.models.run import Run
 from srmri_tf.networks import circle
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator
@@ -113,6 +114,16 @@ def test_the_other_modes_train_from_the_same_shards(small, folder, tmp_path, mod
     (row,) = history(train(quick(mode=mode, schedule=schedule), folder, tmp_path / "run"))
     assert (row["supervised"] > 0) == (mode == "supervised")
     assert row["identity"] > 0
+
+
+def test_a_finished_run_from_before_f_could_be_taught_is_finished(semi, folder, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(semi.folder, run.folder)
+    lines = run.config_file.read_text().splitlines()
+    before = [line for line in lines if not line.startswith("degrader")]
+    assert len(before) == len(lines) - 2
+    run.config_file.write_text("\n".join(before) + "\n")
+    assert is_finished(run, quick(**SEMI), folder)
 
 
 TAUGHT = {
