@@ -31,6 +31,7 @@ from data_prep.prepare.convert import Job, convert
 from data_prep.prepare.copies import check_copies
 from data_prep.prepare.plan import Plan, make_plan
 from data_prep.scans import sources
+from data_prep.scans.choosing import LeftOut, printable
 from data_prep.scans.coverage import WHOLE
 from data_prep.shards.patches import origins
 from data_prep.shards.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
@@ -204,7 +205,8 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = N
                 faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
     raise_together(faults)
     _tell(check_copies(plan), warn)
-    return plan.model_copy(update={"left_out": found.left_out})
+    left_out = tuple(LeftOut(Path(printable(path)), reason) for path, reason in found.left_out)
+    return plan.model_copy(update={"left_out": left_out})
 
 
 def _tell(warnings: Iterable[str], warn: Warn | None) -> None:

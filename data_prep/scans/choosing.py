@@ -5,6 +5,7 @@ are. docs/data.md has the rules as tables.
 """
 
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -147,8 +148,13 @@ def counted(left_out: Sequence[LeftOut]) -> str:
         return ""
     kinds = Counter(item.reason for item in left_out)
     parts = [f"{n} {kind if n == 1 else _plural(kind)}" for kind, n in sorted(kinds.items())]
-    lines = [f"{path}: {reason}" for path, reason in sorted(left_out)]
+    lines = [f"{printable(path)}: {reason}" for path, reason in sorted(left_out)]
     return f"left out {len(left_out)}: {', '.join(parts)}{listed(lines)}"
+
+
+def printable(path: Path) -> str:
+    """A path as text that is always UTF-8."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
 def listed(lines: Sequence[str]) -> str:

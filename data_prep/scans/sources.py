@@ -89,7 +89,6 @@ def find(
     left_out += inside.left_out
     paths = [path for path in paths if not fastmri.is_fastmri(path)] + inside.scans
     named = [_named(path, pattern) for path in paths]
-    warnings = [f"{scan.path}: {shown.warning}" for scan, shown in named if shown.warning]
     scans = [scan for scan, _ in named]
     refuse_none(scans, left_out)
     if modality:
@@ -101,7 +100,8 @@ def find(
     left_out += kept.left_out
     scans = sorted(scan for scan in scans if scan.path in set(kept.scans))
     refuse_none(scans, left_out)
-    warnings += _check_contrasts(scans, all_contrasts)
+    warnings = _check_contrasts(scans, all_contrasts)
+    warnings += [f"{s.path}: {shown.warning}" for s, shown in named if s in scans and shown.warning]
     return Found(tuple(scans), tuple(left_out), tuple(warnings))
 
 
@@ -361,10 +361,10 @@ def _refuse_odd_names(scans: Sequence[Scan]) -> None:
     faults = []
     for scan in scans:
         path = scan.path.absolute()
-        printable = os.fsencode(path).decode("utf-8", errors="backslashreplace")
-        if printable != str(path):
+        shown = choosing.printable(path)
+        if shown != str(path):
             fault = "has a name that is not UTF-8"
-            faults.append(BadInputError(fault, path=printable, remedy="Rename it"))
+            faults.append(BadInputError(fault, path=shown, remedy="Rename it"))
     raise_together(faults)
 
 

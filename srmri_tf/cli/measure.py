@@ -23,6 +23,7 @@ _PERCEPTUAL = click.option(
 @click.argument("shards", type=PATH)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="Where results go.")
 @click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on.")
+@click.option("--contrast", default="", help="Measure on test scans of this contrast only.")
 @_PERCEPTUAL
 @click.option(
     "--vgg-weights",

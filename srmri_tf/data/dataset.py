@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import BadInputError, ConfigError
+from data_prep.scans.contrast import normal
 from data_prep.shards.files import records, verify, whole_slices
 from data_prep.shards.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
 from srmri_tf.data.pairing import Pairing
@@ -53,7 +54,11 @@ class Shards:
 
     @classmethod
     def open(
-        cls, folder: str | Path, fold: int | None = None, validation: ValidationFold = "next"
+        cls,
+        folder: str | Path,
+        fold: int | None = None,
+        validation: ValidationFold = "next",
+        contrast: str = "",
     ) -> "Shards":
         """Check the folder and return it.
 
@@ -63,15 +68,19 @@ class Shards:
                 prepared with.
             validation: ``next`` validates on the fold after the tested one if a third is left to
                 train on, ``none`` trains on it, too.
+            contrast: Test on the scans of this contrast only, such as ``T2``; empty for all.
 
         Raises:
             ConfigError: There is no such fold.
-            BadInputError: The folder is not one of shards, or of another schema version.
+            BadInputError: The folder is not one of shards, or of another schema version, or no
+                test scan is of that contrast.
             CorruptArtefactError: A shard is missing, foreign, cut, or differs in a single bit.
         """
         manifest = verify(Path(folder))
         if fold is not None:
             manifest = _of_fold(manifest, fold, validation, Path(folder))
+        if contrast:
+            manifest = _of_contrast(manifest, contrast, Path(folder))
         return cls(Path(folder), manifest)
 
     def training(self) -> tuple[Shard, ...]:
@@ -220,6 +229,20 @@ def refuse_small(
                 path=folder / shard.file,
                 remedy="Leave this scan out",
             )
+
+
+def _of_contrast(manifest: Manifest, contrast: str, folder: Path) -> Manifest:
+    """The manifest without test scans of other contrasts."""
+    wanted = normal(contrast)
+    kept = [s for s in manifest.shards if s.split != "test" or s.contrast == wanted]
+    if not any(shard.split == "test" for shard in kept):
+        found = sorted({shard.contrast or "unknown" for shard in manifest.of("test")})
+        raise BadInputError(
+            f"has no test scan of contrast {contrast}, but of {', '.join(found) or 'none'}",
+            path=folder,
+            remedy="Check --contrast; shards made before do not say theirs",
+        )
+    return manifest.model_copy(update={"shards": tuple(kept)})
 
 
 def _of_fold(manifest: Manifest, fold: int, validation: ValidationFold, folder: Path) -> Manifest:

@@ -17,6 +17,7 @@ class EvaluateConfig:
         vgg_weights: Where VGG-19's weights for it come from, as for ``fit``.
         slices: Which slices to keep for looking at (`gallery.choose`).
         fold: Measure on this fold of shards prepared with folds.
+        contrast: Measure on test scans of this contrast only; empty for all.
         force: Measure runs that learnt from test subjects, marked.
         licence: Where the data come from and on what terms; repeated in the report.
         consistency: Also measure each run with the measured centre of k-space put back, as
@@ -28,6 +29,7 @@ class EvaluateConfig:
     vgg_weights: str = "auto"
     slices: str = "6"
     fold: int | None = None
+    contrast: str = ""
     force: bool = False
     licence: str = ""
     consistency: bool = False

@@ -83,12 +83,14 @@ def evaluate(
     refuse_others(Path(out), comparison=False)
     opened = _opened(runs, config.consistency)
     generators = {run.name: run.generator() for run in opened}
-    shards = Shards.open(shards_folder, fold=config.fold)
+    shards = Shards.open(shards_folder, fold=config.fold, contrast=config.contrast)
     refuse_small(shards.folder, shards.manifest.of("test"))
     marks = {run.name: leakage.check(run, shards, config.force) for run in opened}
     marks |= {name + CONSISTENT: why for name, why in marks.items() if config.consistency}
     seen = gallery.survey(shards)
     distance, notes = _distance(config)
+    if config.contrast:
+        notes.append(f"Only test scans of contrast {config.contrast}.")
     if distance:
         refuse_small(shards.folder, shards.manifest.of("test"), LEAST_SIDE, "VGG-19")
     methods = _methods(generators, shards, config)

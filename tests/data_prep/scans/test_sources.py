@@ -8,6 +8,7 @@ import pytest
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.scans.sources import find, read, slice_layout
+from data_prep.shards.schema import read_manifest
 from srmri_tf.cli import main
 from tests.data_prep.phantoms import affine, phantom, save
 
@@ -63,6 +64,18 @@ def test_names_that_are_not_utf8_are_refused(tmp_path, capsys):
 def test_names_of_scans_that_are_not_wanted_do_not_matter(tmp_path):
     touch(tmp_path, os.fsdecode(b"sc\xffan.nii.gz"), "sub-01_T2w.nii.gz")
     assert found(tmp_path, modality="T2") == ["sub-01_T2w.nii.gz"]
+
+
+def test_what_is_left_out_may_have_any_name(tmp_path, capfd):
+    touch(tmp_path / "scans", os.fsdecode(b"sc\xffan_mask.nii.gz"))
+    save(tmp_path / "scans" / "a.nii.gz")
+    arguments = ["prepare", str(tmp_path / "scans"), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as left:
+        main([*arguments, "--patch-size", "16"])
+    assert not left.value.code
+    assert r"sc\xffan_mask.nii.gz: mask" in capfd.readouterr().err
+    (mask,) = read_manifest(tmp_path / "out").left_out
+    assert mask.file == r"sc\xffan_mask.nii.gz"
 
 
 def test_ixi_by_site_and_modality(tmp_path):

@@ -1,6 +1,7 @@
 """What comes out of shards, in which order, and what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -241,3 +242,17 @@ def test_flips_mirror_both_images_alike_and_follow_from_seed_and_epoch(shards):
     assert seen == {(), (0,), (1,), (0, 1)}
     for (lr, _), (lr_again, _) in zip(flipped[1], again[0], strict=True):
         np.testing.assert_array_equal(lr, lr_again)
+
+
+def test_test_scans_of_one_contrast(shards, tmp_path):
+    folder = shutil.copytree(shards, tmp_path / "shards")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        shard["contrast"] = "T1" if shard["subject"] in ("s1", "s4") else "T2"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    opened = Shards.open(folder, contrast="T1w").manifest
+    assert [shard.subject for shard in opened.shards] == ["s1", "s2", "s3", "s4"]
+    with pytest.raises(BadInputError, match="no test scan of contrast PD, but of T1, T2"):
+        Shards.open(folder, contrast="PD")
+    with pytest.raises(BadInputError, match="but of unknown"):
+        Shards.open(shards, contrast="T1")

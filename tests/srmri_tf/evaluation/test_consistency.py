@@ -109,3 +109,17 @@ def test_the_command(shards, tmp_path, capsys):
     assert run(*arguments, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["result"]["metrics"] == json.loads((tmp_path / "eval/metrics.json").read_text())
+
+
+def test_of_one_contrast(tmp_path, capsys):
+    shards = make_shards(tmp_path / "shards", {"s1": "train", "s4": "test", "s5": "test"})
+    manifest = json.loads((shards / "manifest.json").read_text())
+    for shard, contrast in zip(manifest["shards"], ("T1", "T1", "T2"), strict=True):
+        shard["contrast"] = contrast
+    (shards / "manifest.json").write_text(json.dumps(manifest))
+    network = make_run(tmp_path / "net")
+    arguments = ("evaluate", network, shards, "-o", tmp_path / "eval", "--contrast", "T1")
+    assert run(*arguments, "--json") == 0
+    metrics = json.loads(capsys.readouterr().out)["result"]["metrics"]
+    assert list(metrics["methods"]["net"]["subjects"]) == ["s4"]
+    assert "Only test scans of contrast T1." in metrics["notes"]
