@@ -12,7 +12,7 @@ from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.scans import dicom
 from data_prep.scans.sources import find, read, slice_layout
 from data_prep.shards.schema import Parameters, SplitRule
-from tests.data_prep.phantoms import phantom
+from tests.data_prep.phantoms import phantom, save
 
 MR = "1.2.840.10008.5.1.4.1.1.4"
 LITTLE = "1.2.840.10008.1.2.1"
@@ -122,9 +122,10 @@ def test_who_has_no_name_is_called_by_the_folder(tmp_path):
     for name in ("one", "two"):
         series(tmp_path / "dicom" / name, "", protocol="Localizer_fast")
     scans = find([tmp_path / "dicom"]).scans
-    assert [(scan.subject, scan.modality) for scan in scans] == [
-        ("sub-one", "LOCALIZERFAST"),
-        ("sub-two", "LOCALIZERFAST"),
+    # Which contrast, the timing says: the protocol's name is that of none.
+    assert [(scan.path.stem.rpartition("_")[2], scan.subject, scan.modality) for scan in scans] == [
+        ("Localizerfast", "sub-one", "T2"),
+        ("Localizerfast", "sub-two", "T2"),
     ]
 
 
@@ -144,3 +145,20 @@ def test_without_dcm2niix_the_remedy_is_named(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInputError, match="holds no scan"):
         find([tmp_path / "empty"])
+
+
+def test_of_converted_series_phases_are_left_out(tmp_path, monkeypatch):
+    """As dcm2niix calls them, whether it is installed or not."""
+    made = [
+        save(tmp_path / "made" / f"sub-A_ses-20200102_series-{name}.nii")
+        for name in ("7_T2", "8_T2_ph", "9_T2_e2")
+    ]
+    made[0].with_suffix(".json").write_text('{"EchoTime": 0.09, "RepetitionTime": 4}')
+    monkeypatch.setattr(dicom, "converted", lambda folder: made)
+    (tmp_path / "dicom").mkdir()
+    found = find([tmp_path / "dicom"])
+    assert [(scan.path, scan.subject, scan.modality) for scan in found.scans] == [
+        (made[0], "sub-A", "T2"),
+        (made[2], "sub-A", "T2"),
+    ]
+    assert found.left_out == ((made[1], "phase image"),)

@@ -275,3 +275,28 @@ def test_a_result_of_another_format_is_refused(tmp_path, name):
     (tmp_path / name).mkdir()
     assert len(make_worklist([scan], tmp_path / name).jobs) == 1
     assert len(make_worklist([scan], tmp_path / "version1.2").jobs) == 1
+
+
+def test_a_folder_of_dicom_files_is_enhanced_as_what_it_is_converted_to(tmp_path, monkeypatch):
+    made = save(tmp_path / "made" / "sub-A_series-7_T2.nii")
+    monkeypatch.setattr("data_prep.scans.dicom.converted", lambda folder: [made])
+    (tmp_path / "dicom").mkdir()
+    (job,) = make_worklist([tmp_path / "dicom"]).jobs
+    assert (job.scan, job.contrast.label) == (made, "T2")
+    assert job.folder == tmp_path / "dicom" / "derivatives" / "srmri-tf"
+
+
+def test_pairs_series_and_mgh_files_are_enhanced_and_their_masks_are_not(tmp_path):
+    series = np.stack([phantom(), phantom(seed=1)], axis=-1).astype(np.float32)
+    nib.save(nib.Nifti1Pair(series, np.eye(4)), tmp_path / "a_T2.img")
+    for name, voxels in (("b_T1", phantom()), ("c_T1", phantom() > 500), ("d_mask", phantom())):
+        nib.save(nib.MGHImage(voxels.astype(np.float32), np.eye(4)), tmp_path / f"{name}.mgz")
+    worklist = make_worklist([tmp_path], tmp_path / "out")
+    assert [(job.scan.name, job.default_model) for job in worklist.jobs] == [
+        ("a_T2.hdr", "cpce-t2-x2"),
+        ("b_T1.mgz", "cpce-t1-x2"),
+    ]
+    assert sorted((path.name, reason) for path, reason in worklist.left_out) == [
+        ("c_T1.mgz", "label image"),
+        ("d_mask.mgz", "mask"),
+    ]
