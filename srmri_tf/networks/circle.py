@@ -398,7 +398,7 @@ class Circle(AdversarialModel):
 
     def _update_generator_on_cycle(self, y: tf.Tensor) -> Logs:
         """Minimise ||G(F(y)) - y||_1 alone: the warm-up of G while F is fixed."""
-        x_fake = tf.stop_gradient(self._apply(self.degrader, y, 1))
+        x_fake = tf.stop_gradient(self._degraded(y, 1))
         loss = losses.absolute(self._apply(self.generator, x_fake, 0), y)
         norm = minimise(loss, self.generator.trainable_variables, self.generator_optimizer)
         return {"generator_loss": loss, "cycle": loss, "generator_gradient_norm": norm}
@@ -406,7 +406,7 @@ class Circle(AdversarialModel):
     def _translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
         """G(x), G(y), F(y) and F(x), in one pass of each generator; G(x) and F(y) if F is fixed."""
         if self.fixed_degrader:
-            x_fake = self._apply(self.degrader, y, 1)
+            x_fake = self._degraded(y, 1)
             return Images(x, y, paired, self._apply(self.generator, x, 0), x_fake)
         y_fake, y_same = separate(self._apply(self.generator, interleave(x, y), 0))
         x_fake, x_same = separate(self._apply(self.degrader, interleave(y, x), 1))
@@ -415,7 +415,7 @@ class Circle(AdversarialModel):
     def _with_cycles(self, images: Images) -> Images:
         """The same with F(G(x)) and G(F(y))."""
         return images._replace(
-            x_cycle=self._apply(self.degrader, images.y_fake, 2),
+            x_cycle=self._degraded(images.y_fake, 2),
             y_cycle=self._apply(self.generator, images.x_fake, 3),
         )
 
@@ -476,6 +476,12 @@ class Circle(AdversarialModel):
         if self.fixed_degrader:
             return of_g
         return of_g + losses.wasserstein_generator(self.critic_x(images.x_fake, training=True))
+
+    def _degraded(self, images: tf.Tensor, number: int) -> tf.Tensor:
+        """F of images in one of the passes of a step; a filter that is taught has decided."""
+        if isinstance(self.degrader, LinearDegrader):
+            return self.degrader(images, decided=True)
+        return self._apply(self.degrader, images, number)
 
     def _apply(self, network: keras.Model, images: tf.Tensor, number: int) -> tf.Tensor:
         """One of the passes of a step; each drops other features."""

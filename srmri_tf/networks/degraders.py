@@ -72,7 +72,9 @@ class LinearDegrader(keras.Model):
     """A filter without a phase, given by its response to each frequency of the rows and columns.
 
     It begins as the identity. Responses, unlike the taps of a kernel, are learnt one by one: those
-    that low-resolution images have are held where they are, while the others fall.
+    that low-resolution images have are held where they are, while the others fall. Once it is
+    taught, a scanner is taken to have measured a frequency or not: each response becomes 1 or 0.
+    What little is left of the others would tell G all that it should infer.
 
     Args:
         patch: Rows and columns of the images.
@@ -98,11 +100,20 @@ class LinearDegrader(keras.Model):
         """Those of the rows and of the columns, (H,) and (W,), from the lowest frequency on."""
         return [1.0 + GAIN * tf.convert_to_tensor(weight) for weight in self._axes]
 
-    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Filter images."""
+    def call(self, images: tf.Tensor, training: bool = False, decided: bool = False) -> tf.Tensor:
+        """Filter images.
+
+        Args:
+            images: (B, H, W, 1).
+            training: Without effect.
+            decided: Take responses above a half for 1, and the others for 0.
+        """
+        responses = self.responses()
+        if decided:
+            responses = [tf.cast(response > 0.5, tf.float32) for response in responses]
         rows, columns = (
             tf.matmul(cosines, response[:, None] * cosines, transpose_a=True)
-            for cosines, response in zip(self._cosines, self.responses(), strict=True)
+            for cosines, response in zip(self._cosines, responses, strict=True)
         )
         return _separable(rows, tf.cast(images[..., 0], tf.float32), columns)[..., None]
 

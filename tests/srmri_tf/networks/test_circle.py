@@ -313,6 +313,17 @@ def test_a_linear_degrader_learns_from_d_x_what_low_resolution_lacks():
         assert np.mean(response[side // 2 + 2 :]) < 0.6
 
 
+def test_g_learns_against_a_filter_that_has_decided():
+    x, y = images(2)
+    model = taught(rates=(0.0, 0.0))
+    model.degrader.weights[0].assign([0.0] * 4 + [-0.9 / 16] * 4)  # a tenth of the rest is left
+    model.phase = "content"
+    decided = model.degrader(y, decided=True)
+    assert not np.allclose(decided, model.degrader(y), atol=1e-3)
+    expected = np.abs(model.generator(decided) - y).sum() / 2
+    assert float(model.train_step((x, y))["generator_loss"]) == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("phase", ["degrader", "adversarial"])
 def test_a_taught_degrader_takes_the_same_steps_on_two_devices(phase):
     data = tf.data.Dataset.from_tensor_slices(images(8)).batch(4, drop_remainder=True)

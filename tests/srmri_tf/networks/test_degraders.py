@@ -61,6 +61,17 @@ def test_the_linear_filter_begins_as_the_identity_and_acts_on_each_frequency():
     np.testing.assert_allclose(network(IMAGES[..., None])[..., 0], flat, atol=1e-6)
 
 
+def test_a_taught_filter_keeps_a_frequency_or_does_not():
+    network = LinearDegrader((32, 24))
+    for weight in network.weights:
+        response = np.where(np.arange(weight.shape[0]) < 8, 0.9, 0.2)
+        weight.assign((response - 1) / 16)
+    found = network(IMAGES[..., None], decided=True)
+    for weight in network.weights:
+        weight.assign(np.where(np.arange(weight.shape[0]) < 8, 0.0, -1 / 16))
+    np.testing.assert_allclose(found, network(IMAGES[..., None]), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "network", [KspaceDegrader(Degradation(), (32, 24), mirror=False), LinearDegrader((32, 24))]
 )
