@@ -138,7 +138,7 @@ class _Work:
         return self._models[self._name(job)]
 
     def target(self, job: Job) -> Target:
-        return job.target(self._model(job).kind, self._config.uncertainty)
+        return job.target(self._model(job).architecture, self._config.uncertainty)
 
     def result(self, job: Job, *, fresh: bool) -> Result:
         """What comes of a job."""
@@ -189,7 +189,7 @@ class _Work:
         return derivatives.record_of(
             [source],
             sha256,
-            {"Name": model.name, "Kind": model.kind, "Sha256": model.sha256},
+            {"Name": model.name, "Kind": model.architecture, "Sha256": model.sha256},
             {
                 "SameGrid": config.same_grid,
                 "Plane": config.plane,

@@ -59,13 +59,13 @@ class Job:
         """The shipped GAN-CPCE of the scan's contrast; that of T2 if there is no other."""
         return "cpce-t1-x2" if self.contrast.label.startswith("T1") else "cpce-t2-x2"
 
-    def target(self, kind: str, uncertainty: bool) -> Target:
-        """The files that a network of that kind will make."""
-        image = self.name or derivatives.result_name(self.scan, kind)
+    def target(self, architecture: str, uncertainty: bool) -> Target:
+        """The files that a network of that architecture will make."""
+        image = self.name or derivatives.result_name(self.scan, architecture)
         spread = (
             derivatives.result_name(Path(self.name), "uncertainty")
             if self.name
-            else derivatives.result_name(self.scan, f"{kind}Uncertainty")
+            else derivatives.result_name(self.scan, f"{architecture}Uncertainty")
         )
         return Target(self.folder / image, self.folder / spread if uncertainty else None)
 

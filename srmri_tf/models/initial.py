@@ -77,11 +77,11 @@ def initial(config: TrainConfig) -> Initial | None:
 
 
 def _check_fits(stored: Stored, config: TrainConfig) -> None:
-    if stored.kind != config.model:
+    if stored.architecture != config.model:
         raise ConfigError(
-            f"is a network of {stored.kind}, not {config.model}",
+            f"is a network of {stored.architecture}, not {config.model}",
             path=config.init,
-            remedy=f"Train with `srmri-tf fit {stored.kind}`, or begin with another model",
+            remedy=f"Train with `srmri-tf fit {stored.architecture}`, or begin with another model",
         )
     wanted = meaning(config)
     if differing := what_differs(stored.options, wanted, "in the model"):

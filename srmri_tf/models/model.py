@@ -26,7 +26,7 @@ class Network:
 
     Args:
         name: What tables and files call it.
-        kind: ``cpce`` or ``circle``.
+        architecture: ``cpce`` or ``circle``.
         options: Those of its generator that decide what the weights mean.
         degradation: How its low-resolution images were made: half of each axis of k-space kept.
         halo: Pixels around a tile that its outputs depend on.
@@ -39,7 +39,7 @@ class Network:
     """
 
     name: str
-    kind: str
+    architecture: str
     options: Mapping[str, Any]
     degradation: Degradation
     halo: int
@@ -78,10 +78,10 @@ def network_of(stored: Stored, precision: str = "float32") -> Network:
         CorruptArtefactError: Its weights are of another network.
     """
     generator = stored.generator(precision)
-    halo, multiple = reach(stored.kind, stored.options)
+    halo, multiple = reach(stored.architecture, stored.options)
     return Network(
         name=stored.name,
-        kind=stored.kind,
+        architecture=stored.architecture,
         options=stored.options,
         degradation=stored.degradation,
         halo=halo,

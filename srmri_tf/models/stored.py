@@ -62,7 +62,7 @@ class Stored:
 
     Args:
         name: What it is called.
-        kind: ``cpce`` or ``circle``.
+        architecture: ``cpce`` or ``circle``.
         options: Those of its generator that decide what the weights mean.
         degradation: How its low-resolution images were made.
         weights: Float32 arrays by ``LAYER/VARIABLE``.
@@ -72,7 +72,7 @@ class Stored:
     """
 
     name: str
-    kind: str
+    architecture: str
     options: Mapping[str, Any]
     degradation: Degradation
     weights: Mapping[str, np.ndarray]
@@ -83,7 +83,7 @@ class Stored:
     @property
     def sha256(self) -> str:
         """`srmri_tf.models.card.digest` of it."""
-        return digest(self.kind, self.options, self.weights)
+        return digest(self.architecture, self.options, self.weights)
 
     def subjects(self) -> tuple[str, ...]:
         """Sorted labels of all subjects that it learnt from, as far as it says."""
@@ -94,11 +94,11 @@ class Stored:
 
     def metadata(self) -> Metadata:
         """The description that goes into every exported format."""
-        halo, multiple = reach(self.kind, self.options)
+        halo, multiple = reach(self.architecture, self.options)
         return Metadata(
             software=f"srmri-tf {version('srmri-tf')}",
             name=self.name,
-            kind=self.kind,
+            kind=self.architecture,
             options=dict(self.options),
             degradation=self.degradation,
             halo=halo,
@@ -119,7 +119,9 @@ class Stored:
 
         policy = POLICIES[resolve_precision(precision)]
         return self._filled(
-            MODELS[self.kind].build_generator(_config(self.kind, self.options), policy)
+            MODELS[self.architecture].build_generator(
+                _config(self.architecture, self.options), policy
+            )
         )
 
     def stock(self) -> "keras.Model":
@@ -139,7 +141,7 @@ class Stored:
         return network
 
 
-def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
+def reach(architecture: str, options: Mapping[str, Any]) -> tuple[int, int]:
     """How far a network looks, and where its tiles may begin.
 
     GAN-CPCE: eight 3x3 layers. GAN-CIRCLE at full size: sixteen 3x3 layers in a row (12 blocks, B2,
@@ -151,7 +153,7 @@ def reach(kind: str, options: Mapping[str, Any]) -> tuple[int, int]:
     """
     if "function" in options:
         return OWN_REACH
-    if kind == "cpce":
+    if architecture == "cpce":
         return 8, 1
     return (30, 2) if options["first_stride"] == 2 else (16, 1)
 
@@ -356,10 +358,12 @@ def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -
     )
 
 
-def _config(kind: str, options: Mapping[str, Any]) -> TrainConfig:
+def _config(architecture: str, options: Mapping[str, Any]) -> TrainConfig:
     """The recipe of a network for inference, which drops nothing."""
-    dropout = {"dropout": 0.0} if kind == "circle" else {}
-    return CONFIGS[kind].model_validate({"model": kind, "generator": {**options, **dropout}})
+    dropout = {"dropout": 0.0} if architecture == "circle" else {}
+    return CONFIGS[architecture].model_validate(
+        {"model": architecture, "generator": {**options, **dropout}}
+    )
 
 
 def _check_size(path: Path) -> None:

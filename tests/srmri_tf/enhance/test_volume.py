@@ -222,7 +222,11 @@ def network(request, cpce):
     generator = MODELS[kind].build_generator(config, "float32")
     halo, multiple = reach(kind, config.generator.model_dump())
     return dataclasses.replace(
-        cpce, kind=kind, halo=halo, multiple=multiple, super_resolve=super_resolver(generator)
+        cpce,
+        architecture=kind,
+        halo=halo,
+        multiple=multiple,
+        super_resolve=super_resolver(generator),
     )
 
 

@@ -38,7 +38,12 @@ def make_circle_run(folder, **generator):
 def test_a_run_is_a_network(tmp_path):
     run = make_run(tmp_path / "run", gain=1.0)
     network = load_network(run)
-    assert (network.name, network.kind, network.halo, network.multiple) == ("run", "cpce", 8, 1)
+    assert (network.name, network.architecture, network.halo, network.multiple) == (
+        "run",
+        "cpce",
+        8,
+        1,
+    )
     assert network.degradation.keep == 0.25
     assert network.card is None
     lr = RNG.random((3, 21, 34), np.float32)

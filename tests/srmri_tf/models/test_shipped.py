@@ -28,7 +28,7 @@ def test_every_model_opens_is_small_and_has_what_a_card_must_have():
         assert card.name == name
         assert f"-{card.contrast.lower()}-" in name
         assert card.measured is not None
-        assert CONFIGS[card.kind].model_validate(card.recipe).model == network.kind
+        assert CONFIGS[card.kind].model_validate(card.recipe).model == network.architecture
         assert any("diagnostic" in limit for limit in card.limits)
         lr = np.random.default_rng(0).random((1, 24, 24), np.float32)
         assert np.isfinite(network.super_resolve(lr)).all()

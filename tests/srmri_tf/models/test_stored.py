@@ -172,7 +172,7 @@ def test_layers_that_come_with_a_keras_file_are_never_made(copy, tmp_path, monke
         for name, content in members.items():
             archive.writestr(name, content)
     (tmp_path / "sprung").unlink()
-    assert load_network(place).kind == "cpce"
+    assert load_network(place).architecture == "cpce"
     assert not (tmp_path / "sprung").exists()
     keras.saving.load_model("hostile.keras", safe_mode=False)  # the trap does work
     assert (tmp_path / "sprung").exists()
@@ -181,7 +181,7 @@ def test_layers_that_come_with_a_keras_file_are_never_made(copy, tmp_path, monke
 def test_the_graph_of_a_saved_model_is_never_run(copy):
     place = copy("model")
     (place / "saved_model.pb").write_bytes(b"whatever graph this is")
-    assert load_network(place).kind == "cpce"
+    assert load_network(place).architecture == "cpce"
 
 
 @pytest.fixture
