@@ -228,7 +228,10 @@ def load(folder: Path, entries: Sequence[Mapping[str, Any]]) -> list[Exhibit]:
         with np.load(path, allow_pickle=False) as arrays:
             for key in arrays.files:
                 number, _, name = key.partition("/")
-                exhibits[int(number)].images[name] = decode(arrays[key])
+                image = arrays[key]
+                if not isinstance(image, np.ndarray):  # NumPy's answer to a damaged head
+                    raise ValueError(f"{key} is no array")
+                exhibits[int(number)].images[name] = decode(image)
     except (IndexError, *DAMAGE) as error:
         raise CorruptArtefactError(
             f"cannot be read ({error})", path=path, remedy="Run `srmri-tf evaluate` again"

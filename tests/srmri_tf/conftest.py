@@ -119,6 +119,13 @@ def kept_as_if_killed(folder: Path) -> Iterator[None]:
         yield
 
 
+def without_checksums(run: Path) -> None:
+    """Make a RUN what version 0.1 wrote: its settings can be edited."""
+    facts = json.loads((run / "run.json").read_text())
+    del facts["sha256"], facts["config_sha256"]
+    (run / "run.json").write_text(json.dumps(facts))
+
+
 @pytest.fixture(autouse=True)
 def _collective_keys_of_its_own():
     """TensorFlow numbers collectives per strategy and remembers shapes by number per process."""

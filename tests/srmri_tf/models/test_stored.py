@@ -50,7 +50,16 @@ def test_every_format_is_the_same_network(models, name):
     network, original = load_network(models / name), load_network(models / "run")
     lr = RNG.random((2, 20, 31), np.float32)
     np.testing.assert_array_equal(network.super_resolve(lr), original.super_resolve(lr))
-    for field in ("name", "kind", "options", "degradation", "halo", "multiple", "sha256", "card"):
+    for field in (
+        "name",
+        "architecture",
+        "options",
+        "degradation",
+        "halo",
+        "multiple",
+        "sha256",
+        "card",
+    ):
         assert getattr(network, field) == getattr(original, field)
 
 

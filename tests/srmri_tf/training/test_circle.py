@@ -21,7 +21,7 @@ from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes.config import CircleConfig
 from srmri_tf.training.engine import Engine
 from srmri_tf.training.fitting import fit
-from tests.srmri_tf.conftest import kept_as_if_killed, make_shards
+from tests.srmri_tf.conftest import kept_as_if_killed, make_shards, without_checksums
 from tests.srmri_tf.models.test_exporting import without_checks
 from tests.srmri_tf.small import use_small_networks
 
@@ -123,6 +123,7 @@ def test_a_finished_run_from_before_f_could_be_taught_is_finished(semi, folder, 
     before = [line for line in lines if not line.startswith("degrader")]
     assert len(before) == len(lines) - 2
     run.config_file.write_text("\n".join(before) + "\n")
+    without_checksums(run.folder)
     assert is_finished(run, quick(**SEMI), folder)
 
 
