@@ -225,8 +225,11 @@ def _here() -> str:
 
 
 def _abandoned(folder: Path, *kinds: str) -> list[Path]:
-    """What killed processes left in a folder."""
-    found = sorted(path for kind in kinds for path in folder.glob(f"{kind}*"))
+    """What killed processes left in a folder, which need not be there."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:  # once, and quickly: every write looks
+        found = sorted(Path(entry) for entry in entries if entry.name.startswith(kinds))
     return [path for path in found if _is_abandoned(path)]
 
 

@@ -63,17 +63,12 @@ if TYPE_CHECKING:
 def enhance(
     scans: tuple[Path, ...],
     out: Path | None,
-    model: str,
-    same_grid: bool,
-    plane: str,
-    consistency: bool | None,
-    uncertainty: bool,
     modality: str,
-    precision: str,
     allow_missing: bool,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Enhance SCANs: NIfTI files, folders or BIDS data sets.
 
@@ -83,22 +78,15 @@ def enhance(
 
     Research only: a network can invent detail.
     """
-    tell_opening(*scans, model=model)
+    tell_opening(*scans, model=settings["model"])
     from srmri_tf.enhance.config import EnhanceConfig
     from srmri_tf.enhance.worklist import make_worklist
 
     with reporting("enhance", as_json) as report:
-        config = EnhanceConfig(
-            same_grid,
-            plane,  # type: ignore[arg-type]
-            consistency,
-            uncertainty,
-            model,
-            precision,
-        )
+        config = EnhanceConfig(**settings)
         worklist = make_worklist(scans, out, config, modality=modality, allow_missing=allow_missing)
         report.leave_out(worklist.left_out)
-        for line in worklist.models(model):
+        for line in worklist.models(config.model):
             click.echo(line, err=True)
         report.result |= {"dry_run": dry_run, "scans": []}
         (_plan_only if dry_run else _enhance)(worklist, config, overwrite, report)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from rich.console import Console
 
 from data_prep.errors import ConfigError, DivergedError
-from data_prep.files import lock, refuse_foreign, sealed, write_text
+from data_prep.files import file_sha256, lock, refuse_foreign, sealed, write_text
 from data_prep.progress import downloading
 from data_prep.shards.schema import manifest_sha256
 from srmri_tf.data.dataset import Shards
@@ -213,7 +213,7 @@ def _write_facts(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
         facts = run.facts()
         extended = facts.get(EXTENDED, [])
         facts[EXTENDED] = extended if before in extended else [*extended, before]
-        sums = [*facts.get(CONFIG_SHA256, []), *sums]  # killed here, the settings are the old ones
+        sums.append(file_sha256(run.config_file))  # killed in between, these are still there
     write_text(run.facts_file, json.dumps(sealed({**facts, CONFIG_SHA256: sums}), indent=2) + "\n")
     write_text(run.config_file, text)
 

@@ -119,6 +119,25 @@ def kept_as_if_killed(folder: Path) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def small_networks():
+    """Networks that are quick to trace in place of the real ones.
+
+    test_own_networks, test_gradients and test_kill train and resume the real ones.
+    """
+    from tests.srmri_tf.small import use_small_networks
+
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_networks(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """Where a run leaves copies of itself as if it had been killed after so many epochs."""
+    return tmp_path_factory.mktemp("killed")
+
+
 def without_checksums(run: Path) -> None:
     """Make a RUN what version 0.1 wrote: its settings can be edited."""
     facts = json.loads((run / "run.json").read_text())

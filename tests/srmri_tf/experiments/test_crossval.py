@@ -17,21 +17,14 @@ from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CircleConfig, CpceConfig
 from tests.srmri_tf.cli.test_cli import run_alone
 from tests.srmri_tf.conftest import without_checksums
-from tests.srmri_tf.small import use_small_networks
 
+pytestmark = pytest.mark.usefixtures("small_networks")
 SETTINGS = {
     "batch_size": 2,
     "generator": {"shortcut": True},
     "objective": {"perceptual": 0},
     "schedule": {"epochs": 0, "warmup_epochs": 1, "steps_per_epoch": 1},
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_networks():
-    with pytest.MonkeyPatch.context() as patch:
-        use_small_networks(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

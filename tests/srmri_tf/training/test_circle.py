@@ -23,7 +23,6 @@ from srmri_tf.training.engine import Engine
 from srmri_tf.training.fitting import fit
 from tests.srmri_tf.conftest import kept_as_if_killed, make_shards, without_checksums
 from tests.srmri_tf.models.test_exporting import without_checks
-from tests.srmri_tf.small import use_small_networks
 
 QUICK = {
     "batch_size": 4,
@@ -54,27 +53,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def small():
-    """Networks that are quick to trace in place of the real ones."""
-    with pytest.MonkeyPatch.context() as patch:
-        use_small_networks(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
-    """Where `semi` leaves copies of itself as if it had been killed after so many epochs."""
-    return tmp_path_factory.mktemp("killed")
-
-
-@pytest.fixture(scope="module")
 def asked():
     """What `semi` asked the shards for: the share of known pairs, and the parts of a sample."""
     return []
 
 
 @pytest.fixture(scope="module")
-def semi(small, asked, killed, folder, tmp_path_factory):
+def semi(small_networks, asked, killed, folder, tmp_path_factory):
     pairs = Shards.pairs
 
     def record(self, *args, **kwargs):
@@ -109,7 +94,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(semi, killed, folder, tm
 
 
 @pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
-def test_the_other_modes_train_from_the_same_shards(small, folder, tmp_path, mode):
+def test_the_other_modes_train_from_the_same_shards(small_networks, folder, tmp_path, mode):
     schedule = {"epochs": 1, "steps_per_epoch": 1}
     (row,) = history(train(quick(mode=mode, schedule=schedule), folder, tmp_path / "run"))
     assert (row["supervised"] > 0) == (mode == "supervised")
@@ -141,7 +126,7 @@ def with_a_taught_degrader(degrader):
 
 @pytest.mark.parametrize("degrader", ["linear", "kspace"])
 def test_a_taught_degrader_has_its_phases_and_goes_on_to_the_same_bits(
-    small, folder, tmp_path, degrader
+    small_networks, folder, tmp_path, degrader
 ):
     config = with_a_taught_degrader(degrader)
     with kept_as_if_killed(tmp_path / "killed"):
@@ -157,7 +142,7 @@ def test_a_taught_degrader_has_its_phases_and_goes_on_to_the_same_bits(
             np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
-def test_a_known_degradation_is_that_of_the_shards(small, folder, tmp_path, monkeypatch):
+def test_a_known_degradation_is_that_of_the_shards(small_networks, folder, tmp_path, monkeypatch):
     seen = []
     build = circle.build
 
@@ -179,7 +164,7 @@ def test_a_semi_supervised_warm_up_sees_known_pairs_alone(semi, asked):
 @pytest.mark.parametrize(
     ("mode", "fraction", "weight"), [("supervised", None, 3), ("semi", 0.25, 12)]
 )
-def test_the_supervised_term_is_a_mean_over_known_pairs(small, mode, fraction, weight):
+def test_the_supervised_term_is_a_mean_over_known_pairs(small_networks, mode, fraction, weight):
     config = quick(mode=mode, paired_fraction=fraction, objective={"supervised": 3.0})
     model = circle.build(config, (32, 32), None, "float32")
     assert model.objective.supervised == pytest.approx(weight)

@@ -22,16 +22,16 @@ from srmri_tf.networks.vgg19 import weights
 from srmri_tf.networks.vgg19.weights import VggWeights
 from srmri_tf.recipes import load_recipe, to_toml
 from srmri_tf.recipes.config import CpceConfig
-from srmri_tf.training import watch
+from srmri_tf.training import fitting, watch
 from srmri_tf.training.engine import phases, stop_requests
 from srmri_tf.training.fitting import fit
 from srmri_tf.training.journal import Journal
 from srmri_tf.training.validation import Quality
 from srmri_tf.training.watch import guard
 from tests.srmri_tf.cli.test_cli import run_alone
-from tests.srmri_tf.conftest import kept_as_if_killed
-from tests.srmri_tf.small import use_small_networks
+from tests.srmri_tf.conftest import kept_as_if_killed, without_checksums
 
+pytestmark = pytest.mark.usefixtures("small_networks")
 QUICK = {
     "model": "cpce",
     "batch_size": 4,
@@ -52,20 +52,6 @@ def train(config, shards, run, **kwargs):
 
 def final_arrays(run):
     return checkpoint.load(run.checkpoint_file)[0]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_networks():
-    """Quick to trace; test_own_networks and test_kill train and resume the real ones."""
-    with pytest.MonkeyPatch.context() as patch:
-        use_small_networks(patch)
-        yield
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
-    """Where `finished` leaves copies of itself as if it had been killed after so many epochs."""
-    return tmp_path_factory.mktemp("killed")
 
 
 @pytest.fixture(scope="module")
@@ -205,8 +191,7 @@ def rates(run):
     return [r["learning_rate"] for r in checkpoint.load(run.checkpoint_file)[1]["history"]]
 
 
-def test_a_finished_run_goes_on_to_more_epochs(shards, tmp_path, monkeypatch):
-    use_small_networks(monkeypatch)
+def test_a_finished_run_goes_on_to_more_epochs(shards, tmp_path):
     schedule = {"steps_per_epoch": 1, "learning_rate": 1e-3}
     short, long = (quick(schedule={**schedule, "epochs": n}) for n in (2, 4))
     run = train(short, shards, tmp_path / "run")
@@ -220,7 +205,6 @@ def test_a_finished_run_goes_on_to_more_epochs(shards, tmp_path, monkeypatch):
 
 
 def test_a_constant_rate_is_extended_to_the_bits_of_the_whole(shards, tmp_path, monkeypatch):
-    use_small_networks(monkeypatch)
     schedule = {"steps_per_epoch": 1, "decay_from": 1.0, "warmup_epochs": 1}
     whole = train(quick(schedule={**schedule, "epochs": 1}), shards, tmp_path / "whole")
     run = train(quick(schedule={**schedule, "epochs": 0}), shards, tmp_path / "run")
@@ -229,6 +213,29 @@ def test_a_constant_rate_is_extended_to_the_bits_of_the_whole(shards, tmp_path, 
         np.testing.assert_array_equal(final_arrays(run)[name], array, err_msg=name)
     best = [checkpoint.load(r.best_file)[1]["epoch"] for r in (whole, run)]
     assert best == [2, 2]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_kill_between_the_two_files_of_an_extension_does_no_harm(
+    finished, shards, tmp_path, monkeypatch, before
+):
+    shutil.copytree(finished.folder, tmp_path / "run")
+    if before:  # there were checksums
+        without_checksums(tmp_path / "run")
+    write = fitting.write_text
+
+    def killed(path, text, **kwargs):
+        if path.name == "config.toml":
+            raise KeyboardInterrupt
+        write(path, text, **kwargs)
+
+    longer = quick(schedule={**QUICK["schedule"], "epochs": 3})
+    monkeypatch.setattr(fitting, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(longer, shards, tmp_path / "run")
+    monkeypatch.setattr(fitting, "write_text", write)
+    assert Run(tmp_path / "run").config() == quick()
+    assert train(longer, shards, tmp_path / "run").config() == longer
 
 
 def test_only_a_finished_run_is_extended_and_by_epochs_alone(finished, killed, shards, tmp_path):

@@ -16,10 +16,10 @@ from srmri_tf.models.stored import read
 from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.training.engine import Engine
 from tests.srmri_tf.conftest import kept_as_if_killed, make_shards
-from tests.srmri_tf.small import use_small_networks
 from tests.srmri_tf.training import test_circle, test_fitting
 from tests.srmri_tf.training.test_fitting import train
 
+pytestmark = pytest.mark.usefixtures("small_networks")
 STEP = {"epochs": 1, "steps_per_epoch": 1}
 
 
@@ -29,13 +29,6 @@ def cpce(**changes):
 
 def circle(**changes):
     return test_circle.quick(**{"schedule": STEP, **changes})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _small_networks():
-    with pytest.MonkeyPatch.context() as patch:
-        use_small_networks(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
