@@ -204,7 +204,7 @@ def test_a_finished_run_goes_on_to_more_epochs(shards, tmp_path):
         train(short, shards, run.folder)
 
 
-def test_a_constant_rate_is_extended_to_the_bits_of_the_whole(shards, tmp_path, monkeypatch):
+def test_a_constant_rate_is_extended_to_the_bits_of_the_whole(shards, tmp_path):
     schedule = {"steps_per_epoch": 1, "decay_from": 1.0, "warmup_epochs": 1}
     whole = train(quick(schedule={**schedule, "epochs": 1}), shards, tmp_path / "whole")
     run = train(quick(schedule={**schedule, "epochs": 0}), shards, tmp_path / "run")
