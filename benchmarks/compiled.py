@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from srmri_tf.networks.circle import Circle
-from srmri_tf.networks.circle import Images as CircleImages
+from srmri_tf.networks.circle.model import Images as CircleImages
 from srmri_tf.networks.cpce import Cpce, Images
 from srmri_tf.networks.gradients import minimise
 from srmri_tf.networks.objective import weighted_sum
@@ -94,7 +94,7 @@ def compile_circle(model: Circle) -> None:
     variables = model.generator_variables()
 
     def generators_update(x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
-        images = model._with_cycles(model._translated(x, y, paired))
+        images = model._with_cycles(model.translated(x, y, paired))
         loss, terms = weighted_sum(model.terms, images)
         norm = minimise(loss, variables, model.generator_optimizer)
         return {"generator_loss": loss, **terms, "generator_gradient_norm": norm}
@@ -103,14 +103,14 @@ def compile_circle(model: Circle) -> None:
         model,
         "critic_optimizer",
         model.critic_variables(),
-        lambda *images: model._update_critics(CircleImages(*images)),
+        lambda *images: model.update_critics(CircleImages(*images)),
     )
     generators = compiled(model, "generator_optimizer", variables, generators_update)
 
     def train_step(data: tuple[tf.Tensor, tf.Tensor]) -> Logs:
         x, y = data
         paired = tf.ones(tf.shape(x)[:1])
-        logs = critics(*model._translated(x, y, paired)[:7])
+        logs = critics(*model.translated(x, y, paired)[:7])
         return logs | generators(x, y, paired)
 
     model.train_step = train_step

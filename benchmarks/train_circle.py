@@ -31,7 +31,8 @@ from torch_circle import GENERATOR, Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
 
 from srmri_tf.networks import losses
-from srmri_tf.networks.circle import Circle, build, interleave, separate
+from srmri_tf.networks.circle import Circle, build
+from srmri_tf.networks.circle.model import interleave, separate
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.recipes import load_recipe
 from srmri_tf.recipes.config import TrainConfig

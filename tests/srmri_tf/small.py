@@ -3,7 +3,8 @@
 import keras
 import pytest
 
-from srmri_tf.networks import circle, cpce
+from srmri_tf.networks import cpce
+from srmri_tf.networks.circle import building
 from srmri_tf.networks.layers import stateless_dropout
 
 
@@ -51,7 +52,7 @@ class SmallCpceCritic(SmallCritic):
 
 def use_small_networks(patch: pytest.MonkeyPatch) -> None:
     """Have recipes of both models build these networks from now on."""
-    patch.setattr(circle, "CircleGenerator", SmallGenerator)
-    patch.setattr(circle, "CircleCritic", SmallCritic)
+    patch.setattr(building, "CircleGenerator", SmallGenerator)
+    patch.setattr(building, "CircleCritic", SmallCritic)
     patch.setattr(cpce, "CpceGenerator", SmallGenerator)
     patch.setattr(cpce, "CpceCritic", SmallCpceCritic)

@@ -1,4 +1,4 @@
-"""The leaky ReLU of both GANs against TensorFlow's own, to the second derivative."""
+"""The leaky ReLU of both GANs against TensorFlow's own; dropout without a state."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from srmri_tf.networks import losses
-from srmri_tf.networks.layers import leaky_relu
+from srmri_tf.networks.layers import leaky_relu, stateless_dropout
 
 RNG = np.random.default_rng(0)
 
@@ -62,3 +62,38 @@ def test_a_penalty_teaches_a_critic_what_it_does_with_tensorflows_leaky_relu():
     for found, expected in zip(ours, theirs, strict=True):
         assert np.any(expected.numpy())
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    x = tf.ones([64, 10, 10, 7])
+    dropped = stateless_dropout(x, 0.2, tf.constant([1, 2], tf.int64), 0).numpy()
+    assert set(np.unique(dropped)) == {np.float32(0), np.float32(1.25)}
+    assert (dropped == 0).mean() == pytest.approx(0.2, abs=0.01)
+    # No row, column, channel or sample is special.
+    for axes in [(1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)]:
+        assert np.ptp((dropped == 0).mean(axes)) < 0.1
+
+
+def test_dropout_differs_between_layers_passes_and_steps():
+    x = tf.ones([4, 6, 6, 5])
+    masks = [
+        stateless_dropout(x, 0.5, tf.constant(noise, tf.int64), layer).numpy().tobytes()
+        for noise in ([1, 2], [1, 3], [2, 2])
+        for layer in (0, 1)
+    ]
+    assert len(set(masks)) == 6
+    again = stateless_dropout(x, 0.5, tf.constant([1, 2], tf.int64), 0)
+    assert again.numpy().tobytes() == masks[0]
+
+
+@pytest.mark.parametrize("side", [8, 5])
+def test_dropout_is_the_same_on_one_and_two_devices(side):
+    noise = tf.constant([1, 2], tf.int64)
+
+    def drop(samples):
+        return stateless_dropout(tf.ones([samples, side, side, 3]), 0.5, noise, 1)
+
+    devices = [d.name for d in tf.config.list_logical_devices("CPU")]
+    strategy = tf.distribute.MirroredStrategy(devices)
+    parts = strategy.experimental_local_results(strategy.run(drop, (3,)))
+    np.testing.assert_array_equal(np.concatenate(parts), drop(6))

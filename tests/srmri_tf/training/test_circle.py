@@ -16,7 +16,7 @@ from srmri_tf.models.exporting import export
 from srmri_tf.models.resume import is_finished
 from srmri_tf.models.run import Run
 from srmri_tf.networks import circle
-from srmri_tf.networks.circle import CircleCritic, CircleGenerator
+from srmri_tf.networks.circle import CircleCritic, CircleGenerator, building
 from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes.config import CircleConfig
 from srmri_tf.training.engine import Engine
@@ -205,8 +205,8 @@ def test_one_and_two_devices_see_the_same_run(semi, folder, tmp_path):
 
 @pytest.mark.slow
 def test_the_whole_model_trains_and_is_exported(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(circle, "CircleGenerator", CircleGenerator)
-    monkeypatch.setattr(circle, "CircleCritic", CircleCritic)
+    monkeypatch.setattr(building, "CircleGenerator", CircleGenerator)
+    monkeypatch.setattr(building, "CircleCritic", CircleCritic)
     schedule = {"epochs": 1, "steps_per_epoch": 1}
     run = train(quick(schedule=schedule), folder, tmp_path / "run")
     lr = np.random.default_rng(0).random((1, 21, 34, 1), np.float32)

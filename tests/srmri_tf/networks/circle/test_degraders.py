@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep.kspace import Degradation, zero_filled
-from srmri_tf.networks.degraders import KspaceDegrader, LinearDegrader
+from srmri_tf.networks.circle.degraders import KspaceDegrader, LinearDegrader
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((2, 32, 24)).astype(np.float32)

@@ -1,0 +1,90 @@
+"""GAN-CIRCLE without pairs, its F known or learnt first.
+
+Where F trains along with G without pairs, it learns to change nothing, and G(F(y)) = y then asks
+nothing of G. With an F that degrades, G(F(y)) = y is what G learns super-resolution from.
+"""
+
+import keras
+import tensorflow as tf
+
+from srmri_tf.networks import losses
+from srmri_tf.networks.circle.degraders import LinearDegrader
+from srmri_tf.networks.circle.model import Circle, Images, interleave, separate
+from srmri_tf.networks.gan import Logs
+from srmri_tf.networks.gradients import minimise, ordered_sum
+from srmri_tf.networks.layers import register
+from srmri_tf.networks.objective import Term
+
+
+@register
+class FixedDegraderCircle(Circle):
+    """GAN-CIRCLE whose F is the degradation itself, or learns in a phase of its own, ``degrader``.
+
+    All other phases train G and D_Y alone. The objective has no identity and no supervised term,
+    and no pair is ever used. Arguments are those of `Circle`.
+    """
+
+    def objective_terms(self) -> list[Term]:
+        """Cycle and sparsity terms, the second of G(F(y))."""
+        weights = self.objective
+        return [
+            Term("cycle", weights.cycle, lambda i: losses.cycle(i.x, i.x_cycle, i.y, i.y_cycle)),
+            Term(
+                "sparsity",
+                weights.sparsity,
+                lambda i: losses.joint_sparsity(i.y_cycle, i.y, weights.tau),
+            ),
+        ]
+
+    def step(self, data: tuple[tf.Tensor, ...]) -> Logs:
+        """One step of the current phase on one batch; returns the loss terms."""
+        if self.phase == "degrader":
+            return self._update_degrader(*data[:2])
+        return super().step(data)
+
+    def trained_generators(self) -> list[keras.Variable]:
+        """G's weights."""
+        return self.generator.trainable_variables
+
+    def _update_degrader(self, x: tf.Tensor, y: tf.Tensor) -> Logs:
+        """F(y) to look like any x to D_X, and F to leave x alone; D_X first, in the same step."""
+        x_fake, x_same = separate(self.apply(self.degrader, interleave(y, x), 1))
+        loss, terms = self.critic_loss(self.critic_x, x, tf.stop_gradient(x_fake), 1)
+        norm = minimise(loss, self.critic_x.trainable_variables, self.critic_optimizer)
+        logs = {f"{name}_x": term for name, term in terms.items()}
+        logs = {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
+        adversarial = losses.wasserstein_generator(self.critic_x(x_fake, training=True))
+        identity = losses.absolute(x_same, x)
+        weights = self.objective
+        loss = ordered_sum([weights.adversarial * adversarial, weights.identity * identity])
+        norm = minimise(loss, self.degrader.trainable_variables, self.generator_optimizer)
+        logs |= {"adversarial": adversarial, "identity": identity}
+        return {**logs, "generator_loss": loss, "generator_gradient_norm": norm}
+
+    def update_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
+        """Minimise ||G(F(y)) - y||_1 alone."""
+        x_fake = tf.stop_gradient(self.degraded(y, 1))
+        loss = losses.absolute(self.apply(self.generator, x_fake, 0), y)
+        norm = minimise(loss, self.trained_generators(), self.generator_optimizer)
+        return {"generator_loss": loss, "cycle": loss, "generator_gradient_norm": norm}
+
+    def translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
+        """G(x) and F(y)."""
+        return Images(x, y, paired, self.apply(self.generator, x, 0), self.degraded(y, 1))
+
+    def update_critics(self, images: Images) -> Logs:
+        """One step of D_Y on G(x): where F is fixed there is nothing for D_X to judge."""
+        y_fake = tf.stop_gradient(images.y_fake)
+        loss, logs = self.critic_loss(self.critic_y, images.y, y_fake, 0)
+        norm = minimise(loss, self.critic_y.trainable_variables, self.critic_optimizer)
+        return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
+
+    def adversarial_term(self, images: Images) -> tf.Tensor:
+        """-E[D_Y(G(x))]."""
+        return losses.wasserstein_generator(self.critic_y(images.y_fake, training=True))
+
+    def degraded(self, images: tf.Tensor, number: int) -> tf.Tensor:
+        """F of images; of a filter that is learnt, what it has decided."""
+        if isinstance(self.degrader, LinearDegrader):
+            return self.degrader(images, decided=True)
+        return self.apply(self.degrader, images, number)
