@@ -121,14 +121,16 @@ def kept_as_if_killed(folder: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def small_networks():
-    """Networks that are quick to trace in place of the real ones.
+    """Networks that are quick to trace in place of the real ones, each traced once.
 
     test_own_networks, test_gradients and test_kill train and resume the real ones.
     """
     from tests.srmri_tf.small import use_small_networks
+    from tests.srmri_tf.traced import share_traced_steps
 
     with pytest.MonkeyPatch.context() as patch:
         use_small_networks(patch)
+        share_traced_steps(patch)
         yield
 
 

@@ -162,17 +162,19 @@ def dealt():
     def note(images, which):
         seen[which.decode()].append(images[:, 0, 0, 0].tolist())
 
-    class SpyGenerator(CpceGenerator):
-        def call(self, lr, training=False):
-            tf.numpy_function(note, [lr, "generator"], [])
+    class SpyGenerator(SmallGenerator):
+        def call(self, lr, training=False, noise=None):
+            if lr.shape[0]:  # None as it is built
+                tf.numpy_function(note, [lr, "generator"], [])
             return super().call(lr, training)
 
-    class SpyCritic(CpceCritic):
+    class SpyCritic(SmallCritic):
         def call(self, images, training=False):
-            tf.numpy_function(note, [images, "critic"], [])
+            if images.shape[0]:
+                tf.numpy_function(note, [images, "critic"], [])
             return super().call(images, training)
 
-    network, judge = SpyGenerator(shortcut=True), SpyCritic((16, 16))
+    network, judge = SpyGenerator(), SpyCritic(patch=(16, 16))
     objective = CpceObjective(perceptual=0, gradient_penalty=0, n_critic=3)
     model = Cpce(network, judge, None, objective)
     model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
@@ -306,7 +308,8 @@ def test_one_and_two_devices_estimate_the_perceptual_term_on_the_same_pairs(shar
         strategy = tf.distribute.MirroredStrategy(names)
         keras.utils.set_random_seed(0)
         with strategy.scope():
-            objective = CpceObjective(perceptual=100, perceptual_share=share, n_critic=2)
+            weights_of = {"perceptual": 100, "gradient_penalty": 0, "n_critic": 2}
+            objective = CpceObjective(**weights_of, perceptual_share=share)
             model = small(objective, Features())
             model.compile(keras.optimizers.SGD(1e-3), keras.optimizers.SGD(1e-3))
         data = tf.data.Dataset.from_tensor_slices((lr, hr)).repeat(2).batch(16, drop_remainder=True)

@@ -15,19 +15,26 @@ from srmri_tf.networks.circle import (
 from srmri_tf.networks.circle.model import interleave, separate
 from srmri_tf.recipes.config import CircleConfig, CircleObjective
 from tests.srmri_tf.small import SmallCritic, SmallGenerator
+from tests.srmri_tf.traced import as_built
 
 RNG = np.random.default_rng(0)
+MODELS = {}
 
 
 def critic():
     return SmallCritic(patch=(8, 8))
 
 
-def circle(objective=None, kind=SmallGenerator, rates=(0.1, 0.1), seed=3):
-    networks = [kind(dropout=0.0) for _ in "GF"] + [critic() for _ in "YX"]
-    model = Circle(*networks, objective, seed=seed)
-    model.compile(*(keras.optimizers.SGD(rate) for rate in rates))
-    return model
+def circle(objective=None, kind=SmallGenerator, rates=(0.1, 0.1)):
+    objective = objective or CircleObjective()
+
+    def make():
+        networks = [kind(dropout=0.0) for _ in "GF"] + [critic() for _ in "YX"]
+        model = Circle(*networks, objective, seed=3)
+        model.compile(keras.optimizers.SGD(), keras.optimizers.SGD())
+        return model
+
+    return as_built(MODELS, (objective.model_dump_json(), kind), make, rates)
 
 
 def images(count, side=8):
