@@ -224,6 +224,7 @@ def run_two_workers(config, shards, run):
     return [out for out, _ in outputs]
 
 
+@pytest.mark.slow  # four processes with TensorFlow
 def test_two_worker_processes_end_with_the_same_weights(shards, tmp_path):
     schedule = {"epochs": 1, "warmup_epochs": 1, "steps_per_epoch": 2}
     config = tmp_path / "recipe.toml"

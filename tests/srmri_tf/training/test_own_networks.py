@@ -21,6 +21,8 @@ from srmri_tf.recipes import load_recipe
 from srmri_tf.training.fitting import fit
 from tests.data_prep.phantoms import phantom, save
 from tests.srmri_tf.conftest import kept_as_if_killed
+from tests.srmri_tf.models.test_exporting import without_checks
+from tests.srmri_tf.traced import share_traced_steps
 
 DOCS = Path(__file__).parents[3] / "docs" / "own-networks.md"
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -41,6 +43,13 @@ def folder(tmp_path_factory):
     sys.path.remove(str(folder))
     for name in ("my_losses", "my_networks"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    with pytest.MonkeyPatch.context() as patch:
+        share_traced_steps(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +98,10 @@ def test_a_scan_is_enhanced_by_the_users_generator(runs, tmp_path):
     assert result.target.image.is_file()
 
 
-def test_an_exported_model_computes_the_same_but_is_not_opened_by_its_name(runs, tmp_path):
+def test_an_exported_model_computes_the_same_but_is_not_opened_by_its_name(
+    runs, tmp_path, monkeypatch
+):
+    without_checks(monkeypatch)  # of export's own, as this test makes one
     run = runs["generator"].folder
     out = export(run, tmp_path / "model")
     lr = np.random.default_rng(0).random((1, 16, 18, 1), np.float32)
