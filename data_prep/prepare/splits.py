@@ -9,9 +9,9 @@ import csv
 import hashlib
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.shards.schema import SPLITS, Split, SplitRule
@@ -75,7 +75,7 @@ def read_tsv(path: Path) -> dict[str, Place]:
     test on. Whoever has none is outside the folds.
 
     Raises:
-        BadInputError: It cannot be read, lacks a column, or puts a subject in two splits.
+        BadInputError: It cannot be read or lacks a column; or all lines that have a fault, with it.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -91,17 +91,24 @@ def read_tsv(path: Path) -> dict[str, Place]:
             remedy="Write such a table; split.tsv of slices that were dealt one by one is none",
         )
     places: dict[str, Place] = {}
+    faults: list[str] = []
     for row in rows:
-        subject = (row["subject"] or "").strip()
-        place = _place(row, rows.line_num, path)
-        if not subject:
-            raise BadInputError(
-                f"has no subject in line {rows.line_num}", path=path, remedy="Remove the line"
-            )
-        if places.setdefault(subject, place) != place:
-            raise BadInputError(
-                f"puts subject {subject} in two splits", path=path, remedy="Leave one line of it"
-            )
+        cells = ((row.get(key) or "").strip() for key in ("subject", "split", "fold"))
+        subject, split, fold = cells
+        found = list(_line_faults(subject, split, fold))
+        if not found:
+            place = Place("train", int(fold)) if fold else Place(cast(Split, split))
+            if places.setdefault(subject, place) != place:
+                found = [f"puts subject {subject} in another split than before"]
+        faults += [f"line {rows.line_num} {fault}" for fault in found]
+    if faults:
+        shown = "".join(f"\n  {fault}" for fault in faults[:50])
+        more = f"\n  and {len(faults) - 50} more" if len(faults) > 50 else ""
+        raise BadInputError(
+            f"has lines that cannot be used:{shown}{more}\n",
+            path=path,
+            remedy=f"Give each subject one line, with one of {', '.join(SPLITS)}",
+        )
     if not places:
         raise BadInputError("has no lines", path=path, remedy="Give every subject a line")
     return places
@@ -170,19 +177,11 @@ def _share(fraction: float, total: int) -> int:
     return max(1, math.floor(fraction * total + 0.5 + 1e-9))
 
 
-def _place(row: Mapping[str, str], line: int, path: Path) -> Place:
-    split = (row["split"] or "").strip()
-    fold = (row.get("fold") or "").strip()
+def _line_faults(subject: str, split: str, fold: str) -> Iterator[str]:
+    """What is wrong with a line of a table, a clause each."""
+    if not subject:
+        yield "has no subject"
     if split not in SPLITS:
-        raise BadInputError(
-            f"has the split {split!r} in line {line}, expected one of {', '.join(SPLITS)}",
-            path=path,
-            remedy="Correct the line",
-        )
+        yield f"has the split {split!r}"
     if fold and not fold.isdecimal():
-        raise BadInputError(
-            f"has the fold {fold!r} in line {line}, expected a number",
-            path=path,
-            remedy="Correct the line",
-        )
-    return Place("train", int(fold)) if fold else Place(split)
+        yield f"has the fold {fold!r}, expected a number"

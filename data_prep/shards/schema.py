@@ -18,6 +18,7 @@ A code c stands for the intensity (c - 8192) / 32768: zero and one are exact, an
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -121,16 +122,21 @@ class SplitRule(_Frozen):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "SplitRule":
+        if found := list(self._conflicts()):
+            raise ValueError("; ".join(found))
+        return self
+
+    def _conflicts(self) -> Iterator[str]:
+        """What cannot be, a clause each."""
         if self.val_fraction + self.test_fraction > 1 + 1e-9:
-            raise ValueError(
+            yield (
                 f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} "
                 "are more than 1 together"
             )
         if self.folds == 1:
-            raise ValueError("folds must be 0 for none, or at least 2")
+            yield "folds must be 0 for none, or at least 2"
         if self.by == "slice" and (self.folds or self.file):
-            raise ValueError("a slice-wise split takes neither folds nor a table")
-        return self
+            yield "a slice-wise split takes neither folds nor a table"
 
 
 class Shard(_Frozen):

@@ -3,9 +3,11 @@
 Unknown keys, wrong types and bad ranges are refused all at once, each with its path.
 """
 
+import copy
 import difflib
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -52,23 +54,29 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
         raise ConfigError(
             f"is not valid TOML ({error})", path=path, remedy="Correct that line"
         ) from None
-    for dotted, value in (overrides or {}).items():
-        *parents, leaf = dotted.split(".")
-        section = settings
-        for parent in parents:
-            section = section.setdefault(parent, {})
-            if not isinstance(section, dict):
-                raise ConfigError(
-                    f"{dotted}: {parent} is a value, not a section",
-                    path=path,
-                    remedy=f"Set {parent} itself",
-                )
-        section[leaf] = value
-    return parse(settings, path)
+    faults = [fault for pair in (overrides or {}).items() if (fault := _lay_over(settings, *pair))]
+    return parse(settings, path, faults)
 
 
-def parse(settings: Mapping[str, Any], path: Path) -> TrainConfig:
+def _lay_over(settings: dict[str, Any], dotted: str, value: Any) -> str | None:
+    """Set one dotted key; what is wrong with it, if anything is."""
+    *parents, leaf = dotted.split(".")
+    section = settings
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            return f"{dotted}: {parent} is a value, not a section"
+    section[leaf] = value
+    return None
+
+
+def parse(settings: Mapping[str, Any], path: Path, faults: Sequence[str] = ()) -> TrainConfig:
     """Validate settings, listing every fault.
+
+    Args:
+        settings: By section and key, as TOML has them.
+        path: The recipe's, for messages.
+        faults: Those that were found before.
 
     Raises:
         ConfigError: Names each faulty key by its path, and the nearest valid key.
@@ -80,15 +88,50 @@ def parse(settings: Mapping[str, Any], path: Path) -> TrainConfig:
             path=path,
             remedy=f"Known: {', '.join(CONFIGS)}",
         )
+    found = [*faults]
     try:
-        return kind.model_validate(settings)
+        config = kind.model_validate(settings)
     except ValidationError as error:
-        faults = "\n".join(f"  {line}" for line in _faults(error, kind))
-        raise ConfigError(
-            f"has settings that cannot be used:\n{faults}\n",
-            path=path,
-            remedy="Correct them, in the file or with --set",
-        ) from None
+        found += _faults(error, kind)
+        found += _conflicts_of_the_rest(error, settings, kind)
+    if not found:
+        return config
+    lines = "\n".join(f"  {line}" for line in dict.fromkeys(found))
+    raise ConfigError(
+        f"has settings that cannot be used:\n{lines}\n",
+        path=path,
+        remedy="Correct them, in the file or with --set",
+    )
+
+
+def _conflicts_of_the_rest(
+    error: ValidationError, settings: Mapping[str, Any], kind: type[TrainConfig]
+) -> list[str]:
+    """What would be found next: settings that exclude each other are looked for last.
+
+    A conflict that may come of a default in a faulty setting's place is left out.
+    """
+    rest = copy.deepcopy(dict(settings))
+    removed = {str(fault["loc"][-1]) for fault in error.errors() if _remove(rest, fault["loc"])}
+    if not removed:
+        return []
+    try:
+        kind.model_validate(rest)
+    except ValidationError as conflict:
+        return [f for f in _faults(conflict, kind) if not removed & set(re.findall(r"\w+", f))]
+    return []
+
+
+def _remove(settings: dict[str, Any], location: Sequence[int | str]) -> bool:
+    """Take a setting out; whether it was there."""
+    *parents, leaf = [str(part) for part in location] or [""]
+    section: Any = settings
+    for parent in parents:
+        section = section.get(parent) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or leaf not in section:
+        return False
+    del section[leaf]
+    return True
 
 
 def to_toml(config: TrainConfig) -> str:
@@ -131,6 +174,9 @@ def _recipe_text(name_or_path: str) -> tuple[Path, str]:
 def _faults(error: ValidationError, kind: type[TrainConfig]) -> Iterator[str]:
     for fault in error.errors():
         location = ".".join(str(part) for part in fault["loc"]) or "recipe"
+        if fault["type"] == "value_error":
+            yield from str(fault["ctx"]["error"]).splitlines()
+            continue
         if fault["type"] != "extra_forbidden":
             yield f"{location}: {fault['msg']}, got {fault['input']!r}"
             continue

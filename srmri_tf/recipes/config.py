@@ -1,7 +1,7 @@
 """What a training run is made of: frozen, validated settings. The defaults are the paper's."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -338,21 +338,22 @@ class CircleConfig(TrainConfig):
     schedule: CircleSchedule = CircleSchedule()
 
     @model_validator(mode="after")
-    def _fraction_is_of_semi(self) -> "CircleConfig":
-        if self.paired_fraction is not None and self.mode != "semi":
-            raise ValueError(f"paired_fraction is for mode = 'semi', not '{self.mode}'")
+    def _settings_agree(self) -> "CircleConfig":
+        if found := list(self._conflicts()):
+            raise ValueError("\n".join(found))
         return self
 
-    @model_validator(mode="after")
-    def _degrader_is_taught_first(self) -> "CircleConfig":
+    def _conflicts(self) -> Iterator[str]:
+        """Settings that exclude each other, a sentence each."""
         taught = self.schedule.degrader_epochs
+        if self.paired_fraction is not None and self.mode != "semi":
+            yield f"paired_fraction is for mode = 'semi', not '{self.mode}'"
         if (taught or self.degrader != "network") and self.mode != "unsupervised":
-            raise ValueError(f"F comes first only in mode = 'unsupervised', not '{self.mode}'")
+            yield f"F comes first only in mode = 'unsupervised', not '{self.mode}'"
         if self.degrader == "kspace" and taught:
-            raise ValueError("degrader = 'kspace' is known: schedule.degrader_epochs must be 0")
+            yield "degrader = 'kspace' is known: schedule.degrader_epochs must be 0"
         if self.degrader == "linear" and not taught:
-            raise ValueError("degrader = 'linear' is learnt: give schedule.degrader_epochs")
-        return self
+            yield "degrader = 'linear' is learnt: give schedule.degrader_epochs"
 
     @property
     def fixed_degrader(self) -> bool:

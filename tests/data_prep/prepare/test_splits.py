@@ -102,11 +102,11 @@ def test_a_table_survives(tmp_path):
         ("", "needs the tab-separated columns"),
         ("subject\tsplit\n", "has no lines"),
         ("subject,split\na,train\n", "needs the tab-separated columns"),
-        ("subject\tsplit\na\tdev\n", "the split 'dev' in line 2"),
-        ("subject\tsplit\n\ttrain\n", "no subject in line 2"),
-        ("subject\tsplit\na\ttrain\na\ttest\n", "subject a in two splits"),
-        ("subject\tsplit\tfold\na\ttrain\tone\n", "the fold 'one'"),
-        ("subject\tsplit\na\n", "the split '' in line 2"),
+        ("subject\tsplit\na\tdev\n", "line 2 has the split 'dev'"),
+        ("subject\tsplit\n\ttrain\n", "line 2 has no subject"),
+        ("subject\tsplit\na\ttrain\na\ttest\n", "line 3 puts subject a in another split"),
+        ("subject\tsplit\tfold\na\ttrain\tone\n", "line 2 has the fold 'one'"),
+        ("subject\tsplit\na\n", "line 2 has the split ''"),
     ],
 )
 def test_a_bad_table_is_refused(tmp_path, text, fault):
@@ -115,6 +115,19 @@ def test_a_bad_table_is_refused(tmp_path, text, fault):
     with pytest.raises(BadInputError, match=fault) as caught:
         read_tsv(path)
     assert caught.value.path == path
+
+
+def test_every_bad_line_of_a_table_is_named(tmp_path):
+    path = tmp_path / "split.tsv"
+    path.write_text("subject\tsplit\tfold\na\tdev\t\n\ttrain\tx\nb\ttrain\t\nb\ttest\t\n")
+    with pytest.raises(BadInputError) as caught:
+        read_tsv(path)
+    assert str(caught.value).splitlines()[1:-1] == [
+        "  line 2 has the split 'dev'",
+        "  line 3 has no subject",
+        "  line 3 has the fold 'x', expected a number",
+        "  line 5 puts subject b in another split than before",
+    ]
 
 
 def test_an_unreadable_table_is_refused(tmp_path):

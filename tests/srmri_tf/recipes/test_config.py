@@ -126,6 +126,33 @@ def test_every_fault_is_listed_with_its_path_and_the_nearest_key(tmp_path):
     assert caught.value.exit_code == 2
 
 
+def faults(overrides):
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("paper-circle", overrides)
+    return [line.strip() for line in str(caught.value).splitlines()[1:-1]]
+
+
+def test_no_fault_hides_another():
+    conflicts = {"degrader": "kspace", "schedule.degrader_epochs": 3, "paired_fraction": 0.5}
+    found = faults({**conflicts, "generator": 3, "generator.dropout": 9, "seed": -1})
+    assert [line.partition(":")[0] for line in found[:3]] == [
+        "generator.dropout",
+        "seed",
+        "generator",
+    ]
+    assert found[3:] == [
+        "paired_fraction is for mode = 'semi', not 'supervised'",
+        "F comes first only in mode = 'unsupervised', not 'supervised'",
+        "degrader = 'kspace' is known: schedule.degrader_epochs must be 0",
+    ]
+
+
+def test_a_default_in_a_faulty_settings_place_is_no_fault():
+    taught = {"degrader": "linear", "mode": "unsupervised", "schedule.degrader_epochs": -1}
+    (found,) = faults(taught)
+    assert found.startswith("schedule.degrader_epochs: Input should be greater")
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
