@@ -113,8 +113,16 @@ def usable(paths: Iterable[Path], allow_missing: bool) -> Listing:
         allow_missing: Leave out what is not here, instead of refusing it.
 
     Raises:
-        BadInputError: The content of some is not here.
+        BadInputError: The content of some is not here, or one is a pipe, a socket or a device.
     """
+    paths = list(paths)
+    for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise BadInputError(
+                "is a pipe, a socket or a device, not a file",
+                path=path,
+                remedy="Write the scan to a file first",
+            )
     here = fetched(paths, allow_missing)
     listing = Listing([], here.left_out)
     for path in here.scans:

@@ -214,3 +214,11 @@ def test_the_header_alone_tells_the_shape_of_the_slices(tmp_path):
     turned = np.array([[0, 0, 3, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
     other = save(tmp_path / "b.nii", matrix=turned)
     assert slice_layout(other, "auto", "kspace") == ("sagittal", (12, 20, 24))  # j is superior
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a_T2w.nii.gz")
+    for source in (tmp_path, tmp_path / "a_T2w.nii.gz"):
+        with pytest.raises(BadInputError, match="a_T2w.nii.gz: is a pipe"):
+            find([source])
