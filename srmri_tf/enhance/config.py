@@ -14,6 +14,7 @@ class EnhanceConfig:
         same_grid: The scanner has interpolated already: enhance on the grid as it is.
         plane: The plane that was acquired; ``auto`` finds it.
         consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
+        ensemble: Give the mean of the answers to a slice's eight flips and transposes.
         uncertainty: Also map how much the network's answer depends on how a slice is turned.
         model: A MODEL; empty for the shipped one of each scan's contrast.
         precision: What networks compute in.
@@ -23,6 +24,7 @@ class EnhanceConfig:
     plane: PlaneChoice = "auto"
     consistency: bool | None = None
     uncertainty: bool = False
+    ensemble: bool = False
     model: str = ""
     precision: str = "float32"
 

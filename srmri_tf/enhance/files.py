@@ -194,6 +194,7 @@ class _Work:
                 "SameGrid": config.same_grid,
                 "Plane": config.plane,
                 "Consistency": config.puts_back,
+                "Ensemble": config.ensemble,
                 "Uncertainty": config.uncertainty,
                 "Precision": self._config.precision,
             },

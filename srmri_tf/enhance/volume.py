@@ -181,15 +181,19 @@ class _Enhancer:
         mask = self._slicing.shown(head.head_mask(scan, self._background))
         box = head.box_around(mask, self._config.factor)
         sharp = self._turned(scan, measured, box, (False, False, False))
-        if not self._config.uncertainty:
+        if not (self._config.uncertainty or self._config.ensemble):
             return [sharp]
         first, second = np.zeros_like(sharp), np.zeros_like(sharp)
         for turn in _TURNS[1:]:
             change = self._turned(scan, measured, box, turn) - sharp
             first += change
             second += change * change
-        variance = second / len(_TURNS) - np.square(first / len(_TURNS))
-        return [sharp, np.sqrt(np.maximum(variance, 0, out=variance))]
+        mean = first / len(_TURNS)  # of the changes
+        images = [sharp + mean if self._config.ensemble else sharp]
+        if self._config.uncertainty:
+            variance = second / len(_TURNS) - np.square(mean)
+            images.append(np.sqrt(np.maximum(variance, 0, out=variance)))
+        return images
 
     def _turned(
         self, scan: np.ndarray, measured: np.ndarray, box: head.Box | None, turn: Transform

@@ -220,5 +220,5 @@ def test_the_header_alone_tells_the_shape_of_the_slices(tmp_path):
 def test_a_named_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a_T2w.nii.gz")
     for source in (tmp_path, tmp_path / "a_T2w.nii.gz"):
-        with pytest.raises(BadInputError, match="a_T2w.nii.gz: is a pipe"):
+        with pytest.raises(BadInputError, match=r"a_T2w\.nii\.gz: is a pipe"):
             find([source])

@@ -198,6 +198,13 @@ def test_uncertainty_is_the_spread_over_flips_and_transposes():
     )
     plain = enhance_volume(fake(lambda x: x + pattern), scan, affine(), SAME)
     np.testing.assert_array_equal(result.voxels, plain.voxels)
+    both = dataclasses.replace(config, ensemble=True)
+    mean = enhance_volume(fake(lambda x: x + pattern), scan, affine(), both)
+    added = np.mean(group, axis=0).T[::-1, ::-1] * scan.max()
+    np.testing.assert_allclose(
+        mean.voxels - scan, np.repeat(added[..., None], 3, axis=2), rtol=1e-3
+    )
+    np.testing.assert_array_equal(mean.uncertainty, result.uncertainty)
 
 
 def test_a_network_that_treats_all_turns_alike_is_certain_whatever_the_shape():
