@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
+from isal import igzip
 
 from data_prep.errors import BadInputError
 from data_prep.scans.gzip import DAMAGE, is_packed, opened
@@ -43,12 +44,14 @@ def _look(path: Path) -> str:
         return "statistical map"
     count, voxels = math.prod(layout.shape) * layout.volumes, files(path)[-1]
     expected = count * layout.dtype.itemsize + layout.offset
-    check_size(expected, layout.slack, voxels.stat().st_size, is_packed(voxels), path)
+    packed = layout.packed or is_packed(voxels)
+    check_size(expected, layout.slack, voxels.stat().st_size, packed, path)
     with opened(voxels) as stream:
         skip = layout.offset
         while skip > 0 and (part := stream.read(min(skip, _CHUNK))):
             skip -= len(part)
-        return "label image" if _has_few(_values(stream, layout.dtype, count)) else ""
+        plain = cast(IO[bytes], igzip.IGzipFile(fileobj=stream)) if layout.packed else stream
+        return "label image" if _has_few(_values(plain, layout.dtype, count)) else ""
 
 
 def _values(stream: IO[bytes], dtype: np.dtype, left: int) -> Iterator[np.ndarray]:

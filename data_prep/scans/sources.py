@@ -286,7 +286,7 @@ def _in_folder(folder: Path) -> list[Path]:
     if not found:
         kind = "anatomical BIDS scan" if dataset else "scan"
         raise BadInputError(
-            f"holds no {kind} (.nii, .nii.gz, .mgz, .hdr with .img, .h5, DICOM)",
+            f"holds no {kind} (.nii, .nii.gz, .mgz, .nrrd, .hdr with .img, .h5, DICOM)",
             path=folder,
             remedy="Give a folder of scans",
         )
