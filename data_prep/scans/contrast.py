@@ -90,7 +90,8 @@ def by_name(path: Path) -> str:
 
 def normal(label: str) -> str:
     """One spelling of a contrast: ``T2w``, ``t2`` and ``T2W`` are all ``T2``, MPRAGE is ``T1``."""
-    known = [key for key, pattern in _WORDS.items() if pattern.fullmatch(label.lower())]
+    word = "".join(words_of(label))
+    known = [key for key, pattern in _WORDS.items() if pattern.fullmatch(word)]
     return known[0] if known else label.upper()
 
 
