@@ -17,7 +17,7 @@ from data_prep.errors import BadInputError, EnvironmentFault
 SUFFIXES = (".nrrd", ".nhdr")
 
 _MOST = 1 << 16  # bytes of a header
-_DATA_FILE = re.compile(rb"^data ?file:[ \t]*(.+?)[ \t]*\r?$", re.MULTILINE)
+_DATA_FILE = re.compile(rb"^data ?file:[ \t]*(.{1,255}?)[ \t]*\r?$", re.MULTILINE)  # a name
 # The patient's axes that a space counts along, as signs of right, anterior and superior.
 _SPACES = {
     "right-anterior-superior": (1, 1, 1),
