@@ -4,20 +4,37 @@
 are. docs/data.md has the rules as tables.
 """
 
-import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_prep.scans.folders import is_ignored
 from data_prep.scans.nifti import stem
+from data_prep.scans.sidecars import metadata_of, read_sidecar, sidecar_of
+
+__all__ = [
+    "LeftOut",
+    "Listing",
+    "counted",
+    "entities_of",
+    "is_result",
+    "listed",
+    "printable",
+    "read_sidecar",
+    "sidecar_of",
+    "sort_out",
+    "why_not",
+    "words_of",
+]
 
 TOOL = "srmri-tf"
 RESULT = f"result of {TOOL}"
 UNKNOWN = "scan of unknown contrast"
 NOT_FETCHED = "file whose content is not here"
+IGNORED = "file that .bidsignore names"
 
 _PLURALS = {
     "real part": "real parts",
@@ -26,6 +43,7 @@ _PLURALS = {
     RESULT: f"results of {TOOL}",
     UNKNOWN: "scans of unknown contrast",
     NOT_FETCHED: "files whose content is not here",
+    IGNORED: "files that .bidsignore names",
 }
 _LISTED = 20
 
@@ -95,7 +113,9 @@ def sort_out(paths: Iterable[Path]) -> Listing:
 
 
 def why_not(path: Path) -> str:
-    """What a file is instead of a magnitude scan, by its name and its sidecar; else empty."""
+    """What a file is instead of a magnitude scan, by its name and its sidecars; else empty."""
+    if is_ignored(path):
+        return IGNORED
     if is_result(path):
         return RESULT
     name = stem(path)
@@ -104,7 +124,7 @@ def why_not(path: Path) -> str:
         return part
     if _SERIES & entities.keys():
         return "image of a series"
-    return _by_words(words_of(name)) or _by_component(read_sidecar(path))
+    return _by_words(words_of(name)) or _by_component(metadata_of(path))
 
 
 def is_result(path: Path) -> bool:
@@ -126,20 +146,6 @@ def entities_of(name: str) -> dict[str, str]:
 def words_of(name: str) -> list[str]:
     """The words of a file name in lower case, without BIDS entities."""
     return [word for word in _WORD.split(_ENTITY.sub("", name).lower()) if word]
-
-
-def sidecar_of(path: Path) -> Path:
-    """Where the JSON file beside a scan is."""
-    return path.with_name(stem(path) + ".json")
-
-
-def read_sidecar(path: Path) -> dict[str, Any] | None:
-    """The content of the JSON file beside a scan; None if there is none that can be read."""
-    try:
-        record = json.loads(sidecar_of(path).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def counted(left_out: Sequence[LeftOut]) -> str:
@@ -184,9 +190,8 @@ def _by_words(words: Sequence[str]) -> str:
     return _DRAWN_FIRST.get(kept[0], "")
 
 
-def _by_component(sidecar: dict[str, Any] | None) -> str:
-    said = (sidecar or {}).get("ComplexImageComponent"), (sidecar or {}).get("ImageType")
-    for values in said:
+def _by_component(said: Mapping[str, Any]) -> str:
+    for values in said.get("ComplexImageComponent"), said.get("ImageType"):
         for value in values if isinstance(values, list) else [values]:
             if kind := _COMPONENTS.get(str(value).upper()):
                 return kind

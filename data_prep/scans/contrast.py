@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from data_prep.scans.choosing import entities_of, read_sidecar, words_of
+from data_prep.scans.choosing import entities_of, words_of
 from data_prep.scans.nifti import stem
+from data_prep.scans.sidecars import metadata_of
 
 BASIC = ("T1", "T2", "PD", "FLAIR")
 
@@ -52,7 +53,7 @@ UNKNOWN = Contrast()
 
 
 def contrast_of(path: Path, named: str) -> Contrast:
-    """The contrast of a scan; of the file only its sidecar is read.
+    """The contrast of a scan; of the file only its sidecars are read, inherited ones too.
 
     A sidecar's timing tells T1, T2, PD and FLAIR apart and knows no others: where a name says one
     of those, such as T2STAR or T1CE, the name is believed.
@@ -61,7 +62,7 @@ def contrast_of(path: Path, named: str) -> Contrast:
         path: The file.
         named: What its name says (`data_prep.scans.names`).
     """
-    timed = by_timing(read_sidecar(path) or {})
+    timed = by_timing(metadata_of(path))
     if not timed or (named and named not in BASIC):
         return Contrast(named, "name" if named else "")
     if not named or named == timed:
@@ -89,7 +90,8 @@ def by_name(path: Path) -> str:
 
 def normal(label: str) -> str:
     """One spelling of a contrast: ``T2w``, ``t2`` and ``T2W`` are all ``T2``, MPRAGE is ``T1``."""
-    known = [key for key, pattern in _WORDS.items() if pattern.fullmatch(label.lower())]
+    word = "".join(words_of(label))
+    known = [key for key, pattern in _WORDS.items() if pattern.fullmatch(word)]
     return known[0] if known else label.upper()
 
 

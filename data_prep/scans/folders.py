@@ -57,14 +57,23 @@ def dataset_of(folder: Path) -> Path | None:
     return None
 
 
-def not_ignored(paths: Iterable[Path], dataset: Path) -> list[Path]:
-    """The files that a BIDS data set's ``.bidsignore`` does not name."""
+def root_of(path: Path) -> Path | None:
+    """The data set of a file that lies in the folder of a subject, ``sub-LABEL``; else None."""
+    parents = path.absolute().parents
+    return next((folder.parent for folder in parents if folder.name.startswith("sub-")), None)
+
+
+def is_ignored(path: Path) -> bool:
+    """Whether the ``.bidsignore`` of a file's data set names it."""
+    root = root_of(path)
+    if root is None:
+        return False
     try:
-        lines = (dataset / IGNORE).read_text(encoding="utf-8-sig").splitlines()
+        lines = (root / IGNORE).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
-        return list(paths)
+        return False
     rules = [rule for line in lines if (rule := _rule(line))]
-    return [path for path in paths if not _is_ignored(path.relative_to(dataset), rules)]
+    return _is_named(path.absolute().relative_to(root), rules)
 
 
 def not_fetched(path: Path) -> str:
@@ -110,7 +119,7 @@ def _rule(line: str) -> tuple[re.Pattern[str], bool] | None:
     return re.compile(("" if anchored else "(.+/)?") + body + inside), back
 
 
-def _is_ignored(path: Path, rules: Iterable[tuple[re.Pattern[str], bool]]) -> bool:
+def _is_named(path: Path, rules: Iterable[tuple[re.Pattern[str], bool]]) -> bool:
     """Whether the last rule that fits a path leaves it out."""
     ignored = False
     for pattern, back in rules:

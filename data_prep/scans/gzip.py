@@ -2,8 +2,9 @@
 
 import gzip
 import io
+import zlib
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
 
 from isal import igzip, isal_zlib
 
@@ -12,7 +13,48 @@ from data_prep.errors import BadInputError
 MAGIC = b"\x1f\x8b"
 _ERROR = cast(type[Exception], isal_zlib.error)  # its stub says instance, not class
 GZIP = 31  # zlib's window bits for a gzip member with header and CRC
+DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, _ERROR)
+"""What reading from `opened` raises where a file is damaged."""
 _FETCH = "Fetch or compress the file again"
+_CHUNK = 1 << 20
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file is compressed, whatever its name."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A file's content as a stream, unpacked if it is compressed."""
+    return cast(IO[bytes], igzip.open(path, "rb")) if is_packed(path) else path.open("rb")
+
+
+def length(path: Path) -> int:
+    """Length in bytes, modulo 2^32, of what a file holds once unpacked.
+
+    Of a compressed file its end says so; that of several members tells the last one's.
+    """
+    return _trailer(path)[1] if is_packed(path) else path.stat().st_size % (1 << 32)
+
+
+def crc(path: Path) -> int:
+    """CRC-32 of what a file holds once unpacked; of a compressed file as `length` is."""
+    if is_packed(path):
+        return _trailer(path)[0]
+    found = 0
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            found = isal_zlib.crc32(block, found)
+    return found
+
+
+def _trailer(path: Path) -> tuple[int, int]:
+    """The last eight bytes of a gzip file: checksum and length."""
+    with path.open("rb") as file:
+        file.seek(-min(8, path.stat().st_size), 2)
+        end = file.read()
+    return int.from_bytes(end[:4], "little"), int.from_bytes(end[4:], "little")
 
 
 def head(packed: bytes, length: int, path: Path) -> bytes:

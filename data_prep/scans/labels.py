@@ -1,16 +1,15 @@
 """Whether a file holds labels or statistics instead of a scan: by intent code and content."""
 
 import math
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from isal import igzip
 
 from data_prep.errors import BadInputError
-from data_prep.scans.gzip import MAGIC
+from data_prep.scans.gzip import DAMAGE, is_packed, opened
 from data_prep.scans.layouts import HEAD, files, layout_of
 from data_prep.scans.nifti_header import check_size
 
@@ -31,12 +30,12 @@ def no_scan(path: Path) -> str:
     """
     try:
         return _look(path)
-    except (OSError, EOFError, ValueError, BadInputError, zlib.error, igzip.BadGzipFile):
+    except (OSError, ValueError, BadInputError, *DAMAGE):
         return ""
 
 
 def _look(path: Path) -> str:
-    with _unpacked(path) as stream:
+    with opened(path) as stream:
         layout = layout_of(stream.read(HEAD), path)
     intent = int(layout.header["intent_code"])
     if intent in _LABELS:
@@ -45,21 +44,14 @@ def _look(path: Path) -> str:
         return "statistical map"
     count, voxels = math.prod(layout.shape) * layout.volumes, files(path)[-1]
     expected = count * layout.dtype.itemsize + layout.offset
-    check_size(expected, layout.slack, voxels.stat().st_size, _is_packed(voxels), path)
-    with _unpacked(voxels) as stream:
+    packed = layout.packed or is_packed(voxels)
+    check_size(expected, layout.slack, voxels.stat().st_size, packed, path)
+    with opened(voxels) as stream:
         skip = layout.offset
         while skip > 0 and (part := stream.read(min(skip, _CHUNK))):
             skip -= len(part)
-        return "label image" if _has_few(_values(stream, layout.dtype, count)) else ""
-
-
-def _is_packed(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == MAGIC
-
-
-def _unpacked(path: Path) -> IO[bytes]:
-    return igzip.open(path, "rb") if _is_packed(path) else path.open("rb")
+        plain = cast(IO[bytes], igzip.IGzipFile(fileobj=stream)) if layout.packed else stream
+        return "label image" if _has_few(_values(plain, layout.dtype, count)) else ""
 
 
 def _values(stream: IO[bytes], dtype: np.dtype, left: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Where the voxels of a file lie, whatever its format: NIfTI, pairs of two files, FreeSurfer's MGH.
+"""Where the voxels of a file lie, whatever its format: NIfTI, pairs of files, FreeSurfer's, NRRD.
 
 Other formats get a NIfTI header, which results are written under.
 """
@@ -14,6 +14,7 @@ from nibabel.freesurfer.mghformat import DATA_OFFSET, MGHError, MGHHeader
 from nibabel.spatialimages import HeaderDataError
 
 from data_prep.errors import BadInputError
+from data_prep.scans import nrrd
 from data_prep.scans.nifti_header import PADDING, matrix_of, parse, voxel_offset
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -39,6 +40,7 @@ class Layout(NamedTuple):
         offset: The byte at which they begin.
         slack: How many bytes may follow them.
         doubts: What the format does not say, a clause each.
+        packed: Whether what begins at the offset is compressed, in a file that is not.
     """
 
     header: nib.Nifti1Header
@@ -48,6 +50,7 @@ class Layout(NamedTuple):
     offset: int
     slack: int = PADDING
     doubts: tuple[str, ...] = ()
+    packed: bool = False
 
 
 def is_nifti(path: Path) -> bool:
@@ -58,7 +61,8 @@ def is_nifti(path: Path) -> bool:
 def is_volume(path: Path) -> bool:
     """Whether a file's name is that of a scan; of a pair, the header counts as the scan."""
     name = path.name.lower()
-    return name.endswith((*SUFFIXES, *_MGH)) or (name.endswith(".hdr") and len(files(path)) == 2)
+    alone = (*SUFFIXES, *_MGH, *nrrd.SUFFIXES)
+    return name.endswith(alone) or (name.endswith(".hdr") and len(files(path)) == 2)
 
 
 def header_file(path: Path) -> Path:
@@ -74,6 +78,9 @@ def header_file(path: Path) -> Path:
 
 def files(path: Path) -> tuple[Path, ...]:
     """The files of a scan: its own and, of a pair, that of the voxels if it is there."""
+    if nrrd.is_nrrd(path):
+        data = nrrd.data_file(path)
+        return (path, data) if data and _is_there(data) else (path,)
     if path.suffix.lower() != ".hdr":
         return (path,)
     images = (path.with_suffix(end) for end in (*_IMAGES, ".IMG", ".IMG.GZ"))
@@ -97,6 +104,8 @@ def layout_of(block: bytes, path: Path) -> Layout:
     """
     if path.suffix.lower() in _MGH:
         return _mgh(block, path)
+    if nrrd.is_nrrd(path):
+        return _nrrd(path)
     if path.suffix.lower() != ".hdr":
         return _nifti(parse(block, path, (b"n+1", b"n+2")), path)
     if len(files(path)) < 2:
@@ -126,6 +135,27 @@ def _mgh(block: bytes, path: Path) -> Layout:
     header["pixdim"][4] = tr / 1000
     shape, volumes = matrix_of(header, path)
     return Layout(header, shape, volumes, dtype.newbyteorder(">"), DATA_OFFSET, _TAGS)
+
+
+def _nrrd(path: Path) -> Layout:
+    """NRRD's, of which pynrrd reads the header."""
+    theirs = nrrd.read_head(path)
+    try:
+        header = _translated(theirs.shape, theirs.dtype, theirs.affine, int(theirs.oriented))
+    except HeaderDataError as error:
+        raise BadInputError(
+            f"has a header that is not of a scan ({_reason(error)})", path=path, remedy=_EXPORT
+        ) from None
+    doubts: tuple[str, ...] = ()
+    if not theirs.oriented:
+        doubts = (
+            "does not say how the patient lay: its axes are taken to run to the left, the front "
+            "and the top",
+        )
+    shape, volumes = matrix_of(header, path)
+    return Layout(
+        header, shape, volumes, theirs.dtype, theirs.offset, doubts=doubts, packed=theirs.packed
+    )
 
 
 def _analyze(path: Path) -> Layout:

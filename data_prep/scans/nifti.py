@@ -130,7 +130,7 @@ def read_geometry(path: Path) -> Geometry:
     layout = _layout(path, start)
     shape, volumes = layout.shape, layout.volumes
     expected = math.prod(shape) * volumes * layout.dtype.itemsize + layout.offset
-    check_size(expected, layout.slack, size, start.startswith(MAGIC), path)
+    check_size(expected, layout.slack, size, layout.packed or start.startswith(MAGIC), path)
     placed = place(layout.header, shape, path)
     doubts = (*layout.doubts, *placed.doubts)
     return Geometry(shape, placed.affine, slice_axis(layout.header), doubts, volumes)
@@ -144,14 +144,14 @@ def read_series(path: Path) -> Series:
     """
     path = Path(path)
     before, raw, size = _opened(path)
-    packed = raw.startswith(MAGIC)
     layout = _layout(path, raw[:_START])
+    packed = layout.packed or raw.startswith(MAGIC)
     shape, volumes = layout.shape, layout.volumes
     placed = place(layout.header, shape, path)
     count = math.prod(shape) * volumes
     expected = count * layout.dtype.itemsize + layout.offset
     check_size(expected, layout.slack, size, packed, path)
-    data = unpack(raw, expected, layout.slack, path) if packed else raw
+    data = _unpacked(raw, layout, expected, path) if packed else raw
     if len(data) < expected:
         raise BadInputError(
             f"holds {len(data)} of the {expected} bytes its header promises: it was cut off",
@@ -259,9 +259,17 @@ def _opened(path: Path, length: int = -1) -> tuple[bytes, bytes, int]:
 
 def _layout(path: Path, start: bytes) -> Layout:
     """What the header says, which is at the start of the voxels' file or in another."""
-    if len(files(path)) > 1 or path.suffix.lower() == ".hdr":
+    if len(files(path)) > 1 or path.suffix.lower() in (".hdr", ".nhdr"):
         start, _ = _read(path, HEAD)
     return layout_of(head(start, HEAD, path) if start.startswith(MAGIC) else start, path)
+
+
+def _unpacked(raw: bytes, layout: Layout, expected: int, path: Path) -> bytes:
+    """A file's content, all of which is compressed or what follows a header that is not."""
+    if not layout.packed:
+        return unpack(raw, expected, layout.slack, path)
+    length = expected - layout.offset
+    return raw[: layout.offset] + unpack(raw[layout.offset :], length, layout.slack, path)
 
 
 def _read(path: Path, length: int = -1) -> tuple[bytes, int]:

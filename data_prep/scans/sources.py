@@ -143,8 +143,8 @@ def refuse_none(scans: Sequence[Any], left_out: Sequence[LeftOut]) -> None:
     if not scans:
         raise BadInputError(
             f"no scan is left: {choosing.counted(left_out)}\n",
-            remedy="If one of them is a scan, give it a name that says so (docs/data.md has the "
-            "rules)",
+            remedy="If one of them is a scan, give it a name that says so, or take it out of "
+            ".bidsignore (docs/data.md has the rules)",
         )
 
 
@@ -287,15 +287,14 @@ def _in_folder(folder: Path) -> list[Path]:
         here = folder.absolute()
         patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
         within = sorted(path for pattern in patterns for path in dataset.glob(pattern))
-        within = [path for path in within if path.absolute().is_relative_to(here)]
-        candidates = folders.not_ignored(within, dataset)
+        candidates = [path for path in within if path.absolute().is_relative_to(here)]
     found = [path for path in candidates if is_scan(path) and not path.is_dir()]
     if not found and dataset is None:
         found = dicom.converted(folder)
     if not found:
         kind = "anatomical BIDS scan" if dataset else "scan"
         raise BadInputError(
-            f"holds no {kind} (.nii, .nii.gz, .mgz, .hdr with .img, .h5, DICOM)",
+            f"holds no {kind} (.nii, .nii.gz, .mgz, .nrrd, .hdr with .img, .h5, DICOM)",
             path=folder,
             remedy="Give a folder of scans",
         )

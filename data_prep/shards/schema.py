@@ -240,6 +240,10 @@ class Manifest(_Frozen):
         """The sorted subject labels of one split."""
         return sorted({shard.subject for shard in self.of(split)})
 
+    def scans(self, split: Split) -> list[str]:
+        """The sorted SHA-256 of the scan files of one split."""
+        return sorted({shard.source_sha256 for shard in self.of(split)})
+
 
 def manifest_sha256(folder: Path) -> str:
     """What tells the shards of a folder from all others: its manifest has every checksum."""

@@ -25,7 +25,7 @@ _PERCEPTUAL = click.option(
 
 
 @click.command()
-@click.argument("runs", type=PATH, nargs=-1, required=True, metavar="RUN...")
+@click.argument("models", type=NAME, nargs=-1, required=True, metavar="MODEL...")
 @click.argument("shards", type=PATH)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="Where results go.")
 @click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on.")
@@ -47,20 +47,23 @@ _PERCEPTUAL = click.option(
 )
 @click.option("--licence", default="", help="Of the data; repeated in the report.")
 @click.option(
-    "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
+    "--consistency", is_flag=True, help="Also with the measured k-space put back, as NAME+dc."
 )
-@click.option("--force", is_flag=True, help="Measure runs that learnt from test subjects, marked.")
+@click.option("--force", is_flag=True, help="Measure what learnt from test subjects, marked.")
 @as_json
 def evaluate(
-    runs: tuple[Path, ...],
+    models: tuple[str, ...],
     shards: Path,
     out: Path,
     no_bicubic: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Measure RUNs on the test subjects of SHARDS, beside the low-resolution input."""
-    tell_opening(*runs, shards)
+    """Measure MODELs on the test subjects of SHARDS, beside the low-resolution input.
+
+    A MODEL is a RUN folder, an exported model, or the name of one that comes with the package.
+    """
+    tell_opening(*models, shards)
     quiet_tensorflow()
     from srmri_tf.evaluation.config import EvaluateConfig
     from srmri_tf.evaluation.measuring import evaluate as measure
@@ -68,7 +71,7 @@ def evaluate(
     with reporting("evaluate", as_json) as report:
         config = EvaluateConfig(bicubic=not no_bicubic, **given)
         with counting("measuring") as advance:
-            result = measure(runs, shards, out, config, advance)
+            result = measure(models, shards, out, config, advance)
         report.say(result.table)
         report.say(f"\nfigure: {result.figure}")
         report.result = {"output": out, "figure": result.figure, "metrics": result.document}

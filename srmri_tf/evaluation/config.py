@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 CONSISTENT = "+dc"
-"""What follows a run's name where the measured centre of k-space was put back."""
+"""What follows a network's name where the measured centre of k-space was put back."""
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What to measure besides the runs.
+    """What to measure besides the networks.
 
     Args:
         bicubic: Also measure cubic interpolation of the measured matrix.
@@ -18,10 +18,10 @@ class EvaluateConfig:
         slices: Which slices to keep for looking at (`gallery.choose`).
         fold: Measure on this fold of shards prepared with folds.
         contrast: Measure on test scans of this contrast only; empty for all.
-        force: Measure runs that learnt from test subjects, marked.
+        force: Measure networks that learnt from test subjects, marked.
         licence: Where the data come from and on what terms; repeated in the report.
-        consistency: Also measure each run with the measured centre of k-space put back, as
-            ``RUN+dc``.
+        consistency: Also measure each network with the measured centre of k-space put back, as
+            ``NAME+dc``.
     """
 
     bicubic: bool = True

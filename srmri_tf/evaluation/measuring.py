@@ -6,7 +6,6 @@ is in each.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from srmri_tf.evaluation import gallery, leakage, tables
 from srmri_tf.evaluation.baselines import BICUBIC, LOW_RESOLUTION, bicubic, small_image
 from srmri_tf.evaluation.config import CONSISTENT, EvaluateConfig
 from srmri_tf.evaluation.figure import comparison
+from srmri_tf.evaluation.networks import Measured, open_network
 from srmri_tf.evaluation.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.evaluation.scores import FeatureDistance, Scorer, SliceRow
 from srmri_tf.evaluation.summary import document_of, refuse_others, write_document
-from srmri_tf.models.run import Run
 from srmri_tf.networks.precision import has_gpu
 from srmri_tf.networks.registry import SuperResolve, super_resolver
 from srmri_tf.networks.vgg19.features import LEAST_SIDE, build_features
@@ -55,40 +54,42 @@ class Evaluation:
 
 
 def evaluate(
-    runs: Sequence[Path],
+    models: Sequence[str | Path],
     shards_folder: Path,
     out: Path,
     config: EvaluateConfig | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure runs on the test subjects of a shard folder.
+    """Measure networks on the test subjects of a shard folder.
 
     Slices are read, enhanced and scored a few at a time; what stays in memory is some hundred
     bytes a slice and method, and the slices to look at.
 
     Args:
-        runs: RUN folders.
+        models: RUN folders, exported models and names of shipped ones.
         shards_folder: What `srmri-tf prepare` wrote.
         out: Where the results go; an earlier evaluation there is replaced as a whole.
         config: What else to measure; the defaults are quick.
         progress: Told the slices done, the slices there are, and the subject.
 
     Raises:
-        ConfigError: Two runs of one name, or ``out`` holds something else.
-        BadInputError: No test slices, a run trained on a test subject or on another degradation.
+        ConfigError: Two models of one name, or ``out`` holds something else.
+        BadInputError: No such model, no test slices, or a model trained on a test subject or scan
+            or on another degradation.
         CorruptArtefactError: Shards or weights are damaged.
         EnvironmentFault: The disk is full, or VGG weights that were asked for cannot be had.
     """
     config = config or EvaluateConfig()
     refuse_others(Path(out), comparison=False)
-    opened = _opened(runs, config.consistency)
-    generators = {run.name: run.generator() for run in opened}
+    networks = _opened(models, config.consistency)
     shards = Shards.open(shards_folder, fold=config.fold, contrast=config.contrast)
     refuse_small(shards.folder, shards.manifest.of("test"))
-    marks = {run.name: leakage.check(run, shards, config.force) for run in opened}
+    marks = {n.name: leakage.check(n.model, n.stored, shards, config.force) for n in networks}
     marks |= {name + CONSISTENT: why for name, why in marks.items() if config.consistency}
+    generators = {network.name: network.stored.generator() for network in networks}
     seen = gallery.survey(shards)
     distance, notes = _distance(config)
+    notes += [note for network in networks for note in network.notes()]
     if config.contrast:
         notes.append(f"Only test scans of contrast {config.contrast}.")
     if distance:
@@ -100,13 +101,14 @@ def evaluate(
     document = document_of(
         slices, scorer.volumes(), marks, shards, fold=config.fold, licence=config.licence
     )
+    _describe(document["methods"], networks)
     document["notes"] = notes
     with atomic_folder(Path(out)) as folder:
         exhibits = looks.exhibits()
         document["slices"] = gallery.save(exhibits, folder)
         comparison(looks.brightest(), folder / "figure.png", marked=[m for m in marks if marks[m]])
-        for run in opened:
-            _copy_run(run, folder / "runs" / run.name)
+        for network in networks:
+            network.keep(folder / "runs" / network.name)
         left_out = () if distance else ("vgg",)
         write_rows(folder / SLICES_NAME, slices, left_out)
         write_rows(folder / VOLUMES_NAME, scorer.volumes(), left_out)
@@ -114,15 +116,24 @@ def evaluate(
     return Evaluation(Path(out), document)
 
 
-def _opened(runs: Sequence[Path], consistency: bool) -> list[Run]:
-    opened = [Run(Path(folder)) for folder in runs]
-    names = [LOW_RESOLUTION, *(run.name for run in opened), BICUBIC, gallery.TRUTH]
-    names += [run.name + CONSISTENT for run in opened if consistency]
+def _opened(models: Sequence[str | Path], consistency: bool) -> list[Measured]:
+    opened = [open_network(str(model)) for model in models]
+    names = [LOW_RESOLUTION, *(network.name for network in opened), BICUBIC, gallery.TRUTH]
+    names += [network.name + CONSISTENT for network in opened if consistency]
     if len(set(names)) < len(names):
         raise ConfigError(
-            f"two methods have one name: {', '.join(names)}", remedy="Rename a run's folder"
+            f"two methods have one name: {', '.join(names)}",
+            remedy="Rename a run's folder or a model's file",
         )
     return opened
+
+
+def _describe(methods: dict[str, dict[str, Any]], networks: Sequence[Measured]) -> None:
+    """Say of every method that is a network which one it is."""
+    for network in networks:
+        methods[network.name] |= network.description()
+        if network.name + CONSISTENT in methods:
+            methods[network.name + CONSISTENT]["kind"] = methods[network.name]["kind"]
 
 
 def _distance(config: EvaluateConfig) -> tuple[FeatureDistance | None, list[str]]:
@@ -209,10 +220,3 @@ def _batches(pairs: Iterable[SlicePair]) -> Iterator[list[SlicePair]]:
         batch.append(pair)
     if batch:
         yield batch
-
-
-def _copy_run(run: Run, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for file in (run.config_file, run.facts_file, run.log_file):
-        if file.is_file():
-            shutil.copyfile(file, folder / file.name)

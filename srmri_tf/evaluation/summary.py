@@ -42,7 +42,7 @@ def document_of(
     Args:
         slices: All slices of all methods; the first method is the one gains refer to.
         volumes: All volumes.
-        marks: Why a run's figures are too good, by run.
+        marks: Why a network's figures are too good, by network.
         shards: What was measured on.
         fold: The fold that was tested on.
         licence: Of the data.
@@ -73,7 +73,7 @@ def figures_of(
     Args:
         slices: All slices of all methods; the first method is the one gains refer to.
         volumes: All volumes.
-        marks: Why a run's figures are too good, by run.
+        marks: Why a network's figures are too good, by network.
     """
     keys = [key for key in KEYS if not all(math.isnan(getattr(row, key)) for row in slices)]
     methods = method_summaries(slices, volumes, keys)

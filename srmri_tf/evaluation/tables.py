@@ -128,10 +128,29 @@ def subject_table(document: Document) -> Table:
     return Table("Subject by subject", header, tuple(rows) if len(rows) > 1 else (), notes)
 
 
+def network_table(document: Document) -> Table:
+    """Which networks were measured; no rows in comparisons and in evaluations of before."""
+    rows = tuple(
+        (
+            _marked(name, method),
+            method["kind"],
+            method["architecture"],
+            method["sha256"][:12],
+            "not known" if method["trained_on"] is None else str(len(method["trained_on"])),
+        )
+        for name, method in _in_order(document)
+        if "sha256" in method
+    )
+    header = ("method", "kind", "architecture", "weights", "subjects trained on")
+    notes = ("Weights: the first digits of their SHA-256, the same for every format of a network.",)
+    return Table("Networks", header, rows, notes)
+
+
 def tables(document: Document) -> list[Table]:
     """All of them, the main one first."""
     found = [
         main_table(document),
+        network_table(document),
         subject_table(document),
         convention_table(document),
         difference_table(document),
@@ -170,9 +189,9 @@ def latex(table: Table) -> str:
 
 
 def order(document: Document, name: str) -> int:
-    """Where a method stands: the input, baselines, runs, the truth."""
+    """Where a method stands: the input, baselines, networks, the truth."""
     kind = document["methods"].get(name, {}).get("kind", "truth")
-    return ("input", "baseline", "run", "truth").index(kind)
+    return {"input": 0, "baseline": 1, "run": 2, "model": 2, "truth": 3}[kind]
 
 
 def _in_order(document: Document) -> list[tuple[str, Mapping[str, Any]]]:

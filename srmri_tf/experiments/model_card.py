@@ -99,6 +99,7 @@ def make_card(
             scans=len({(s.source, s.source_sha256) for s in chosen}),
             slices=sum(s.slices for s in chosen),
             manifest_sha256=run.facts()["data_sha256"],
+            scan_sha256=tuple(sorted({s.source_sha256 for s in chosen})),
         ),
         init=stored.init,
         measured=_measured(run, Path(measured), about, name) if measured else None,

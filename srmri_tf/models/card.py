@@ -44,6 +44,30 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Seen(_Section):
+    """Subjects and scans that a network has met.
+
+    Args:
+        subjects: Labels of the subjects.
+        scans: SHA-256 of the scan files; empty where subjects alone are known.
+    """
+
+    subjects: tuple[str, ...] = ()
+    scans: tuple[str, ...] = ()
+
+
+class Learnt(_Section):
+    """What a network learnt from.
+
+    Args:
+        train: What it was trained on.
+        val: What its best epoch was chosen on.
+    """
+
+    train: Seen = Seen()
+    val: Seen = Seen()
+
+
 class Data(_Section):
     """What a network was trained on.
 
@@ -55,6 +79,7 @@ class Data(_Section):
         scans: Number of scans of them.
         slices: Number of slices of those.
         manifest_sha256: Of the shards' manifest, which lists every scan with its SHA-256.
+        scan_sha256: Of the scan files; empty in cards of before.
     """
 
     title: str
@@ -64,6 +89,12 @@ class Data(_Section):
     scans: int = Field(ge=1)
     slices: int = Field(ge=1)
     manifest_sha256: str
+    scan_sha256: tuple[str, ...] = ()
+
+    @property
+    def learnt(self) -> Learnt:
+        """The same in the words of a model's description."""
+        return Learnt(train=Seen(subjects=self.labels, scans=self.scan_sha256))
 
 
 class Score(_Section):
@@ -150,19 +181,19 @@ class Ranges(_Section):
         return list(dict.fromkeys(clauses))
 
 
-class Origin(_Section):
-    """The trained network that a run began with (`fit --init`).
+class Origin(Seen):
+    """The trained network that a run began with (`fit --init`), and what it had met.
 
     Args:
+        subjects: Labels of those that it was trained on, as far as it says.
+        scans: SHA-256 of the scan files of those.
         name: What it is called.
         sha256: `digest` of it.
-        subjects: Labels of those that it was trained on, as far as it says.
         networks: Which ones took its weights.
     """
 
     name: str
     sha256: str
-    subjects: tuple[str, ...] = ()
     networks: tuple[str, ...] = ("generator",)
 
 
@@ -215,6 +246,7 @@ class Metadata(_Section):
         multiple: Offsets of tiles must be multiples of it.
         sha256: `digest` of options and weights.
         init: What its training began with; None for initial weights of its own.
+        learnt: What it learnt from; None if that is not known, as in files of before.
         card: Its model card, if it has one.
     """
 
@@ -229,11 +261,12 @@ class Metadata(_Section):
     multiple: int = Field(ge=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     init: Origin | None = None
+    learnt: Learnt | None = None
     card: ModelCard | None = None
 
-    def to_json(self) -> str:
+    def to_json(self, indent: int | None = None) -> str:
         """As JSON, which ``model_validate_json`` reads."""
-        return self.model_dump_json(exclude_none=True)
+        return self.model_dump_json(exclude_none=True, indent=indent)
 
 
 def digest(kind: str, options: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> str:

@@ -72,7 +72,7 @@ def initial(config: TrainConfig) -> Initial | None:
         return None
     stored = read(config.init)
     _check_fits(stored, config)
-    origin = Origin(name=stored.name, sha256=stored.sha256, subjects=stored.subjects())
+    origin = Origin(name=stored.name, sha256=stored.sha256, **stored.seen().model_dump())
     return Initial(origin, stored.weights, _degrader(Path(config.init)))
 
 

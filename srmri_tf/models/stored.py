@@ -24,7 +24,7 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf.models import card as cards
 from srmri_tf.models import checkpoint
-from srmri_tf.models.card import Metadata, ModelCard, Origin, digest
+from srmri_tf.models.card import Learnt, Metadata, ModelCard, Origin, Seen, digest
 from srmri_tf.models.run import Run
 from srmri_tf.recipes.config import CONFIGS, TrainConfig
 
@@ -68,7 +68,7 @@ class Stored:
         weights: Float32 arrays by ``LAYER/VARIABLE``.
         card: Its model card, if it has one.
         init: What its training began with; None for initial weights of its own.
-        trained_on: Labels of the subjects of a RUN.
+        learnt: What it learnt from, apart from that; None if it does not say.
     """
 
     name: str
@@ -78,19 +78,21 @@ class Stored:
     weights: Mapping[str, np.ndarray]
     card: ModelCard | None = None
     init: Origin | None = None
-    trained_on: tuple[str, ...] = ()
+    learnt: Learnt | None = None
 
     @property
     def sha256(self) -> str:
         """`srmri_tf.models.card.digest` of it."""
         return digest(self.architecture, self.options, self.weights)
 
-    def subjects(self) -> tuple[str, ...]:
-        """Sorted labels of all subjects that it learnt from, as far as it says."""
-        known = {*self.trained_on, *(self.init.subjects if self.init else ())}
-        if self.card:
-            known |= {*self.card.data.labels}
-        return tuple(sorted(known))
+    def seen(self) -> Seen:
+        """All that it was trained on, as far as it says, sorted; also before it was itself."""
+        parts = [self.learnt.train] if self.learnt else []
+        parts += [self.init] if self.init else []
+        return Seen(
+            subjects=tuple(sorted({label for part in parts for label in part.subjects})),
+            scans=tuple(sorted({scan for part in parts for scan in part.scans})),
+        )
 
     def metadata(self) -> Metadata:
         """The description that goes into every exported format."""
@@ -105,6 +107,7 @@ class Stored:
             multiple=multiple,
             sha256=self.sha256,
             init=self.init,
+            learnt=self.learnt,
             card=self.card,
         )
 
@@ -228,7 +231,7 @@ def _shipped(name: str) -> Stored:
             path=cards.card_file(name),
             remedy="Install the package again",
         )
-    return replace(stored, card=card)
+    return replace(stored, card=card, learnt=stored.learnt or card.data.learnt)
 
 
 def _of_run(run: Run) -> Stored:
@@ -236,8 +239,8 @@ def _of_run(run: Run) -> Stored:
     try:
         degradation = Degradation.model_validate(facts["parameters"]["degradation"])
         init = Origin.model_validate(facts["init"]) if facts.get("init") else None
-        trained_on = tuple(facts.get("subjects", {}).get("train", ()))
-    except (KeyError, TypeError, ValidationError):
+        learnt = _learnt(facts)
+    except (AttributeError, KeyError, TypeError, ValidationError):
         raise BadInputError(
             "does not say which degradation its network was trained on",
             path=run.facts_file,
@@ -250,7 +253,18 @@ def _of_run(run: Run) -> Stored:
         degradation,
         weights,
         init=init,
-        trained_on=trained_on,
+        learnt=learnt,
+    )
+
+
+def _learnt(facts: Mapping[str, Any]) -> Learnt | None:
+    """What a run learnt from; runs of version 0.2 and before name subjects alone."""
+    if "subjects" not in facts:
+        return None
+    subjects, scans = facts["subjects"], facts.get("scans", {})
+    splits = ("train", "val")
+    return Learnt.model_validate(
+        {s: {"subjects": subjects.get(s, ()), "scans": scans.get(s, ())} for s in splits}
     )
 
 
@@ -355,6 +369,7 @@ def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -
         arrays,
         metadata.card,
         metadata.init,
+        metadata.learnt or (metadata.card.data.learnt if metadata.card else None),
     )
 
 

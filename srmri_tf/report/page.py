@@ -26,6 +26,7 @@ DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "high_frequency", "vgg")
 #: Shades of grey, tried in turn until the pictures take no more than so many characters.
 SHADES = (256, 96, 40, 20)
 _AGAIN = "Run `srmri-tf evaluate` again"
+_KEPT = ("config.toml", "run.json", "model.json")
 MOST_CHARACTERS = 9_500_000
 Roi = tuple[int, int, int]
 
@@ -213,22 +214,25 @@ def _gain(mine: float | None, lr: float | None, digits: int) -> str:
     return tables.number(gain, digits, sign=True)
 
 
-def _runs(folder: Path, document: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The settings and facts of every run, as text."""
+def _runs(folder: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The settings and facts of every run, or what a model says of itself, as text by file."""
     found = []
     for name in _run_names(document):
         if not (folder / "runs" / name).is_dir():  # a run's answer, changed afterwards
             continue
-        texts = {"name": name}
-        for file in ("config.toml", "run.json"):
-            path = folder / "runs" / name / file
-            texts[file] = path.read_text(encoding="utf-8") if path.is_file() else ""
-        found.append(texts)
+        paths = (
+            folder / "runs" / name / file for file in ("config.toml", "run.json", "model.json")
+        )
+        texts = {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
+        kind = document["methods"][name]["kind"]
+        found.append({"name": name, "kind": kind.capitalize(), "texts": texts})
     return found
 
 
 def _run_names(document: Mapping[str, Any]) -> list[str]:
-    return [name for name, method in document["methods"].items() if method["kind"] == "run"]
+    """The methods that are networks: runs, and models that were trained elsewhere."""
+    methods = document["methods"].items()
+    return [name for name, method in methods if method["kind"] in ("run", "model")]
 
 
 def _number(text: str | None) -> float:

@@ -19,7 +19,7 @@ from rich.console import Console
 from data_prep.errors import ConfigError, DivergedError
 from data_prep.files import file_sha256, lock, refuse_foreign, sealed, write_text
 from data_prep.progress import downloading
-from data_prep.shards.schema import manifest_sha256
+from data_prep.shards.schema import SPLITS, manifest_sha256
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models.initial import Initial, initial
 from srmri_tf.models.resume import FINISHED, as_started, changes, is_finished
@@ -232,7 +232,8 @@ def _facts(
         "data": str(shards.folder),
         "data_sha256": manifest_sha256(shards.folder),
         "parameters": manifest.parameters.model_dump(),
-        "subjects": {split: manifest.subjects(split) for split in ("train", "val", "test")},
+        "subjects": {split: manifest.subjects(split) for split in SPLITS},
+        "scans": {split: manifest.scans(split) for split in SPLITS},
         "vgg": vgg.description if vgg else "not used",
         "vgg_sha256": vgg.sha256 if vgg else "",
     }

@@ -89,7 +89,7 @@ def make_shards(folder: Path, splits: dict[str, str], slices: int = 4, patch: in
                 "spacing": [1.0, 1.0, 3.0],
                 "scale": 1000.0,
                 "source": f"{subject}.nii.gz",
-                "source_sha256": "0" * 64,
+                "source_sha256": hashlib.sha256(subject.encode()).hexdigest(),
                 "bytes": len(content),
                 "sha256": hashlib.sha256(content).hexdigest(),
             }

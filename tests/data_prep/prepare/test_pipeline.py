@@ -504,7 +504,7 @@ def test_the_slice_wise_split_of_the_paper(scans, tmp_path):
 
 def test_scans_that_share_a_name_get_shards_of_their_own(tmp_path):
     save(tmp_path / "x" / "a.nii.gz")
-    save(tmp_path / "y" / "A.nii")
+    save(tmp_path / "y" / "A.nii", phantom(seed=5))
     save(tmp_path / "y" / "a.nii.gz", phantom(seed=4))
     manifest = prepare([tmp_path / "x", tmp_path / "y"], tmp_path / "out", CONFIG)
     files = [shard.file for shard in manifest.shards]

@@ -89,4 +89,5 @@ def test_the_sidecar_comes_before_the_name(tmp_path):
 def test_contrasts_are_compared_in_one_spelling():
     assert {normal(label) for label in ("T2w", "t2", "T2W")} == {"T2"}
     assert normal("inplaneT2") == "INPLANET2"
+    assert {normal(label) for label in ("dark-fluid", "T2_FLAIR", "t2w flair")} == {"FLAIR"}
     assert (normal("MPRAGE"), normal("T2starw"), normal("")) == ("T1", "T2STAR", "")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from data_prep.errors import BadInputError
-from data_prep.scans.folders import TO_NOTHING, dataset_of, not_fetched, not_ignored, walk
+from data_prep.scans import choosing
+from data_prep.scans.folders import TO_NOTHING, dataset_of, is_ignored, not_fetched, walk
 from data_prep.scans.sources import find
 from tests.data_prep.phantoms import save
 from tests.data_prep.scans.test_sources import found, touch
@@ -68,14 +69,21 @@ def test_a_subject_s_folder_is_part_of_its_data_set(tmp_path, monkeypatch):
 def test_bidsignore(tmp_path, rules, kept):
     (tmp_path / ".bidsignore").write_text(rules)
     paths = [tmp_path / p for p in ("sub-1/anat/a.nii", "sub-1/anat/b.nii", "sub-2/anat/a.nii")]
-    assert [p.relative_to(tmp_path).as_posix() for p in not_ignored(paths, tmp_path)] == kept
+    assert [p.relative_to(tmp_path).as_posix() for p in paths if not is_ignored(p)] == kept
 
 
-def test_bidsignore_is_obeyed(tmp_path):
+def test_what_bidsignore_names_is_left_out_and_said(tmp_path):
     touch(tmp_path, "dataset_description.json")
     touch(tmp_path, "sub-1/anat/sub-1_T2w.nii.gz", "sub-2/anat/sub-2_T2w.nii.gz")
     (tmp_path / ".bidsignore").write_text("sub-2/\n")
-    assert found(tmp_path) == ["sub-1_T2w.nii.gz"]
+    listing = find([tmp_path])
+    assert [scan.path.name for scan in listing.scans] == ["sub-1_T2w.nii.gz"]
+    said = choosing.counted(listing.left_out)
+    assert said.startswith("left out 1: 1 file that .bidsignore names\n")
+    assert "sub-2/anat/sub-2_T2w.nii.gz: file that .bidsignore names" in said
+    (tmp_path / ".bidsignore").write_text("sub-*/\n")
+    with pytest.raises(BadInputError, match=r"left out 1: 1 file that \.bidsignore names"):
+        find([tmp_path / "sub-1"])
 
 
 @pytest.mark.parametrize("kind", ["annex link", "annex text", "lfs", "link", "loop", "here"])

@@ -25,6 +25,16 @@ from tests.srmri_tf.evaluation.test_measuring import make_run
         (["crossval", "cpce", "absent", "-o", "cv", "--devices", "gpu:2"], 2, "nor cpu:2"),
         (["crossval", "cpce", "absent", "-o", "cv", "--devices", "cpu:0"], 2, "nor cpu:2"),
         (["evaluate", "absent", "absent", "-o", "out", "--fold", "-1"], 2, "--fold"),
+        (
+            ["evaluate", "absent", "absent", "-o", "out"],
+            3,
+            "absent: is not a training run, an exported model or a shipped model's name",
+        ),
+        (
+            ["evaluate", "cpce-t2-x2", "absent", "-o", "out"],
+            3,
+            "absent: is not a folder of shards",
+        ),
     ],
 )
 def test_wrong_usage_is_one_message_and_its_code(

@@ -63,6 +63,8 @@ def test_the_card_is_written_as_it_is(made):
 def test_what_it_was_trained_on_is_counted(made):
     data = made[1].data
     assert (data.labels, data.scans, data.slices) == (("s1", "s2"), 2, 8)
+    scans = [hashlib.sha256(subject.encode()).hexdigest() for subject in ("s1", "s2")]
+    assert data.scan_sha256 == tuple(sorted(scans))
 
 
 def test_ranges_are_those_of_the_training_subjects(made):
@@ -120,6 +122,7 @@ def test_the_recipe_trains_it_again(made, tmp_path):
 
 def test_the_card_says_what_training_began_with_and_that_it_was_extended(shards, tmp_path):
     init = {"name": "l1-t2-x2", "sha256": "c" * 64, "subjects": ["p7"], "networks": ["generator"]}
+    init["scans"] = ["d" * 64]
     run = trained_on(shards, tmp_path / "net", init=init, epochs_before=[2, 5])
     card = make_card(run, shards, ABOUT, tmp_path / "net-t2-x2.toml")
     assert card.init.model_dump(mode="json") == init

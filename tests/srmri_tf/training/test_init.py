@@ -1,5 +1,6 @@
 """Fine-tuning: what a run begins with, that it is kept, and what is refused."""
 
+import hashlib
 import json
 import shutil
 
@@ -70,6 +71,11 @@ def exported_weights(run, path):
     return path
 
 
+def scans_of(*subjects):
+    """SHA-256 of their scans, as `make_shards` makes them up."""
+    return sorted(hashlib.sha256(subject.encode()).hexdigest() for subject in subjects)
+
+
 def same(found, expected):
     assert found.keys() == expected.keys()
     return all(np.array_equal(found[name], expected[name]) for name in expected)
@@ -83,18 +89,22 @@ def test_a_run_begins_with_the_model(bases, shards, tmp_path, begun, devices):
 
 def test_the_run_says_what_it_began_with_and_so_does_what_is_made_of_it(bases, shards, tmp_path):
     run = train(cpce(init=str(bases / "cpce")), shards, tmp_path / "run")
+    of_bases, of_shards = scans_of("a", "b"), scans_of("s1", "s2")
     expected = {
         "name": "cpce",
         "sha256": read(bases / "cpce").sha256,
         "subjects": ["a", "b"],
+        "scans": of_bases,
         "networks": ["generator"],
     }
     assert run.facts()["init"] == expected
+    assert run.facts()["scans"]["train"] == of_shards
     exported = read(exported_weights(run.folder, tmp_path / "tuned.npz"))
     assert exported.init.model_dump(mode="json") == expected
     again = train(cpce(init=str(tmp_path / "tuned.npz")), shards, tmp_path / "again")
-    assert again.facts()["init"]["subjects"] == ["a", "b"]  # an export knows no more
-    assert read(run.folder).subjects() == ("a", "b", "s1", "s2")
+    assert again.facts()["init"]["subjects"] == ["a", "b", "s1", "s2"]
+    assert again.facts()["init"]["scans"] == sorted(of_bases + of_shards)
+    assert read(run.folder).seen().subjects == ("a", "b", "s1", "s2")
 
 
 def test_a_killed_run_goes_on_to_the_same_bits_without_the_model(bases, shards, tmp_path):
@@ -166,7 +176,8 @@ def test_a_run_without_a_checkpoint_begins_with_the_same_model_only(bases, shard
 
 def test_what_the_model_learnt_from_must_not_be_tested_on(bases, shards, other, tmp_path):
     run = train(cpce(init=str(bases / "cpce")), shards, tmp_path / "run")
-    assert leakage.check(run, Shards.open(shards), force=False) == []
+    stored = read(run.folder)
+    assert leakage.check("run", stored, Shards.open(shards), force=False) == []
     tested = make_shards(tmp_path / "tested", {"c": "train", "b": "test"}, 2, patch=32)
     with pytest.raises(BadInputError, match=r"began with cpce, which was trained on .*: b"):
-        leakage.check(run, Shards.open(tested), force=False)
+        leakage.check("run", stored, Shards.open(tested), force=False)
