@@ -203,8 +203,6 @@ def test_uncertainty_is_the_spread_over_flips_and_transposes():
     added = np.mean(group, axis=0).T[::-1, ::-1] * scan.max()
     expected = np.repeat(added[..., None], 3, axis=2)
     np.testing.assert_allclose(mean.voxels - scan, expected, rtol=1e-3)
-        mean.voxels - scan, np.repeat(added[..., None], 3, axis=2), rtol=1e-3
-    )
     np.testing.assert_array_equal(mean.uncertainty, result.uncertainty)
 
 
