@@ -376,7 +376,7 @@ def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypa
     scan = save(tmp_path / "head_T1w.nii", spacing=(5, 5, 3))
     said = []
     (result,) = super_resolve([scan], warn=said.append)
-    assert said[0].startswith(f"{scan}: its name says T1, but model fake was trained on T2")
+    assert said[0].startswith(f"{scan}: is T1 by its name, but model fake was trained on T2")
     assert any("in-plane spacing 2.5 mm, but 0.5 to 0.6 in training" in text for text in said)
     noted = json.loads(result.target.sidecar.read_text())["Warnings"]
     assert [f"{scan}: {text}" for text in noted] == said
