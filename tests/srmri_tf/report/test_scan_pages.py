@@ -124,7 +124,9 @@ def test_constant_volumes_and_series_have_pages(tmp_path, monkeypatch, volumes):
     )
     text = ScanPages().add(made).read_text()
     assert ("the pictures are of the first" in text) == (volumes > 1)
-    assert "nan" not in text.replace("nano", "")[:2000]
+    assert ("enhance it without --same-grid" in text) == (volumes > 1)
+    assert ("all of it comes from the network" in text) == (volumes == 1)
+    assert "nan %" not in text
 
 
 def test_pages_in_a_bids_data_set_are_hidden_from_validators(tmp_path, monkeypatch):
