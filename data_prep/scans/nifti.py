@@ -216,8 +216,7 @@ def packed(
         path: Its name says whether they are compressed.
         voxels: ``(X, Y, Z)`` or ``(X, Y, Z, T)`` in the storage order of the header's scan.
         header: The header of that scan, or one derived from it.
-        widen: Give integers more bits where the largest value needs them, instead of clipping
-            it. Unsigned types still end at zero, which cuts dark voxels off.
+        widen: Give integers more bits or a sign where a value needs them, instead of clipping it.
     """
     path = Path(path)
     kept = header.copy()
@@ -227,10 +226,7 @@ def packed(
     slope, inter = intensity_slope(header, path)
     if widen:
         ends = [(float(end) - inter) / slope for end in (voxels.min(), voxels.max())]
-        dtype = kept.get_data_dtype()
-        if slope < 0 and dtype.kind == "u" and round(min(ends)) < 0:  # zero is the bright end
-            dtype = np.dtype(f"i{dtype.itemsize}")
-        kept.set_data_dtype(wide_enough(dtype, min(ends), max(ends)))
+        kept.set_data_dtype(wide_enough(kept.get_data_dtype(), min(ends), max(ends)))
     stored = _stored(voxels, kept.get_data_dtype(), slope, inter)
     parts = [kept.binaryblock + b"\0\0\0\0", stored.ravel(order="F").view(np.uint8).data]
     if not path.name.lower().endswith(".gz"):

@@ -211,21 +211,23 @@ def of_floats(header: nib.Nifti1Header) -> nib.Nifti1Header:
 
 
 def wide_enough(dtype: np.dtype, low: float, high: float) -> np.dtype:
-    """The smallest type of a kind, no smaller than ``dtype``, that holds a range when rounded.
+    """The smallest type, no smaller than ``dtype``, that holds a range when rounded.
 
     Args:
-        dtype: What the file holds now; only integers are ever widened.
-        low: The smallest value; of no account for unsigned integers, which end at zero.
+        dtype: What the file holds now; only integers are ever changed.
+        low: The smallest value.
         high: The largest value.
 
     Returns:
-        Unsigned or signed integers of more bytes; float64 where even 8 bytes are too few.
+        Integers of as many bytes or more: signed ones if ``dtype`` is signed or a value is below
+        zero; float64 where even 8 bytes are too few.
     """
     if dtype.kind not in "iu":
         return dtype
+    kind = "i" if np.rint(low) < 0 else dtype.kind
     for size in (1, 2, 4, 8):
-        limits = np.iinfo(f"{dtype.kind}{size}")
-        holds = np.rint(high) <= limits.max and (dtype.kind == "u" or np.rint(low) >= limits.min)
+        limits = np.iinfo(f"{kind}{size}")
+        holds = limits.min <= np.rint(low) and np.rint(high) <= limits.max
         if size >= dtype.itemsize and holds:
-            return np.dtype(f"{dtype.kind}{size}")
+            return np.dtype(f"{kind}{size}")
     return np.dtype(np.float64)

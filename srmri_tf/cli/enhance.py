@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from srmri_tf.enhance.config import EnhanceConfig
     from srmri_tf.enhance.files import Result
     from srmri_tf.enhance.worklist import Worklist
+    from srmri_tf.report import ScanPages
 
 
 @click.command()
@@ -61,6 +62,12 @@ if TYPE_CHECKING:
 )
 @click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are there.")
+@click.option(
+    "--report",
+    "pages",
+    is_flag=True,
+    help="Also write an HTML page of each scan beside its result, and an index in a folder.",
+)
 @dry_run
 @as_json
 def enhance(
@@ -69,6 +76,7 @@ def enhance(
     modality: str,
     allow_missing: bool,
     overwrite: bool,
+    pages: bool,
     dry_run: bool,
     as_json: bool,
     **settings: Any,
@@ -92,11 +100,14 @@ def enhance(
         for line in worklist.models(config.model):
             click.echo(line, err=True)
         report.result |= {"dry_run": dry_run, "scans": []}
-        (_plan_only if dry_run else _enhance)(worklist, config, overwrite, report)
+        if dry_run:
+            _plan_only(worklist, config, overwrite, pages, report)
+        else:
+            _enhance(worklist, config, overwrite, pages, report)
 
 
 def _enhance(
-    worklist: "Worklist", config: "EnhanceConfig", overwrite: bool, report: Report
+    worklist: "Worklist", config: "EnhanceConfig", overwrite: bool, pages: bool, report: Report
 ) -> None:
     """Enhance scans, and say what each result is called as soon as it is there."""
     from srmri_tf.enhance.files import enhance as super_resolve
@@ -104,6 +115,7 @@ def _enhance(
 
     if needs_tensorflow(config.model):
         quiet_tensorflow()
+    written = _scan_pages() if pages else None
     with counting("enhancing") as advance:
         results = super_resolve(
             worklist,
@@ -117,11 +129,26 @@ def _enhance(
             state = "" if result.fresh else " (finished already)"
             for path in result.target.images:
                 report.say(f"{path}{state}")
-            report.result["scans"].append(_described(result))
+            row = _described(result) | {"page": written.add(result) if written else None}
+            if written:
+                report.say(f"{row['page']}")
+            report.result["scans"].append(row)
+    if written:
+        report.result["indexes"] = written.indexes
+        for path in written.indexes:
+            report.say(f"index: {path}")
+    else:
+        click.echo("Add --report for a page that shows each scan beside its result.", err=True)
+
+
+def _scan_pages() -> "ScanPages":
+    from srmri_tf.report import ScanPages
+
+    return ScanPages()
 
 
 def _plan_only(
-    worklist: "Worklist", config: "EnhanceConfig", overwrite: bool, report: Report
+    worklist: "Worklist", config: "EnhanceConfig", overwrite: bool, pages: bool, report: Report
 ) -> None:
     """Say what would be made; nothing is written."""
     from srmri_tf.enhance.files import plan
@@ -132,13 +159,15 @@ def _plan_only(
     for text in worklist.warnings:
         report.warn(text)
     for result in plan(worklist, config, overwrite=overwrite):
-        row = _described(result)
+        row = _described(result) | {"page": result.target.page if pages else None}
         report.result["scans"].append(row)
         state = "" if result.fresh else " (finished already)"
         shown = f"contrast {result.job.contrast}, {row['plane']} slices, model {row['model']}"
         report.say(f"{row['file']}: {shown}")
         for path in result.target.images:
             report.say(f"  -> {path}{state}")
+        if pages:
+            report.say(f"  -> {row['page']}")
     report.say("Nothing was written.")
     raise_together(worklist.faults)
 

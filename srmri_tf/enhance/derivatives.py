@@ -54,6 +54,11 @@ class Target:
         return sidecar_of(self.image)
 
     @property
+    def page(self) -> Path:
+        """What `--report` writes beside the result: ``.html`` instead of ``.nii.gz``."""
+        return self.image.with_name(nifti.stem(self.image) + ".html")
+
+    @property
     def images(self) -> tuple[Path, ...]:
         """The result, and the map if there is one."""
         return (self.image,) if self.uncertainty is None else (self.image, self.uncertainty)

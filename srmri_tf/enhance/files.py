@@ -25,9 +25,12 @@ from srmri_tf.enhance.worklist import Job, Worklist, place
 from srmri_tf.models.stored import Stored, check_degradation, read
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
+    from srmri_tf.models.card import ModelCard
     from srmri_tf.models.model import Network
 
 Progress = Callable[[int, int, str], None]
+
+_COMPARE = "look at the scan itself before you rely on anything in the result"
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ class Result:
         fresh: Whether they were made now, and not by an earlier call.
         job: What was to be done.
         model: The MODEL that does it.
+        card: What is known of that model, if it has a card.
     """
 
     target: Target
     fresh: bool
     job: Job
     model: str
+    card: "ModelCard | None" = None
 
 
 def enhance(
@@ -142,7 +147,7 @@ class _Work:
 
     def result(self, job: Job, *, fresh: bool) -> Result:
         """What comes of a job."""
-        return Result(self.target(job), fresh, job, self._name(job))
+        return Result(self.target(job), fresh, job, self._name(job), self._model(job).card)
 
     def is_finished(self, job: Job) -> bool:
         """Whether a result is there already; refuses to replace anything else."""
@@ -252,17 +257,19 @@ def _warnings(
     label = job.contrast.label
     if card is not None and label and label != card.contrast:
         texts.append(
-            f"its {job.contrast.source} says {label}, but model {network.name} was trained on "
-            f"{card.contrast}"
+            f"is {label} by its {job.contrast.source}, but model {network.name} was trained on "
+            f"{card.contrast}: it may change how tissue looks, so {_COMPARE}"
         )
-    texts += [
-        f"is unlike the training data of model {network.name}: {clause}"
-        for clause in departures(network, image.volume(), image.affine, found, factor)
-    ]
+    if clauses := departures(network, image.volume(), image.affine, found, factor):
+        texts.append(
+            f"is unlike the training data of model {network.name} ({'; '.join(clauses)}): what it "
+            f"gains here was not measured, so {_COMPARE}"
+        )
     if not (image.header["sform_code"] or image.header["qform_code"]):
         texts.append(
             f"does not say how the patient lay; its slices are taken for {found.plane} ones, and "
-            "programs that centre such volumes will show the result shifted by a quarter voxel"
+            "programs that centre such volumes will show the result shifted by a quarter voxel: "
+            "find out from the examination which side is left"
         )
     return texts
 

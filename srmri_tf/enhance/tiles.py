@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srmri_tf.enhance.head import Box
+from srmri_tf.models.head import Box
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.model import Network

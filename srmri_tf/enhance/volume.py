@@ -22,8 +22,9 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import consistent, consistent_with_scan, upsampled
 from data_prep.scans.intensity import intensity_scale
 from data_prep.scans.orientation import Slicing, find_slicing
-from srmri_tf.enhance import head, tiles
+from srmri_tf.enhance import tiles
 from srmri_tf.enhance.config import EnhanceConfig
+from srmri_tf.models import head
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.model import Network
@@ -97,7 +98,7 @@ def enhance_volume(
     count = 2 if config.uncertainty else 1
     volumes = [np.empty(shape, np.float32, order="F") for _ in range(count)]
     views = [found.stack(volume) for volume in volumes]
-    super_resolver = _Enhancer(network, found, config, head.background_level(voxels) / scale)
+    super_resolver = _Enhancer(network, found, config)
 
     def super_resolve(chunk: slice) -> int:
         images = super_resolver(stack[chunk] / np.float32(scale))
@@ -166,26 +167,22 @@ class _Enhancer:
         network: What enhances them.
         found: How they are cut.
         config: What to make of them.
-        background: The intensity up to which a voxel is background, in that scale.
     """
 
-    def __init__(
-        self, network: "Network", found: Slicing, config: EnhanceConfig, background: float
-    ) -> None:
+    def __init__(self, network: "Network", found: Slicing, config: EnhanceConfig) -> None:
         self._network = replace(network, super_resolve=_one_at_a_time(network.super_resolve))
-        self._slicing, self._config, self._background = found, config, background
+        self._slicing, self._config = found, config
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
         measured = scan if self._config.same_grid else upsampled(scan)
-        mask = self._slicing.shown(head.head_mask(scan, self._background))
-        box = head.box_around(mask, self._config.factor)
-        sharp = self._turned(scan, measured, box, (False, False, False))
+        mask = self._slicing.shown(head.head_mask(scan))
+        sharp = self._turned(scan, measured, mask, (False, False, False))
         if not (self._config.uncertainty or self._config.ensemble):
             return [sharp]
         first, second = np.zeros_like(sharp), np.zeros_like(sharp)
         for turn in _TURNS[1:]:
-            change = self._turned(scan, measured, box, turn) - sharp
+            change = self._turned(scan, measured, mask, turn) - sharp
             first += change
             second += change * change
         mean = first / len(_TURNS)  # of the changes
@@ -196,17 +193,24 @@ class _Enhancer:
         return images
 
     def _turned(
-        self, scan: np.ndarray, measured: np.ndarray, box: head.Box | None, turn: Transform
+        self, scan: np.ndarray, measured: np.ndarray, mask: np.ndarray, turn: Transform
     ) -> np.ndarray:
-        """The network's answer to the box of slices that are turned first, turned back."""
+        """The network's answer to the heads of slices that are turned first, turned back.
+
+        Slices go through it together, so what it gets is the box around all of their heads. Each
+        keeps its zero-filled values outside its own box, whichever slices went with it.
+        """
         is_magnitude = self._network.degradation.is_magnitude
         images = self._shown(np.abs(measured) if is_magnitude else measured)
-        answer = turned = np.ascontiguousarray(_turn(images, turn))
+        box = head.box_around(mask, self._config.factor)
         if box is not None:
+            turned = np.ascontiguousarray(_turn(images, turn))
             answer = tiles.tiled(
                 self._network, turned, tiles.TILE, _turn_box(box, images.shape[1:], turn)
             )
-        sharp = self._stored(_turn_back(answer, turn))
+            inside = head.in_boxes(mask, self._config.factor)
+            images = np.where(inside, _turn_back(answer, turn), images)
+        sharp = self._stored(images)
         if not self._config.puts_back:
             return sharp
         put_back = consistent if self._config.same_grid else consistent_with_scan

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from srmri_tf.models import head
 from srmri_tf.models.stored import Stored
 from srmri_tf.networks.gan import variables_by_layer
 
@@ -47,10 +48,10 @@ class Graphs(tf.Module):
         ``enhance_with_scale``  ``image``, ``scale``  the same, where ``scale`` becomes 1, so that
                                                       a volume may come in parts
         ``enhance_consistent``  ``image``, ``scale``  the same with the measured centre of k-space
-                                                      put back, as `srmri-tf enhance` does
+                                                      put back
         ======================= ===================== =========================================
 
-        ``image`` has at least 5 rows and 5 columns.
+        ``image`` has at least 5 rows and 5 columns. The last three do what `srmri-tf enhance` does.
         """
         lr, image = _named(_SLICES, "lr"), _named(_SLICES, "image")
         scale = _named(_NUMBER, "scale")
@@ -84,6 +85,9 @@ class Graphs(tf.Module):
     ) -> tf.Tensor:
         """Zero-fill raw slices to twice the matrix and enhance them, one in memory at a time.
 
+        Outside the box around its head a slice keeps its zero-filled values, as in
+        `srmri_tf.enhance.volume`.
+
         Args:
             image: (B, H, W, 1) in any intensities.
             scale: The intensity that becomes 1, such as the volume's maximum; the largest of
@@ -99,11 +103,39 @@ class Graphs(tf.Module):
         def one(single: tf.Tensor) -> tf.Tensor:
             scan = single[tf.newaxis, ..., 0] / scale
             fine = tf.abs(upsampled(scan)) if self._magnitude else upsampled(scan)
-            sharp = self.super_resolved(fine[..., tf.newaxis])[..., 0]
+            answer = self.super_resolved(fine[..., tf.newaxis])[..., 0]
+            sharp = tf.where(in_box(scan), answer, fine)
             sharp = put_back(sharp, scan, magnitude=self._magnitude) if consistent else sharp
             return sharp[0, ..., tf.newaxis] * scale
 
         return tf.map_fn(one, image, parallel_iterations=1, fn_output_signature=_SINGLE)
+
+
+def in_box(images: tf.Tensor) -> tf.Tensor:
+    """Which pixels of twice the matrix lie in the box around each head: `head.in_boxes`.
+
+    Args:
+        images: (B, H, W) real; the volume's maximum is 1.
+
+    Returns:
+        (B, 2H, 2W) bool.
+    """
+    framed = tf.pad(images[..., tf.newaxis], [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    mask = tf.nn.avg_pool2d(framed, 3, 1, "VALID")[..., 0] > head.BACKGROUND
+    rows, columns = (_in_span(tf.reduce_any(mask, axis)) for axis in (2, 1))
+    return rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
+
+
+def _in_span(inside: tf.Tensor) -> tf.Tensor:
+    """(B, N) bool, where the head is: (B, 2N) bool, its margin and whole steps included."""
+    count = tf.shape(inside)[1]
+    places = tf.range(count)
+    first = tf.reduce_min(tf.where(inside, places, count), 1, keepdims=True)
+    last = tf.reduce_max(tf.where(inside, places, -1), 1, keepdims=True)
+    start = 2 * (first - head.MARGIN) // head.STEP * head.STEP
+    stop = -(-2 * (last + 1 + head.MARGIN) // head.STEP) * head.STEP
+    fine = tf.range(2 * count)
+    return (fine >= start) & (fine < stop) & (last >= 0)
 
 
 def upsampled(images: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""An evaluation in, one HTML file out."""
+"""Self-contained HTML pages: of an evaluation, and of scans beside their results."""
 
 import lazy_loader
 
@@ -6,5 +6,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "page": ["report"],
+        "scan_pages": ["ScanPages"],
     },
 )

@@ -1,4 +1,4 @@
-"""`report`: an evaluation as one HTML file that opens from disk and asks nobody for anything.
+"""`report`: an evaluation as one self-contained HTML file.
 
 Everything comes from the EVAL folder: no run, no shards, no device.
 """
@@ -9,22 +9,25 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.files import write_text
 from data_prep.kspace import Degradation
 from srmri_tf.evaluation import gallery, tables
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
+from srmri_tf.evaluation.figure import box_of
 from srmri_tf.evaluation.gallery import Exhibit
 from srmri_tf.evaluation.scorefiles import read_slices
+from srmri_tf.evaluation.scores import SliceRow
 from srmri_tf.evaluation.statistics import subject_means
 from srmri_tf.evaluation.summary import METRICS_NAME, by_subject, read_evaluation
 from srmri_tf.report import charts, pictures
 from srmri_tf.report.charts import Chart
+from srmri_tf.report.rendering import render
 
 LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
 DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "high_frequency", "vgg")
-#: Shades of grey, tried in turn until the pictures take no more than so many characters.
-SHADES = (256, 96, 40, 20)
 _AGAIN = "Run `srmri-tf evaluate` again"
 _KEPT = ("config.toml", "run.json", "model.json")
 MOST_CHARACTERS = 9_500_000
@@ -55,15 +58,15 @@ def report(
     folder = Path(evaluation)
     document = _read(folder)
     exhibits = _wanted(gallery.load(folder, document["slices"]), slices)
-    for exhibit in exhibits:
-        names = sorted(exhibit.images, key=lambda name: tables.order(document, name))
-        exhibit.images = {name: exhibit.images[name] for name in names}
+    exhibits = _ordered(exhibits, read_slices(folder), _run_names(document))
+    shown = [_slice(exhibit, document, roi) for exhibit in exhibits]
     degradation = Degradation.model_validate(document["parameters"]["degradation"])
-    brightest = pictures.most_error(exhibits)
-    text = _render(
+    brightest = pictures.most_error(shown)
+    text = render(
+        "report.html.j2",
         document=document,
         tables=tables.tables(document),
-        panels=_panels(exhibits, degradation, brightest, roi),
+        panels=pictures.panels(shown, degradation, brightest, MOST_CHARACTERS),
         most_error=brightest,
         palette=pictures.palette(),
         labels=LABELS,
@@ -79,29 +82,55 @@ def report(
     return path
 
 
-def _panels(
-    exhibits: Sequence[Exhibit], degradation: Degradation, brightest: float, roi: Roi | None
-) -> list[pictures.Panel]:
-    """The slices' pictures, in fewer shades of grey where the file would grow too large."""
-    panels: list[pictures.Panel] = []
-    for levels in SHADES:
-        panels = [pictures.panel(e, degradation, brightest, roi, levels) for e in exhibits]
-        if sum(panel.size for panel in panels) <= MOST_CHARACTERS:
-            break
-    return panels
+def _slice(exhibit: Exhibit, document: Mapping[str, Any], roi: Roi | None) -> pictures.Slice:
+    """An exhibit as it is drawn: the input first, the truth last, a box to magnify.
 
-
-def _render(**context: Any) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("srmri_tf.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
+    Raises:
+        ConfigError: The box does not lie inside the slice.
+    """
+    height, width = exhibit.images[gallery.TRUTH].shape
+    row, col, side = box = roi or box_of(exhibit)
+    if side < 2 or row < 0 or col < 0 or row + side > height or col + side > width:
+        raise ConfigError(
+            f"the box of rows {row} to {row + side} and columns {col} to {col + side} does not lie "
+            f"inside slice {exhibit.label} of {height} x {width}",
+            remedy="Give --roi ROW,COLUMN,SIDE in pixels",
+        )
+    names = sorted(exhibit.images, key=lambda name: tables.order(document, name))
+    return pictures.Slice(
+        exhibit.label,
+        {name: exhibit.images[name] for name in names},
+        gallery.TRUTH,
+        box,
+        exhibit.reasons,
+        exhibit.scores,
     )
-    return environment.get_template("report.html.j2").render(context)
+
+
+def _ordered(
+    exhibits: Sequence[Exhibit], rows: Sequence[SliceRow], runs: Sequence[str]
+) -> list[Exhibit]:
+    """The slice nearest to the first run's median gain in PSNR, then best, worst and the others."""
+    if not exhibits or not runs:
+        return list(exhibits)
+    psnr = {
+        (row.method, (row.subject, row.session, row.slice)): row.psnr for row in rows if not row.air
+    }
+    gains = {
+        place: value - psnr[LOW_RESOLUTION, place]
+        for (method, place), value in psnr.items()
+        if method == runs[0]
+    }
+    middle = float(np.nanmedian(list(gains.values())))
+    typical = min(exhibits, key=lambda e: np.nan_to_num(abs(gains[e.place] - middle), nan=np.inf))
+    typical.reasons = [f"nearest to the median gain of {runs[0]}", *typical.reasons]
+
+    def rank(exhibit: Exhibit) -> int:
+        reasons = " ".join(exhibit.reasons)
+        ranks = [exhibit is typical, "largest gain of" in reasons, "smallest gain of" in reasons]
+        return ranks.index(True) if any(ranks) else len(ranks)
+
+    return sorted(exhibits, key=rank)
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -189,7 +218,9 @@ def _distributions(folder: Path, document: Mapping[str, Any]) -> list[Chart]:
     return [chart for chart in drawn if chart]
 
 
-def _extremes(exhibits: Sequence[Exhibit], document: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _extremes(
+    exhibits: Sequence[Exhibit], document: Mapping[str, Any]
+) -> list[tuple[str, str, str, str, str]]:
     """Each run's smallest and largest PSNR gains among the slices shown."""
     found = []
     for name in _run_names(document):
@@ -197,15 +228,9 @@ def _extremes(exhibits: Sequence[Exhibit], document: Mapping[str, Any]) -> list[
             for exhibit in exhibits:
                 if f"{which} gain of {name}" in exhibit.reasons:
                     mine, lr = exhibit.scores[name], exhibit.scores[LOW_RESOLUTION]
-                    found.append(
-                        {
-                            "run": name,
-                            "which": which,
-                            "label": exhibit.label,
-                            "psnr": _gain(mine["psnr"], lr["psnr"], 2),
-                            "ssim": _gain(mine["ssim"], lr["ssim"], 4),
-                        }
-                    )
+                    psnr = _gain(mine["psnr"], lr["psnr"], 2)
+                    ssim = _gain(mine["ssim"], lr["ssim"], 4)
+                    found.append((name, which, exhibit.label, psnr, ssim))
     return found
 
 

@@ -1,24 +1,49 @@
-"""Images for a report: small PNGs as data URIs, all methods of a slice on one scale."""
+"""Pictures of slices for pages: small images as data URIs, all of a slice on one scale."""
 
 import base64
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.fft
 from PIL import Image
 
-from data_prep.errors import ConfigError
 from data_prep.kspace import Degradation, kept_box
 from srmri_tf import metrics
-from srmri_tf.evaluation.figure import box_of
-from srmri_tf.evaluation.gallery import TRUTH, Exhibit
 
 ERROR_LEVELS = 16
 SPECTRUM_SIDE = 128
 SPECTRUM_DECADES = 5
 SPECTRUM_LEVELS = 24
 MARGIN = 4
+
+
+#: Shades of grey, tried in turn until the pictures take no more than so many characters.
+SHADES = (256, 96, 40, 20)
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One slice as several methods show it.
+
+    Args:
+        label: Which slice it is.
+        images: ``(H, W)`` float32 by method, all in the scale in which the volume's maximum is 1.
+        reference: The method that the others are compared with.
+        box: First row, first column and side of the magnified box.
+        reasons: Why it is shown.
+        scores: PSNR and SSIM by method, where they are known.
+        spacing: Of rows and of columns; only their ratio counts.
+    """
+
+    label: str
+    images: Mapping[str, np.ndarray]
+    reference: str
+    box: tuple[int, int, int]
+    reasons: Sequence[str] = ()
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    spacing: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -28,10 +53,10 @@ class Picture:
     Args:
         name: The method.
         image: The slice, cropped to the head.
-        error: Absolute error, on the colour scale of the report; empty for the truth.
+        error: Absolute difference to the reference, on the page's colour scale; empty for itself.
         spectrum: Magnitude of k-space, logarithmic.
-        psnr: dB on the whole slice; None for the truth.
-        ssim: On the whole slice; None for the truth.
+        psnr: dB on the whole slice; None where it is not known.
+        ssim: On the whole slice; None where it is not known.
     """
 
     name: str
@@ -47,22 +72,29 @@ class Panel:
     """One slice with all its pictures.
 
     Args:
-        label: Subject, session and slice.
+        label: Which slice it is.
         reasons: Why it is shown.
         width: Columns of the cropped image.
         height: Rows of it.
+        pixel_aspect: Width of a pixel over its height.
         box: First row, first column and side of the magnified box in the cropped image.
         kept: x, y, width and height of the kept box as fractions of the spectrum.
-        pictures: One per method, the truth last.
+        pictures: One per method.
     """
 
     label: str
-    reasons: list[str]
+    reasons: Sequence[str]
     width: int
     height: int
+    pixel_aspect: float
     box: tuple[int, int, int]
     kept: tuple[float, float, float, float]
     pictures: list[Picture]
+
+    @property
+    def aspect(self) -> float:
+        """Width over height of the cropped image, in mm."""
+        return self.pixel_aspect * self.width / self.height
 
     @property
     def size(self) -> int:
@@ -70,66 +102,74 @@ class Panel:
         return sum(len(p.image) + len(p.error) + len(p.spectrum) for p in self.pictures)
 
 
-def panel(
-    exhibit: Exhibit,
-    degradation: Degradation,
-    most_error: float,
-    roi: tuple[int, int, int] | None = None,
-    levels: int = 256,
-) -> Panel:
+def panels(
+    slices: Sequence[Slice], degradation: Degradation, brightest: float, most_characters: int
+) -> list[Panel]:
+    """Make the pictures of all slices, in fewer shades of grey where they would grow too large.
+
+    Args:
+        slices: What to show.
+        degradation: Decides the box drawn into k-space.
+        brightest: The difference that has the brightest colour.
+        most_characters: Of all pictures together, if fewer shades suffice for that.
+    """
+    found: list[Panel] = []
+    for levels in SHADES:
+        found = [panel(one, degradation, brightest, levels) for one in slices]
+        if sum(made.size for made in found) <= most_characters:
+            break
+    return found
+
+
+def panel(one: Slice, degradation: Degradation, brightest: float, levels: int = 256) -> Panel:
     """Make all pictures of one slice.
 
     Args:
-        exhibit: The slice.
+        one: The slice.
         degradation: Decides the box drawn into k-space.
-        most_error: The absolute error that has the brightest colour.
-        roi: First row, first column and side of the magnified box in the whole slice; None takes
-            the one in which low resolution lost the most.
+        brightest: The difference that has the brightest colour.
         levels: Shades of grey; fewer make smaller files.
-
-    Raises:
-        ConfigError: The box does not lie inside the slice.
     """
-    truth = exhibit.images[TRUTH]
-    row, col, side = roi or box_of(exhibit)
-    if side < 2 or row < 0 or col < 0 or row + side > truth.shape[0] or col + side > truth.shape[1]:
-        raise ConfigError(
-            f"the box of rows {row} to {row + side} and columns {col} to {col + side} does not lie "
-            f"inside slice {exhibit.label} of {truth.shape[0]} x {truth.shape[1]}",
-            remedy="Give --roi ROW,COLUMN,SIDE in pixels",
-        )
-    window = _head(truth, (row, col, side))
-    brightest = float(np.percentile(truth, 99.8)) or 1.0
-    loudest = float(np.abs(scipy.fft.fft2(truth)).max()) or 1.0
-    pictures = []
-    for name, image in exhibit.images.items():
-        scores = exhibit.scores.get(name, {})
-        pictures.append(
-            Picture(
-                name,
-                image=_grey(image[window] / brightest, levels),
-                error="" if name == TRUTH else _heat(np.abs(image - truth)[window] / most_error),
-                spectrum=_grey(_spectrum(image, loudest), SPECTRUM_LEVELS),
-                psnr=scores.get("psnr"),
-                ssim=scores.get("ssim"),
-            )
-        )
-    height, width = truth[window].shape
-    rows, cols = kept_box((truth.shape[0], truth.shape[1]), degradation)
+    reference = one.images[one.reference]
+    window = _head(reference, one.box)
+    height, width = reference[window].shape
+    row, col, side = one.box
     return Panel(
-        exhibit.label,
-        exhibit.reasons,
+        one.label,
+        one.reasons,
         width,
         height,
+        one.spacing[1] / one.spacing[0],
         (row - window[0].start, col - window[1].start, side),
-        (
-            cols.start / truth.shape[1],
-            rows.start / truth.shape[0],
-            (cols.stop - cols.start) / truth.shape[1],
-            (rows.stop - rows.start) / truth.shape[0],
-        ),
-        pictures,
+        _kept(reference.shape, degradation),
+        [_picture(one, name, window, brightest, levels) for name in one.images],
     )
+
+
+def _picture(
+    one: Slice, name: str, window: tuple[slice, slice], brightest: float, levels: int
+) -> Picture:
+    image, reference = one.images[name], one.images[one.reference]
+    white = float(np.percentile(reference, 99.8)) or 1.0
+    loudest = float(np.abs(scipy.fft.fft2(reference)).max()) or 1.0
+    difference = np.abs(image - reference)[window]
+    scores = one.scores.get(name, {})
+    return Picture(
+        name,
+        image=_grey(image[window] / white, levels),
+        error="" if name == one.reference else _heat(difference / brightest),
+        spectrum=_grey(_spectrum(image, loudest), SPECTRUM_LEVELS),
+        psnr=scores.get("psnr"),
+        ssim=scores.get("ssim"),
+    )
+
+
+def _kept(shape: tuple[int, ...], degradation: Degradation) -> tuple[float, float, float, float]:
+    """x, y, width and height of the kept box as fractions of the spectrum."""
+    height, width = shape
+    rows, cols = kept_box((height, width), degradation)
+    x, y = cols.start / width, rows.start / height
+    return x, y, (cols.stop - cols.start) / width, (rows.stop - rows.start) / height
 
 
 def palette() -> list[str]:
@@ -137,29 +177,29 @@ def palette() -> list[str]:
     return [f"rgb({r},{g},{b})" for r, g, b in _heat_colours().tolist()]
 
 
-def most_error(exhibits: list[Exhibit]) -> float:
-    """The error that gets the brightest colour: what one pixel in a thousand exceeds at its worst.
+def most_error(slices: Sequence[Slice]) -> float:
+    """The difference that gets the brightest colour: what one pixel in a thousand exceeds.
 
-    One figure for all slices and methods, so that all error maps compare.
+    One figure for all slices and methods, that of the worst, so that all maps compare.
     """
     errors = [
-        float(np.percentile(np.abs(image - exhibit.images[TRUTH]), 99.9))
-        for exhibit in exhibits
-        for name, image in exhibit.images.items()
-        if name != TRUTH
+        float(np.percentile(np.abs(image - one.images[one.reference]), 99.9))
+        for one in slices
+        for name, image in one.images.items()
+        if name != one.reference
     ]
     return max(errors, default=0.0) or 1.0
 
 
-def _head(truth: np.ndarray, box: tuple[int, int, int]) -> tuple[slice, slice]:
+def _head(reference: np.ndarray, box: tuple[int, int, int]) -> tuple[slice, slice]:
     """The rows and columns with tissue or the box in them, and a margin."""
     row, col, side = box
     windows = []
     for axis, start in ((0, row), (1, col)):
-        (tissue,) = np.nonzero((truth > metrics.BACKGROUND_LEVEL).any(axis=1 - axis))
+        (tissue,) = np.nonzero((reference > metrics.BACKGROUND_LEVEL).any(axis=1 - axis))
         first = min([*tissue[:1].tolist(), start])
         last = max([*tissue[-1:].tolist(), start + side - 1])
-        windows.append(slice(max(first - MARGIN, 0), min(last + MARGIN + 1, truth.shape[axis])))
+        windows.append(slice(max(first - MARGIN, 0), min(last + MARGIN + 1, reference.shape[axis])))
     return windows[0], windows[1]
 
 

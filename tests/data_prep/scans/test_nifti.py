@@ -207,7 +207,7 @@ def test_bright_voxels_are_not_clipped_where_the_slope_is_negative(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "high", "expected"),
+    ("dtype", "extreme", "expected"),
     [
         ("u1", 255.4, "u1"),
         ("u1", 256, "u2"),
@@ -216,13 +216,16 @@ def test_bright_voxels_are_not_clipped_where_the_slope_is_negative(tmp_path):
         ("i2", 32_768, "i4"),
         ("i4", 1e12, "i8"),
         ("u8", 1e30, "f8"),
+        ("u2", -0.5, "u2"),  # rounds to zero
+        ("u2", -0.6, "i2"),
+        ("u1", -129, "i2"),
         ("f4", 1e30, "f4"),
     ],
 )
-def test_bright_voxels_widen_integers_instead_of_being_clipped(tmp_path, dtype, high, expected):
+def test_integers_are_widened_instead_of_clipped(tmp_path, dtype, extreme, expected):
     source = nifti.read(save(tmp_path / "in.nii", np.zeros((3, 4, 5), dtype)))
     voxels = np.zeros((3, 4, 5))
-    voxels[1, 2, 3] = high
+    voxels[1, 2, 3] = extreme
     back = written(tmp_path / "out.nii.gz", voxels, source.header)
     assert back.get_data_dtype() == np.dtype(expected)
     assert back.header["bitpix"] == 8 * np.dtype(expected).itemsize
@@ -231,7 +234,8 @@ def test_bright_voxels_widen_integers_instead_of_being_clipped(tmp_path, dtype, 
 
 def test_widening_knows_slope_sign_and_byte_order(tmp_path):
     assert nifti_header.wide_enough(np.dtype("i1"), -129, 5) == np.dtype("i2")
-    assert nifti_header.wide_enough(np.dtype("u1"), -129, 5) == np.dtype("u1")
+    assert nifti_header.wide_enough(np.dtype("u2"), -1, 40_000) == np.dtype("i4")
+    assert nifti_header.wide_enough(np.dtype("u8"), -1, 1e19) == np.float64
     header = nib.Nifti1Header(endianness=">")
     header.set_data_dtype(np.int16)
     header["scl_slope"], header["scl_inter"] = -0.5, 10

@@ -109,6 +109,7 @@ def test_a_dry_run_of_enhance_says_model_and_names(scans, tmp_path, document, ca
         "contrast_source": "name",
         "plane": "axial",
         "model": "cpce-t2-x2",
+        "page": None,
         "outputs": [
             str(tmp_path / "out" / f"s0_T2_desc-cpce.{suffix}") for suffix in ("nii.gz", "json")
         ],

@@ -35,4 +35,5 @@ def test_landmarks_are_where_they_were(path, tmp_path, monkeypatch):
     assert back.header["qform_code"] == scan.header["qform_code"]
     assert back.header["xyzt_units"] == scan.header["xyzt_units"]
     assert back.header["descrip"] == scan.header["descrip"]
-    assert back.get_data_dtype().kind == scan.get_data_dtype().kind
+    # Ringing below zero gives unsigned integers a sign.
+    assert (back.get_data_dtype().kind == "f") == (scan.get_data_dtype().kind == "f")

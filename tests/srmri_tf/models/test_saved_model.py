@@ -6,8 +6,9 @@ import pytest
 from data_prep import kspace
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.volume import enhance_volume
+from srmri_tf.models import head
 from srmri_tf.models.model import load_network
-from srmri_tf.models.saved_model import Graphs, downsampled, put_back, upsampled
+from srmri_tf.models.saved_model import Graphs, downsampled, in_box, put_back, upsampled
 from srmri_tf.models.stored import read
 from tests.srmri_tf.evaluation.test_measuring import make_run
 from tests.srmri_tf.models.test_model import make_circle_run
@@ -63,11 +64,34 @@ def test_the_scan_is_put_back_and_higher_frequencies_stay(shape):
         assert np.abs(change).max() < 1e-3
 
 
+def head_in_air(shape):
+    """Slices of a head of random tissue in air with a little noise, and one of air alone."""
+    scan = RNG.rayleigh(0.6, shape)
+    scan[:-1, shape[1] // 3 : shape[1] // 2, 5 : shape[2] // 3] += 500
+    return np.rint(scan * RNG.uniform(0.5, 1.5, shape))
+
+
+@pytest.mark.parametrize("shape", [(3, 50, 61), (2, 7, 40), (2, 16, 33)])
+def test_the_box_is_that_of_numpy(shape):
+    scan = (head_in_air(shape) / 750).astype(np.float32)
+    expected = head.in_boxes(head.head_mask(scan), 2)
+    assert expected.any()
+    np.testing.assert_array_equal(in_box(scan), expected)
+
+
+def test_a_mean_at_the_level_is_in_the_box_in_both():
+    scan = np.zeros((1000, 12, 12), np.float32)
+    scan[:, 5, 6] = 36 * np.arange(1, 1001) / (1000 * np.arange(1, 1001))
+    scan[:, 5, 6] += np.linspace(-1e-10, 1e-10, 1000)  # as rounding may have it
+    for found in (in_box(scan).numpy(), head.in_boxes(head.head_mask(scan), 2)):
+        assert found.any(axis=(1, 2)).all()
+
+
 @pytest.mark.parametrize("kind", ["cpce", "circle"])
-@pytest.mark.parametrize("shape", [(2, 16, 12), (2, 13, 9)])
+@pytest.mark.parametrize("shape", [(2, 16, 12), (2, 13, 9), (3, 40, 31)])
 def test_the_graph_is_the_command_lines_path(tmp_path, kind, shape):
     run = {"cpce": lambda p: make_run(p, gain=1.0), "circle": make_circle_run}[kind](tmp_path / "r")
-    scan = (900 * RNG.random(shape)).astype(np.float32)
+    scan = (900 * RNG.random(shape) if shape[0] == 2 else head_in_air(shape)).astype(np.float32)
     graphs = Graphs(read(run))
     network = load_network(run)
     for consistent in (False, True):

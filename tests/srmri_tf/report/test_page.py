@@ -23,8 +23,10 @@ from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.gallery import Exhibit
 from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.scorefiles import read_slices
-from srmri_tf.report import charts, pictures
+from srmri_tf.evaluation.scores import SliceRow
+from srmri_tf.report import charts, page, pictures
 from srmri_tf.report.page import report
+from srmri_tf.report.rendering import verdict
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
 
@@ -153,14 +155,53 @@ def exhibit(shape=(40, 60)):
     return Exhibit("a", "b", 3, {"lr": lr, "truth": truth}, scores)
 
 
+def one_slice():
+    shown = exhibit()
+    box, spacing = (12, 22, 16), (1.0, 1.5)
+    return pictures.Slice(shown.label, shown.images, "truth", box, spacing=spacing)
+
+
+def test_the_median_slice_comes_first_then_the_best_and_the_worst():
+    gains = {0: 0.1, 1: 3.0, 2: 1.1, 3: 0.9, 4: 0.0}  # the median is 0.9, which was not kept
+    rows = [
+        SliceRow(method, "a", "", k, air=False, psnr=psnr, ssim=0.9)
+        for k, gain in gains.items()
+        for method, psnr in (("lr", 30.0), ("net", 30.0 + gain))
+    ]
+    air = [SliceRow(method, "a", "", 9, air=True, psnr=50.0, ssim=1.0) for method in ("lr", "net")]
+    reasons = {0: "sample", 1: "largest gain of net", 2: "sample", 4: "smallest gain of net"}
+    kept = [Exhibit("a", "", k, {}, {}, [why]) for k, why in reasons.items()]
+    found = page._ordered(kept, rows + air, ["net"])
+    assert [e.slice for e in found] == [2, 1, 4, 0]
+    assert found[0].reasons == ["nearest to the median gain of net", "sample"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("+0.31", "better"),
+        ("-0.0062", "worse"),
+        ("+0.31 / +0.0020", "better"),
+        ("+0.31 / -0.0020", ""),
+        ("+0.00", ""),
+        ("-", ""),
+        ("31.20 / 0.9", ""),
+        ("a - b", ""),
+    ],
+)
+def test_gains_and_losses_are_told_apart(cell, expected):
+    assert verdict(cell) == expected
+
+
 def pixels(uri):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def test_pictures_by_hand():
-    panel = pictures.panel(exhibit(), Degradation(), most_error=0.2, roi=(12, 22, 16))
+    panel = pictures.panel(one_slice(), Degradation(), brightest=0.2)
     assert panel.label == "a/b:3"
     assert (panel.height, panel.width) == (28, 38)  # tissue and a margin of 4
+    assert panel.aspect == pytest.approx(1.5 * 38 / 28)
     assert panel.box == (6, 6, 16)
     assert panel.kept == (0.25, 0.25, 0.5, 0.5)
     truth = pixels(panel.pictures[1].image)
@@ -174,7 +215,16 @@ def test_pictures_by_hand():
 
 
 def test_one_error_scale_for_all():
-    assert pictures.most_error([exhibit(), exhibit()]) == pytest.approx(0.1, abs=1e-6)
+    assert pictures.most_error([one_slice(), one_slice()]) == pytest.approx(0.1, abs=1e-6)
+
+
+def test_fewer_shades_make_a_page_smaller():
+    noisy = one_slice()
+    noisy.images["lr"][:] = np.random.default_rng(0).random((40, 60))
+    full, small = (pictures.panels([noisy], Degradation(), 0.2, most)[0] for most in (10**9, 1000))
+    shades = [len(np.unique(pixels(panel.pictures[0].image))) for panel in (full, small)]
+    assert shades[0] > 200
+    assert shades[1] <= 20
 
 
 def test_images_survive_being_stored(tmp_path):
