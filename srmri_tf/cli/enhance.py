@@ -50,6 +50,14 @@ if TYPE_CHECKING:
 @click.option("--uncertainty", is_flag=True, help="Also map the spread over flips: 8 times slower.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option(
+    "--participant-label",
+    "--participant_label",
+    "participants",
+    multiple=True,
+    metavar="LABEL",
+    help="Keep only this subject's scans, such as 01 or sub-01; may be repeated.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
     default="float32",
@@ -64,6 +72,7 @@ def enhance(
     scans: tuple[Path, ...],
     out: Path | None,
     modality: str,
+    participants: tuple[str, ...],
     allow_missing: bool,
     overwrite: bool,
     dry_run: bool,
@@ -84,7 +93,14 @@ def enhance(
 
     with reporting("enhance", as_json) as report:
         config = EnhanceConfig(**settings)
-        worklist = make_worklist(scans, out, config, modality=modality, allow_missing=allow_missing)
+        worklist = make_worklist(
+            scans,
+            out,
+            config,
+            modality=modality,
+            participants=participants,
+            allow_missing=allow_missing,
+        )
         report.leave_out(worklist.left_out)
         for line in worklist.models(config.model):
             click.echo(line, err=True)
