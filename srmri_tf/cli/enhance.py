@@ -1,15 +1,17 @@
 """The command for people who have scans and train nothing: enhance."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from data_prep.errors import raise_together
-from data_prep.progress import counting
+from data_prep.progress import MESSAGES, counting
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell_opening
-from srmri_tf.cli.output import Report, as_json, dry_run, reporting
+from srmri_tf.cli.output import Report, as_json, counted, dry_run, reporting
 from srmri_tf.cli.paths import NAME, PATH
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def enhance(
         )
         report.leave_out(worklist.left_out)
         for line in worklist.models(config.model):
-            click.echo(line, err=True)
+            MESSAGES.info(line)
         report.result |= {"dry_run": dry_run, "scans": []}
         (_plan_only if dry_run else _enhance)(worklist, config, overwrite, report)
 
@@ -117,7 +119,7 @@ def _enhance(
 
     if needs_tensorflow(config.model):
         quiet_tensorflow()
-    with counting("enhancing") as advance:
+    with _summed_up(worklist, report), counting("enhancing") as advance:
         results = super_resolve(
             worklist,
             config,
@@ -130,7 +132,26 @@ def _enhance(
             state = "" if result.fresh else " (finished already)"
             for path in result.target.images:
                 report.say(f"{path}{state}")
-            report.result["scans"].append(_described(result))
+            row = _described(result)
+            report.result["scans"].append(row)
+            MESSAGES.debug(f"{row['file']}: {row['plane']} slices, model {row['model']}{state}")
+
+
+@contextlib.contextmanager
+def _summed_up(worklist: "Worklist", report: Report) -> Iterator[None]:
+    """At the end say how many scans were enhanced, also after a fault or an interrupt."""
+    try:
+        yield
+    finally:
+        rows = report.result["scans"]
+        before = sum(row["finished_before"] for row in rows)
+        missing = len(worklist.jobs) + len(worklist.faults) - len(rows)
+        if rows:
+            report.sum_up(
+                f"{counted(len(rows) - before, 'scan')} enhanced",
+                before and f"{before} finished before",
+                missing and f"{missing} not enhanced",
+            )
 
 
 def _plan_only(
