@@ -1,6 +1,7 @@
 """The `srmri-tf` command: nothing heavy is imported before one runs."""
 
 import contextlib
+import io
 import os
 import platform
 import shlex
@@ -49,9 +50,11 @@ def main(argv: list[str] | None = None) -> None:
     started = time.monotonic()
     with messages.speaking():
         code = _run(arguments)
-        MESSAGES.debug(
-            f"exit code {code} after {messages.duration(time.monotonic() - started)}: srmri-tf "
-            f"{shlex.join(arguments)} (version {__version__}, Python {platform.python_version()})"
+        took = messages.duration(time.monotonic() - started)
+        _say(
+            MESSAGES.debug,
+            f"exit code {code} after {took}: srmri-tf {shlex.join(arguments)} "
+            f"(version {__version__}, Python {platform.python_version()})",
         )
     sys.exit(code)
 
@@ -62,7 +65,9 @@ def _run(arguments: Sequence[str]) -> int:
         code = cli.main(list(arguments), prog_name="srmri-tf", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        _say(MESSAGES.critical, shown.getvalue().rstrip())
         return ConfigError.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say(MESSAGES.critical, "interrupted")

@@ -113,6 +113,12 @@ def test_a_log_file_has_the_traceback_of_an_internal_fault(tmp_path, monkeypatch
     assert log.count("RuntimeError: boom") == 2
 
 
+def test_a_log_file_has_wrong_usage(tmp_path, capsys):
+    assert run("enhance", "--log-file", tmp_path / "log.txt") == 2
+    assert said(capsys)[-1] == "Error: Missing argument 'SCAN...'."
+    assert "Error: Missing argument 'SCAN...'.\n" in (tmp_path / "log.txt").read_text()
+
+
 def test_a_log_file_that_cannot_be_written_is_an_error(tmp_path, capsys):
     assert run("enhance", "x.nii", "--log-file", tmp_path / "absent" / "log.txt") == 5
     assert "absent/log.txt: cannot be written: No such file" in capsys.readouterr().err
