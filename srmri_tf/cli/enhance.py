@@ -189,7 +189,7 @@ def _described(result: "Result") -> dict[str, Any]:
         "contrast_source": job.contrast.source,
         "plane": job.plane,
         "model": result.model,
-        "outputs": [*result.target.images, result.target.sidecar],
+        "outputs": [*result.target.images, *result.target.sidecars],
         "finished_before": not result.fresh,
     }
 

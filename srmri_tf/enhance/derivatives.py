@@ -36,6 +36,7 @@ _BIDS = re.compile(
 )
 _DESC = re.compile(r"(?P<before>.*_)desc-(?P<label>[A-Za-z0-9+]+)(?P<after>(_.*)?)")
 _TWICE = "2x"
+_SOURCE = "SourceSha256"
 _LAST_ENTITIES = ("res", "den", "label", "desc")  # in BIDS' order
 
 _SPREAD = "Standard deviation of the enhanced scan over eight flips and transposes, in its units"
@@ -74,6 +75,11 @@ class Target:
     def images(self) -> tuple[Path, ...]:
         """The result, and the map if there is one."""
         return (self.image,) if self.uncertainty is None else (self.image, self.uncertainty)
+
+    @property
+    def sidecars(self) -> tuple[Path, ...]:
+        """Of each of these."""
+        return tuple(map(sidecar_of, self.images))
 
 
 def result_name(scan: Path, label: str, *, doubled: bool = False) -> str:
@@ -125,7 +131,7 @@ def record_of(
     return {
         "Description": f"Super-resolution of the scan's slices by {model['Name']}",
         "Sources": list(sources),
-        "SourceSha256": source_sha256,
+        _SOURCE: source_sha256,
         "GeneratedBy": [{"Name": TOOL, "Version": version("srmri-tf")}],
         "Model": model["Name"],
         "ModelKind": model["Kind"],
@@ -149,8 +155,9 @@ def is_finished(target: Target, wanted: Mapping[str, Any]) -> bool:
         ConfigError: Something else is there.
     """
     record = read_sidecar(target.image)
-    if record is None or "SourceSha256" not in record:
-        for path in (*target.images, target.sidecar):
+    if record is None or _SOURCE not in record:
+        theirs = [path for path in target.sidecars if _SOURCE not in (read_sidecar(path) or {})]
+        for path in (*target.images, *theirs):
             if path.exists():
                 raise _occupied(path, "already exists and was not made by this program")
         return False
@@ -260,7 +267,7 @@ def checksum(path: Path) -> str:
 def _decisive(record: Mapping[str, Any]) -> dict[str, Any]:
     """What must agree for a result to be the one that is wanted."""
     parameters = record.get("Parameters")
-    facts = {key: record.get(key) for key in ("SourceSha256", "ModelSha256")}
+    facts = {key: record.get(key) for key in (_SOURCE, "ModelSha256")}
     return facts | (parameters if isinstance(parameters, dict) else {"Parameters": parameters})
 
 

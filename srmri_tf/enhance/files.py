@@ -154,7 +154,7 @@ class _Work:
                 path=min(replaced),
                 remedy="Give another -o",
             )
-        there = any(path.exists() for path in (*target.images, target.sidecar))
+        there = any(path.exists() for path in (*target.images, *target.sidecars))
         if self._overwrite or not there:
             return False
         record = self._record(job, derivatives.checksum(job.scan))

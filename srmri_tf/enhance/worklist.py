@@ -340,7 +340,7 @@ def _check_name(job: Job) -> None:
     """Refuse a scan whose result would get a longer name than the file system allows."""
     limit = longest_name(job.folder)
     targets = [job.target(kind, uncertainty=True) for kind in CONFIGS]
-    files = [path for target in targets for path in (*target.images, target.sidecar)]
+    files = [path for target in targets for path in (*target.images, *target.sidecars)]
     longest = max((path.name for path in files), key=lambda name: len(os.fsencode(name)))
     if len(os.fsencode(longest)) > limit:
         raise BadInputError(

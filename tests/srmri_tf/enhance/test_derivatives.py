@@ -135,6 +135,16 @@ def test_a_file_of_somebody_elses_is_not_replaced(tmp_path, content):
         derivatives.is_finished(target, RECORD)
 
 
+def test_of_two_sidecars_a_foreign_one_is_kept_and_one_that_a_kill_left_is_replaced(target):
+    spread = target.image.with_name("u.json")
+    for path in (*target.images, target.sidecar):
+        path.unlink()
+    assert not derivatives.is_finished(target, RECORD)
+    spread.write_text('{"mine": 1}')
+    with pytest.raises(ConfigError, match=r"u\.json: already exists and was not made by this pr"):
+        derivatives.is_finished(target, RECORD)
+
+
 def test_a_failed_write_leaves_the_old_result(target, monkeypatch):
     before = {path: path.read_bytes() for path in target.image.parent.iterdir()}
 
