@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def bar(*columns: Any, console: "Console | None" = None) -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
-    console = console or Console(stderr=True)
+    console = console or Console(stderr=True, force_terminal=_is_watched())
     shown = console.is_terminal and not quiet
     return Progress(*columns, console=console, transient=True, disable=not shown)
 
@@ -51,7 +52,12 @@ def message_console(*, silent: bool = False) -> "Console":
             else:  # bars, and training that is called from Python
                 super().print(*objects, **options)
 
-    return MessageConsole(stderr=True, quiet=silent)
+    return MessageConsole(stderr=True, quiet=silent, force_terminal=_is_watched())
+
+
+def _is_watched() -> bool:
+    """Whether stderr is a terminal; rich takes FORCE_COLOR, which notebooks set, for one, too."""
+    return sys.stderr.isatty()
 
 
 @contextlib.contextmanager

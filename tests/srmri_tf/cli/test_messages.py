@@ -147,6 +147,12 @@ def test_training_speaks_through_messages_in_commands_and_for_itself_elsewhere(c
     assert said(capsys) == ["epoch 1", "epoch 2"]
 
 
+def test_a_notebook_s_colours_are_no_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert bar("x").disable
+    assert not message_console().is_terminal
+
+
 def test_every_command_takes_the_options_of_messages():
     def leaves(command):
         inner = getattr(command, "commands", {})
