@@ -1,17 +1,23 @@
 """The `srmri-tf` command: nothing heavy is imported before one runs."""
 
 import contextlib
+import io
 import os
+import platform
+import shlex
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
 from data_prep.errors import ConfigError
+from data_prep.progress import MESSAGES
 from srmri_tf import __version__
-from srmri_tf.cli import data, download, enhance, measure, model, process, ship
+from srmri_tf.cli import data, download, enhance, measure, messages, model, process, ship
 from srmri_tf.cli.surroundings import known
 
 INTERRUPTED = 130
@@ -32,6 +38,7 @@ def cli(debug: bool) -> None:
 for module in (enhance, download, data, model, measure, ship):
     for command in module.COMMANDS:
         cli.add_command(command)
+messages.with_options(cli)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -40,23 +47,42 @@ def main(argv: list[str] | None = None) -> None:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     process.isolate()
+    started = time.monotonic()
+    with messages.speaking():
+        code = _run(arguments)
+        took = messages.duration(time.monotonic() - started)
+        _say(
+            MESSAGES.debug,
+            f"exit code {code} after {took}: srmri-tf {shlex.join(arguments)} "
+            f"(version {__version__}, Python {platform.python_version()})",
+        )
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """The exit code of a command line, once what went wrong has been said."""
     try:
-        code = cli.main(arguments, prog_name="srmri-tf", standalone_mode=False)
+        code = cli.main(list(arguments), prog_name="srmri-tf", standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(ConfigError.exit_code)
+        shown = io.StringIO()
+        error.show(shown)
+        _say(MESSAGES.critical, shown.getvalue().rstrip())
+        return ConfigError.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say("interrupted")
-        sys.exit(INTERRUPTED)
+        _say(MESSAGES.critical, "interrupted")
+        return INTERRUPTED
     except Exception as error:
         if "--debug" in arguments:
             raise
         fault = known(error)
-        _say(f"srmri-tf: {fault}" if fault else _internal(error))
+        if fault:
+            _say(MESSAGES.error, str(fault))
+        else:
+            _say(MESSAGES.error, _internal(error), error)
         _forget_output()
-        sys.exit(fault.exit_code if fault else 1)
+        return fault.exit_code if fault else 1
+    return code or 0
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -66,14 +92,15 @@ def _interrupt(number: int, frame: Any) -> None:
 
 def _internal(error: Exception) -> str:
     return (
-        f"srmri-tf: internal error: {type(error).__name__}: {error}\n"
+        f"internal error: {type(error).__name__}: {error}\n"
         "This is a fault in srmri-tf; `srmri-tf --debug ...` shows where."
     )
 
 
-def _say(text: str) -> None:
+def _say(log: Callable[..., None], text: str, error: Exception | None = None) -> None:
+    """Say the last words; a log file gets the traceback of an error, too."""
     with contextlib.suppress(OSError):  # stderr may be on a full disk, too
-        click.echo(text, err=True)
+        log(text, exc_info=error)
 
 
 def _forget_output() -> None:

@@ -10,7 +10,8 @@ import click
 from data_prep.progress import counting
 from srmri_tf.cli import process
 from srmri_tf.cli.model import quiet_tensorflow
-from srmri_tf.cli.output import Report, as_json, dry_run, reporting
+from srmri_tf.cli.opening import warn
+from srmri_tf.cli.output import Report, aligned, as_json, counted, dry_run, reporting
 from srmri_tf.cli.paths import PATH
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from srmri_tf.evaluation.inspect import Baseline, Filled
 
 _LEAK = (
-    "Note: slices were dealt one by one, so slices of one subject are in training and in test, and "
+    "slices were dealt one by one, so slices of one subject are in training and in test, and "
     "figures measured on them are too good."
 )
 
@@ -87,16 +88,24 @@ def prepare(
                 _tell_dry_run(report)
                 return
             advance = stack.enter_context(counting("preparing"))
+            made: list[str] = []
+
+            def step(done: int, total: int, name: str) -> None:
+                made.append(name)
+                advance(done, total, name)
+
             manifest = carry_out(
                 plan,
                 output,
                 workers=workers,
                 executor=executor,
-                progress=advance,
+                progress=step,
                 warn=report.warn,
             )
         _tell_manifest(manifest, report)
         report.say(f"Shards: {output}")
+        before = len(plan.items) - len(made)
+        report.sum_up(f"{counted(len(made), 'shard')} made", before and f"{before} finished before")
 
 
 @click.command()
@@ -190,10 +199,8 @@ def _tell_dry_run(report: Report) -> None:
     report.result["dry_run"] = True
     keys = ("split", "subject", "session", "contrast", "plane", "file", "shard")
     rows = [keys, *([str(row[key] or "-") for key in keys] for row in report.result["scans"])]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        report.say("  ".join(cells).rstrip())
+    for line in aligned(rows):
+        report.say(line)
     report.say(f"Nothing was written; the shards would be in {report.result['output']}")
 
 
@@ -201,7 +208,7 @@ def _tell_manifest(manifest: "Manifest", report: Report) -> None:
     """What is in a folder of shards."""
     report.say(_summary(manifest))
     if manifest.split_by == "slice":
-        click.echo(_LEAK, err=True)
+        warn(_LEAK)
     report.result |= _splits(manifest)
 
 

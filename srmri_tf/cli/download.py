@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from data_prep.progress import MESSAGES
 from srmri_tf.cli.paths import UserPath
 
 FOLDER = UserPath(file_okay=False, path_type=Path)
@@ -25,7 +26,7 @@ def sample(dest: Path) -> None:
         paths = library.sample(dest, report=report)
     for path in paths:
         click.echo(str(path))
-    click.echo(f"IXI dataset, CC BY-SA 3.0: see {dest / library.ATTRIBUTION}", err=True)
+    MESSAGES.info(f"IXI dataset, CC BY-SA 3.0: see {dest / library.ATTRIBUTION}")
 
 
 @download.command()
@@ -64,7 +65,7 @@ def ixi(
             report=report,
         )
     click.echo(f"{len(paths)} {modality} scans in {dest}")
-    click.echo(f"IXI dataset, CC BY-SA 3.0: see {dest / library.ATTRIBUTION}", err=True)
+    MESSAGES.info(f"IXI dataset, CC BY-SA 3.0: see {dest / library.ATTRIBUTION}")
 
 
 COMMANDS: tuple[click.Command, ...] = (download,)

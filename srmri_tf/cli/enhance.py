@@ -1,15 +1,17 @@
 """The command for people who have scans and train nothing: enhance."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from data_prep.errors import raise_together
-from data_prep.progress import counting
+from data_prep.progress import MESSAGES, counting
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell_opening
-from srmri_tf.cli.output import Report, as_json, dry_run, reporting
+from srmri_tf.cli.output import Report, as_json, counted, dry_run, reporting
 from srmri_tf.cli.paths import NAME, PATH
 
 if TYPE_CHECKING:
@@ -54,6 +56,14 @@ if TYPE_CHECKING:
 @click.option("--uncertainty", is_flag=True, help="Also map the spread over flips: 8 times slower.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")
 @click.option(
+    "--participant-label",
+    "--participant_label",
+    "participants",
+    multiple=True,
+    metavar="LABEL",
+    help="Keep only this subject's scans, such as 01 or sub-01; may be repeated.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
     default="float32",
@@ -74,6 +84,7 @@ def enhance(
     scans: tuple[Path, ...],
     out: Path | None,
     modality: str,
+    participants: tuple[str, ...],
     allow_missing: bool,
     overwrite: bool,
     pages: bool,
@@ -95,10 +106,17 @@ def enhance(
 
     with reporting("enhance", as_json) as report:
         config = EnhanceConfig(**settings)
-        worklist = make_worklist(scans, out, config, modality=modality, allow_missing=allow_missing)
+        worklist = make_worklist(
+            scans,
+            out,
+            config,
+            modality=modality,
+            participants=participants,
+            allow_missing=allow_missing,
+        )
         report.leave_out(worklist.left_out)
         for line in worklist.models(config.model):
-            click.echo(line, err=True)
+            MESSAGES.info(line)
         report.result |= {"dry_run": dry_run, "scans": []}
         if dry_run:
             _plan_only(worklist, config, overwrite, pages, report)
@@ -116,7 +134,7 @@ def _enhance(
     if needs_tensorflow(config.model):
         quiet_tensorflow()
     written = _scan_pages() if pages else None
-    with counting("enhancing") as advance:
+    with _summed_up(worklist, report), counting("enhancing") as advance:
         results = super_resolve(
             worklist,
             config,
@@ -133,18 +151,36 @@ def _enhance(
             if written:
                 report.say(f"{row['page']}")
             report.result["scans"].append(row)
+            MESSAGES.debug(f"{row['file']}: {row['plane']} slices, model {row['model']}{state}")
     if written:
         report.result["indexes"] = written.indexes
         for path in written.indexes:
             report.say(f"index: {path}")
     else:
-        click.echo("Add --report for a page that shows each scan beside its result.", err=True)
+        MESSAGES.info("Add --report for a page that shows each scan beside its result.")
 
 
 def _scan_pages() -> "ScanPages":
     from srmri_tf.report import ScanPages
 
     return ScanPages()
+
+
+@contextlib.contextmanager
+def _summed_up(worklist: "Worklist", report: Report) -> Iterator[None]:
+    """At the end say how many scans were enhanced, also after a fault or an interrupt."""
+    try:
+        yield
+    finally:
+        rows = report.result["scans"]
+        before = sum(row["finished_before"] for row in rows)
+        missing = len(worklist.jobs) + len(worklist.faults) - len(rows)
+        if rows:
+            report.sum_up(
+                f"{counted(len(rows) - before, 'scan')} enhanced",
+                before and f"{before} finished before",
+                missing and f"{missing} not enhanced",
+            )
 
 
 def _plan_only(
@@ -184,7 +220,7 @@ def _described(result: "Result") -> dict[str, Any]:
         "contrast_source": job.contrast.source,
         "plane": job.plane,
         "model": result.model,
-        "outputs": [*result.target.images, result.target.sidecar],
+        "outputs": [*result.target.images, *result.target.sidecars],
         "finished_before": not result.fresh,
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from data_prep.progress import MESSAGES
 from srmri_tf.cli import process
 from srmri_tf.cli.opening import tell_opening
 from srmri_tf.cli.paths import NAME, PATH
@@ -168,7 +169,7 @@ def _fit(
         )
     config = load_recipe(base, overrides)
     if is_finished(Run(run), config, shards):
-        click.echo(f"{run}: {FINISHED}", err=True)
+        MESSAGES.info(f"{run}: {FINISHED}")
     else:
         quiet_tensorflow()
         from srmri_tf.training.fitting import fit as train

@@ -1,6 +1,6 @@
 """What commands say on stderr: the first word of one that takes seconds to start, warnings."""
 
-import click
+from data_prep.progress import MESSAGES
 
 _NAMED = 3
 
@@ -17,9 +17,9 @@ def tell_opening(*names: object, model: str = "") -> None:
     shown = [str(name) for name in names[:_NAMED]]
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     with_model = [f"model {model}"] if model else []
-    click.echo(f"opening {', '.join(shown + more + with_model)} ...", err=True)
+    MESSAGES.info(f"opening {', '.join(shown + more + with_model)} ...")
 
 
 def warn(text: str) -> None:
     """Say on stderr what a person should know."""
-    click.echo(f"srmri-tf: warning: {text}", err=True)
+    MESSAGES.warning(text)

@@ -3,13 +3,16 @@
 import contextlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from data_prep.progress import MESSAGES
 from srmri_tf import __version__
+from srmri_tf.cli import messages
 from srmri_tf.cli.opening import warn
 from srmri_tf.cli.surroundings import known
 
@@ -34,6 +37,8 @@ class Report:
         self.result: dict[str, Any] = {}
         self.warnings: list[str] = []
         self.left_out: list[dict[str, Any]] = []
+        self._counted = ""
+        self._since = time.monotonic()
 
     def say(self, text: str) -> None:
         """A line for people."""
@@ -47,12 +52,39 @@ class Report:
 
     def leave_out(self, left_out: "Iterable[LeftOut]") -> None:
         """Files that are not used; they are counted and listed on stderr, too."""
-        from data_prep.scans.choosing import counted
+        from data_prep.scans import choosing
 
         items = list(left_out)
         self.left_out += [{"file": item.path, "reason": item.reason} for item in items]
         if items:
-            click.echo(counted(items), err=True)
+            self._counted = choosing.counted(items)
+            MESSAGES.info(self._counted)
+
+    def sum_up(self, *parts: str | int) -> None:
+        """The last line on stderr: what was done, what was left out, how long it took.
+
+        Args:
+            parts: What was done; what is empty or 0 is not said.
+        """
+        done = ", ".join(str(part) for part in parts if part)
+        left_out = self._counted.partition("\n")[0]
+        took = messages.duration(time.monotonic() - self._since)
+        MESSAGES.info("; ".join(part for part in (done, left_out, took) if part))
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows as lines whose columns begin at the same places."""
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def counted(number: int, what: str) -> str:
+    """``1 scan``, ``2 scans``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @contextlib.contextmanager

@@ -1,13 +1,17 @@
 """Commands about finished models: models, export, card."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell_opening
-from srmri_tf.cli.output import as_json, reporting
+from srmri_tf.cli.output import aligned, as_json, reporting
 from srmri_tf.cli.paths import NAME, PATH
+
+if TYPE_CHECKING:
+    from srmri_tf.models.card import ModelCard, Score
 
 
 @click.command()
@@ -25,7 +29,8 @@ def models(name: str | None, recipe: bool, as_json: bool) -> None:
         found = [cards.shipped_card(each) for each in chosen]
         report.result["models"] = [card.model_dump(mode="json") for card in found]
         if name is None:
-            report.say(cards.listing(found).rstrip("\n"))
+            for line in _listing(found):
+                report.say(line)
         elif recipe:
             import tomli_w
 
@@ -88,6 +93,36 @@ def card(run: Path, shards: Path, out: Path, measured: Path | None, **about: str
     made = make_card(run, shards, About(**about), out, measured)
     click.echo(markdown(made))
     click.echo(f"card: {out}")
+
+
+def _listing(cards: "list[ModelCard]") -> list[str]:
+    """A line for each model, below 80 columns, and what the columns mean."""
+    if not cards:
+        return ["No models come with this installation."]
+    head = ("name", "contrast", "network", "PSNR gain, dB [95 %]", "SSIM gain", "n", "size")
+    return [
+        *aligned([head, *map(_row, cards)]),
+        "",
+        "Gains over the zero-filled scan, means over n subjects that were not trained on.",
+        "`srmri-tf models NAME` prints a card: data, their licence, limits, recipe.",
+    ]
+
+
+def _row(card: "ModelCard") -> tuple[str, ...]:
+    from srmri_tf.models.card import weights_file
+
+    size = f"{weights_file(card.name).stat().st_size / 1000:.0f} kB"
+    measured = card.measured
+    gains = ("-", "-", "-")
+    if measured:
+        psnr = _gain(measured.psnr)
+        gains = (psnr, f"{measured.ssim.gain:+.4f}", str(measured.subjects))
+    return (card.name, card.contrast, card.kind, *gains, size)
+
+
+def _gain(score: "Score") -> str:
+    interval = " [{:+.2f}, {:+.2f}]".format(*score.ci95) if score.ci95 else ""
+    return f"{score.gain:+.2f}{interval}"
 
 
 COMMANDS: tuple[click.Command, ...] = (models, export, card)

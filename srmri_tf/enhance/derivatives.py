@@ -1,6 +1,6 @@
 """What results are called and what is written beside them, after BIDS derivatives.
 
-``sub-01_T2w.nii.gz`` becomes ``sub-01_desc-cpce_T2w.nii.gz``, ``scan.nii.gz`` becomes
+``sub-01_T2w.nii.gz`` becomes ``sub-01_res-2x_desc-cpce_T2w.nii.gz``, ``scan.nii.gz`` becomes
 ``scan_desc-cpce.nii.gz``. The JSON sidecar says what a result was made of; it is also how a second
 run knows what is finished.
 """
@@ -22,7 +22,8 @@ import numpy as np
 from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.files import atomic_file, write_text
 from data_prep.scans import nifti
-from data_prep.scans.choosing import TOOL, read_sidecar, sidecar_of
+from data_prep.scans.choosing import TOOL, entities_of, read_sidecar, sidecar_of
+from data_prep.scans.folders import IGNORE
 from data_prep.scans.nifti_header import of_floats
 
 LIMITS = (
@@ -34,6 +35,23 @@ _BIDS = re.compile(
     r"(?P<entities>sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)"
 )
 _DESC = re.compile(r"(?P<before>.*_)desc-(?P<label>[A-Za-z0-9+]+)(?P<after>(_.*)?)")
+_TWICE = "2x"
+_SOURCE = "SourceSha256"
+_LAST_ENTITIES = ("res", "den", "label", "desc")  # in BIDS' order
+
+_SPREAD = "Standard deviation of the enhanced scan over eight flips and transposes, in its units"
+
+_README = """\
+# {name}
+
+Scans whose slices were enhanced by a neural network (srmri-tf {version}). The JSON file beside each
+says which scan it was made of, by which model, and with which settings.
+
+{limits}
+
+`SkullStripped` is what the sidecar of the source says; it is false where that says nothing, since
+enhancing strips nothing.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,21 +81,42 @@ class Target:
         """The result, and the map if there is one."""
         return (self.image,) if self.uncertainty is None else (self.image, self.uncertainty)
 
+    @property
+    def sidecars(self) -> tuple[Path, ...]:
+        """Of each of these."""
+        return tuple(map(sidecar_of, self.images))
 
-def result_name(scan: Path, label: str) -> str:
+
+def result_name(scan: Path, label: str, *, doubled: bool = False) -> str:
     """A scan's name with ``desc-LABEL``, before BIDS' suffix if it has one.
 
     A description that is there already goes on: ``desc-preproc`` becomes ``desc-preprocCpce``.
     Scans of other formats become NIfTI.
+
+    Args:
+        scan: The scan.
+        label: What made the result.
+        doubled: The result has twice the matrix: a name of BIDS gets ``res-2x``, too.
     """
     stem = nifti.stem(scan)
     suffix = scan.name[len(stem) :] if nifti.is_nifti(scan) else ".nii.gz"
-    if match := _DESC.fullmatch(stem):
-        joined = match["label"] + label[0].upper() + label[1:]
-        return f"{match['before']}desc-{joined}{match['after']}{suffix}"
     if match := _BIDS.fullmatch(stem):
-        return f"{match['entities']}_desc-{label}_{match['suffix']}{suffix}"
+        entities = dict(part.split("-", 1) for part in match["entities"].split("_"))
+        if doubled:
+            entities["res"] = entities.get("res", "") + _TWICE
+        entities["desc"] = _joined(entities.get("desc", ""), label)
+        ordered = [key for key in entities if key not in _LAST_ENTITIES]
+        ordered += [key for key in _LAST_ENTITIES if key in entities]
+        return "_".join([*(f"{key}-{entities[key]}" for key in ordered), match["suffix"]]) + suffix
+    if match := _DESC.fullmatch(stem):
+        joined = _joined(match["label"], label)
+        return f"{match['before']}desc-{joined}{match['after']}{suffix}"
     return f"{stem}_desc-{label}{suffix}"
+
+
+def _joined(before: str, label: str) -> str:
+    """Two labels as one in camel case."""
+    return before + label[0].upper() + label[1:] if before else label
 
 
 def record_of(
@@ -97,7 +136,7 @@ def record_of(
     return {
         "Description": f"Super-resolution of the scan's slices by {model['Name']}",
         "Sources": list(sources),
-        "SourceSha256": source_sha256,
+        _SOURCE: source_sha256,
         "GeneratedBy": [{"Name": TOOL, "Version": version("srmri-tf")}],
         "Model": model["Name"],
         "ModelKind": model["Kind"],
@@ -121,8 +160,9 @@ def is_finished(target: Target, wanted: Mapping[str, Any]) -> bool:
         ConfigError: Something else is there.
     """
     record = read_sidecar(target.image)
-    if record is None or "SourceSha256" not in record:
-        for path in (*target.images, target.sidecar):
+    if record is None or _SOURCE not in record:
+        theirs = [path for path in target.sidecars if _SOURCE not in (read_sidecar(path) or {})]
+        for path in (*target.images, *theirs):
             if path.exists():
                 raise _occupied(path, "already exists and was not made by this program")
         return False
@@ -171,23 +211,48 @@ def write(
                     hashed.update(part)
                     file.write(part)
             checksums[path.name] = hashed.hexdigest()
-        text = json.dumps({**record, "Files": checksums}, indent=2, allow_nan=False)
-        write_text(target.sidecar, text + "\n")
+        if target.uncertainty:
+            described = {**record, **_resolution(target.uncertainty, header)}
+            _write_json(sidecar_of(target.uncertainty), {**described, "Description": _SPREAD})
+        described = {**record, **_resolution(target.image, header)}
+        _write_json(target.sidecar, {**described, "Files": checksums})
 
 
 def describe_dataset(folder: Path, raw: Path) -> None:
-    """Make a folder of results a BIDS derivative data set of ``raw``, unless it is one."""
-    file = folder / "dataset_description.json"
-    if file.exists():
+    """Make a folder of results a BIDS derivative data set of ``raw``, unless it is one.
+
+    Licence and authors are those of ``raw``, as far as it says them.
+    """
+    if (folder / "dataset_description.json").exists():
         return
-    described = {
-        "Name": f"Super-resolution of {raw.resolve().name}",
+    source = read_sidecar(raw / "dataset_description") or {}
+    name = f"Super-resolution of {source.get('Name') or raw.resolve().name}"
+    described: dict[str, Any] = {
+        "Name": name,
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
+        **{key: source[key] for key in ("License", "Authors") if key in source},
         "GeneratedBy": [{"Name": TOOL, "Version": version("srmri-tf")}],
         "DatasetLinks": {"raw": Path(os.path.relpath(raw, folder)).as_posix()},
     }
-    write_text(file, json.dumps(described, indent=2) + "\n")
+    if not any(folder.glob("README*")):
+        text = _README.format(name=name, version=version("srmri-tf"), limits=LIMITS)
+        write_text(folder / "README.md", text)
+    if not (folder / IGNORE).exists():
+        write_text(folder / IGNORE, "*.html\n")
+    _write_json(folder / "dataset_description.json", described)
+
+
+def _resolution(image: Path, header: nib.Nifti1Header) -> dict[str, str]:
+    """What BIDS wants said of a name with ``res-``."""
+    if "res" not in entities_of(nifti.stem(image)):
+        return {}
+    sides = " x ".join(f"{side:g}" for side in header.get_zooms()[:3])
+    return {"Resolution": f"voxels of {sides} mm"}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def checksum(path: Path) -> str:
@@ -207,7 +272,7 @@ def checksum(path: Path) -> str:
 def _decisive(record: Mapping[str, Any]) -> dict[str, Any]:
     """What must agree for a result to be the one that is wanted."""
     parameters = record.get("Parameters")
-    facts = {key: record.get(key) for key in ("SourceSha256", "ModelSha256")}
+    facts = {key: record.get(key) for key in (_SOURCE, "ModelSha256")}
     return facts | (parameters if isinstance(parameters, dict) else {"Parameters": parameters})
 
 

@@ -18,6 +18,7 @@ from data_prep.scans import nifti
 from data_prep.scans.nifti_header import refined
 from data_prep.scans.orientation import Slicing, find_slicing
 from srmri_tf.enhance import derivatives
+from srmri_tf.enhance.acquisition import acquisition_of
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
 from srmri_tf.enhance.volume import departures, enhance_volume
@@ -158,7 +159,7 @@ class _Work:
                 path=min(replaced),
                 remedy="Give another -o",
             )
-        there = any(path.exists() for path in (*target.images, target.sidecar))
+        there = any(path.exists() for path in (*target.images, *target.sidecars))
         if self._overwrite or not there:
             return False
         record = self._record(job, derivatives.checksum(job.scan))
@@ -177,7 +178,7 @@ class _Work:
         header = series.header
         if not config.same_grid:
             header = refined(header, found.in_plane, config.factor)
-        record = self._record(job, series.sha256)
+        record = acquisition_of(job.scan, job.dataset) | self._record(job, series.sha256)
         record |= {
             "Contrast": str(job.contrast),
             "SlicePlane": found.plane,

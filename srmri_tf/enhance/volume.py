@@ -276,7 +276,7 @@ def _chunks(count: int, step: int) -> Iterator[slice]:
 
 
 def _check_sides(sides: Sequence[int], factor: int, path: Path | None) -> None:
-    from srmri_tf.models.model import MIN_SIDE
+    from srmri_tf.models.stored import MIN_SIDE
 
     if min(sides) * factor < MIN_SIDE:
         raise BadInputError(

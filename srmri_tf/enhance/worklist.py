@@ -44,6 +44,7 @@ class Job:
         dataset: The BIDS data set that the scan was found in, None outside of one.
         plane: The plane it is cut along; ``auto`` until its header has been read.
         contrast: What it shows, as its sidecar or its name says.
+        doubled: Whether the result has twice the matrix.
     """
 
     scan: Path
@@ -53,6 +54,7 @@ class Job:
     dataset: Path | None = None
     plane: PlaneChoice = "auto"
     contrast: Contrast = contrast.UNKNOWN
+    doubled: bool = True
 
     @property
     def default_model(self) -> str:
@@ -61,11 +63,15 @@ class Job:
 
     def target(self, architecture: str, uncertainty: bool) -> Target:
         """The files that a network of that architecture will make."""
-        image = self.name or derivatives.result_name(self.scan, architecture)
+
+        def name(label: str) -> str:
+            return derivatives.result_name(self.scan, label, doubled=self.doubled)
+
+        image = self.name or name(architecture)
         spread = (
             derivatives.result_name(Path(self.name), "uncertainty")
             if self.name
-            else derivatives.result_name(self.scan, f"{architecture}Uncertainty")
+            else name(f"{architecture}Uncertainty")
         )
         return Target(self.folder / image, self.folder / spread if uncertainty else None)
 
@@ -115,6 +121,7 @@ def make_worklist(
     config: EnhanceConfig | None = None,
     *,
     modality: str = "",
+    participants: Collection[str] = (),
     allow_missing: bool = False,
 ) -> Worklist:
     """Find scans, check their headers and decide where their results go.
@@ -125,6 +132,7 @@ def make_worklist(
             that was named itself, and in ``derivatives/srmri-tf`` of a folder.
         config: What will be made of them.
         modality: Keep only scans of this modality.
+        participants: Keep only scans of these labels, with or without ``sub-``; empty: of all.
         allow_missing: Leave out scans whose content is not here, instead of refusing them.
 
     Raises:
@@ -133,16 +141,19 @@ def make_worklist(
             would become one.
     """
     folder, name = _place_for(out)
+    config = config or EnhanceConfig()
     found: dict[Path, Job] = {}
     named: set[Path] = set()
     for source in map(Path, given):
         for job in _in_folder(source, folder) if source.is_dir() else _named(source, folder):
-            found.setdefault(place(job.scan), job)
+            doubled = dataclasses.replace(job, doubled=not config.same_grid)
+            found.setdefault(place(job.scan), doubled)
             if source.is_file():
                 named.add(place(job.scan))
     warnings: list[str] = []
     left_out: list[LeftOut] = []
     chosen = _without_results(found, named, warnings, left_out)
+    chosen = _of_participants(chosen, participants)
     chosen = _of_modality(_described(chosen, warnings), modality, left_out)
     chosen = _only(chosen, sources.usable([job.scan for job in chosen], allow_missing), left_out)
     sources.refuse_none(chosen, left_out)
@@ -155,7 +166,7 @@ def make_worklist(
             )
         chosen = [dataclasses.replace(chosen[0], root=None, name=name)]
     _refuse_clashes(chosen)
-    sound, faults = _checked(chosen, config or EnhanceConfig())
+    sound, faults = _checked(chosen, config)
     if not sound:
         raise_together(faults)
     return Worklist(tuple(sound), tuple(warnings), tuple(faults), tuple(left_out))
@@ -205,7 +216,8 @@ def _without_results(
         place(folder / image.name)
         for job in found.values()
         for kind in CONFIGS
-        for image in job.target(kind, uncertainty=True).images
+        for doubled in (True, False)
+        for image in dataclasses.replace(job, doubled=doubled).target(kind, uncertainty=True).images
         for folder in (job.folder, job.scan.parent)
     }
     kept = ours & (set(named) - made)
@@ -256,6 +268,21 @@ def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
         converted = not scan.is_relative_to(base)
         below = root if converted else root / scan.parent.relative_to(base)
         yield Job(scan, below, root, dataset=dataset)
+
+
+def _of_participants(jobs: list[Job], wanted: Collection[str]) -> list[Job]:
+    """The jobs of some subjects; all of them if none is asked for."""
+    labels = {label.removeprefix("sub-") for label in wanted}
+    if not labels:
+        return jobs
+    subjects = {job: names.read_name(job.scan).subject.removeprefix("sub-") for job in jobs}
+    if missing := labels - set(subjects.values()):
+        seen = ", ".join(sorted(set(subjects.values()))) or "none"
+        raise BadInputError(
+            f"no scan of participant {', '.join(sorted(missing))}; participants found: {seen}",
+            remedy="Check --participant-label",
+        )
+    return [job for job in jobs if subjects[job] in labels]
 
 
 def _of_modality(jobs: list[Job], modality: str, left_out: list[LeftOut]) -> list[Job]:
@@ -313,7 +340,7 @@ def _check_name(job: Job) -> None:
     """Refuse a scan whose result would get a longer name than the file system allows."""
     limit = longest_name(job.folder)
     targets = [job.target(kind, uncertainty=True) for kind in CONFIGS]
-    files = [path for target in targets for path in (*target.images, target.sidecar)]
+    files = [path for target in targets for path in (*target.images, *target.sidecars)]
     longest = max((path.name for path in files), key=lambda name: len(os.fsencode(name)))
     if len(os.fsencode(longest)) > limit:
         raise BadInputError(

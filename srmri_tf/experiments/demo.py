@@ -7,7 +7,7 @@ import click
 
 from data_prep.download import sample
 from data_prep.prepare.pipeline import PrepareConfig, prepare
-from data_prep.progress import downloading
+from data_prep.progress import MESSAGES, downloading
 from data_prep.shards.schema import Parameters, SplitRule
 from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.models.exporting import export
@@ -64,4 +64,4 @@ def demo(out: Path, model: str = "cpce", vgg_weights: str = "auto", workers: int
 
 
 def _step(number: int, what: str) -> None:
-    click.echo(f"[{number}/5] {what}", err=True)
+    MESSAGES.info(f"[{number}/5] {what}")

@@ -244,6 +244,7 @@ class Metadata(_Section):
         degradation: How its low-resolution images were made.
         halo: Pixels around a tile that its outputs depend on.
         multiple: Offsets of tiles must be multiples of it.
+        smallest_side: Of the slices that it takes, in pixels; None in files of earlier versions.
         sha256: `digest` of options and weights.
         init: What its training began with; None for initial weights of its own.
         learnt: What it learnt from; None if that is not known, as in files of before.
@@ -259,6 +260,7 @@ class Metadata(_Section):
     degradation: Degradation
     halo: int = Field(ge=0)
     multiple: int = Field(ge=1)
+    smallest_side: int | None = Field(default=None, ge=1)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     init: Origin | None = None
     learnt: Learnt | None = None

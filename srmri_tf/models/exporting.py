@@ -4,7 +4,7 @@ The name of the result decides the format:
 
 ============== ==============================================================
 ``NAME.keras`` a functional model of Keras's own layers
-``NAME.onnx``  the same for ONNX runtimes (extra ``onnx``)
+``NAME.onnx``  the same for ONNX runtimes, for odd sides, too (extra ``onnx``)
 ``NAME.npz``   weights and description, the smallest; shipped models are kept so
 any folder     a SavedModel with the signatures of `saved_model`
 ============== ==============================================================
@@ -36,6 +36,9 @@ TOLERANCE = 1e-5
 """Largest difference between a format and the network, as a part of the largest intensity or 1."""
 
 OPSET = 17
+AXES = ("batch", "height", "width")
+"""What ONNX calls the axes of input and output that may have any length."""
+
 _ONNX_NEEDS = ("tf2onnx", "onnx", "onnxruntime")
 _SAVED_MODEL = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra")
 _OTHER_FORMATS = (".h5", ".hdf5", ".pb", ".pt", ".pth", ".safetensors", ".tflite", ".zip")
@@ -159,22 +162,25 @@ def _write_onnx(stored: Stored, out: Path) -> None:
     import onnx
     import tf2onnx
 
-    network = stored.stock()
+    graphs = Graphs(stored)
     spec = tf.TensorSpec([None, None, None, 1], tf.float32, name="lr")
-    super_resolve = tf.function(lambda lr: {"sr": network(lr, training=False)})
+    super_resolve = tf.function(lambda lr: {"sr": graphs.super_resolved(lr)})
     with _quiet():
         model, _ = tf2onnx.convert.from_function(super_resolve, [spec], opset=OPSET)
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, name in zip(value.type.tensor_type.shape.dim, AXES, strict=False):
+            axis.dim_param = name
     onnx.helper.set_model_props(model, {"srmri-tf": stored.metadata().to_json()})
     model.doc_string = f"{stored.name}: input lr, output sr, docs/export.md of srmri-tf"
     onnx.checker.check_model(model)
     with atomic_file(out) as temporary:
         onnx.save(model, str(temporary))
-        _check(stored, out, temporary, export_check.ONNX)
+        _check(stored, out, temporary, export_check.ONNX, odd=True)
 
 
-def _check(stored: Stored, out: Path, written: Path, program: str) -> None:
-    """Compare a file's pixels with the network's."""
-    lr = _test_slices()
+def _check(stored: Stored, out: Path, written: Path, program: str, *, odd: bool = False) -> None:
+    """Compare a file's pixels with the network's, of slices of odd sides if it takes them."""
+    lr = _test_slices(odd)
     with tf.device("CPU"):
         sr = np.asarray(stored.generator()(lr))
     _compare(out, "sr", export_check.run(program, written, {"lr": lr})["sr"], sr)

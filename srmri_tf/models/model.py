@@ -16,9 +16,6 @@ from srmri_tf.models.card import ModelCard
 from srmri_tf.models.stored import Stored, check_degradation, reach, read
 from srmri_tf.networks.registry import SuperResolve, super_resolver
 
-MIN_SIDE = 9
-"""The smallest side of a slice that every network can take."""
-
 
 @dataclass(frozen=True)
 class Network:
@@ -34,7 +31,8 @@ class Network:
         sha256: Of options and weights, the same for every format of one model.
         card: Its model card, if it has one.
         enhance: Maps zero-filled slices (S, H, W) float32, scaled so that the volume's maximum is
-            1, to enhanced ones of the same shape. Sides of at least `MIN_SIDE`.
+            1, to enhanced ones of the same shape. Sides of at least
+            `srmri_tf.models.stored.MIN_SIDE`.
         generator: The Keras model inside: (B, H, W, 1) to (B, H, W, 1).
     """
 

@@ -6,11 +6,15 @@ from typing import Any
 import tensorflow as tf
 
 from srmri_tf.models import head
-from srmri_tf.models.stored import Stored
+from srmri_tf.models.stored import MIN_SIDE, Stored
 from srmri_tf.networks.gan import variables_by_layer
 
 _SLICES = tf.TensorSpec([None, None, None, 1], tf.float32)
 _NUMBER = tf.TensorSpec([], tf.float32)
+_TOO_SMALL = (
+    f"a slice has fewer than {MIN_SIDE} rows or columns; one whose matrix is doubled needs "
+    f"{-(-MIN_SIDE // 2)}"
+)
 _SINGLE = tf.TensorSpec([None, None, 1], tf.float32)
 
 
@@ -51,7 +55,8 @@ class Graphs(tf.Module):
                                                       put back
         ======================= ===================== =========================================
 
-        ``image`` has at least 5 rows and 5 columns. The last three do what `srmri-tf enhance` does.
+        ``lr`` has at least 9 rows and columns, ``image`` 5: smaller ones end in an
+        ``InvalidArgumentError`` that says so. The last three do what `srmri-tf enhance` does.
         """
         lr, image = _named(_SLICES, "lr"), _named(_SLICES, "image")
         scale = _named(_NUMBER, "scale")
@@ -72,12 +77,17 @@ class Graphs(tf.Module):
 
     def super_resolved(self, lr: tf.Tensor) -> tf.Tensor:
         """The network on (B, H, W, 1) slices of any size."""
+        sides = tf.shape(lr)[1:3]
+        tf.debugging.assert_greater_equal(tf.reduce_min(sides), MIN_SIDE, _TOO_SMALL)
         if not self._halves:
             return self._apply(lr)
-        # Strides of 2 need even sides: an odd one is mirrored by a pixel and cropped again.
-        sides = tf.shape(lr)[1:3]
-        after = tf.concat([[0], sides % 2, [0]], axis=0)
-        even = tf.pad(lr, tf.stack([tf.zeros_like(after), after], axis=1), "SYMMETRIC")
+        # Strides of 2 need even sides: the last row or column is repeated, and cropped again.
+        # By gather, since converters to ONNX and TFLite lose the shape behind a pad.
+        even = lr
+        for axis in (0, 1):
+            last = sides[axis] - 1
+            repeated = tf.minimum(tf.range(sides[axis] + sides[axis] % 2), last)
+            even = tf.gather(even, repeated, axis=axis + 1)
         return self._apply(even)[:, : sides[0], : sides[1]]
 
     def enhanced(

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 MEMBER = "srmri-tf.json"
 """Where a ``.keras`` file, and a SavedModel's ``assets.extra``, keep the description."""
 
+MIN_SIDE = 9
+"""The smallest side of a slice that every network can take."""
+
 OWN_REACH = (64, 16)
 """What is assumed of generators of the user's own: see `reach`."""
 
@@ -105,6 +108,7 @@ class Stored:
             degradation=self.degradation,
             halo=halo,
             multiple=multiple,
+            smallest_side=MIN_SIDE,
             sha256=self.sha256,
             init=self.init,
             learnt=self.learnt,

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from data_prep.errors import ConfigError, DivergedError
 from data_prep.files import file_sha256, lock, refuse_foreign, sealed, write_text
-from data_prep.progress import downloading
+from data_prep.progress import downloading, message_console
 from data_prep.shards.schema import SPLITS, manifest_sha256
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models.initial import Initial, initial
@@ -71,10 +71,10 @@ def fit(
     """
     run = Run(Path(run_folder))
     if is_finished(run, config, Path(shards_folder)):
-        (console or Console(stderr=True)).print(f"{run.folder}: {FINISHED}", highlight=False)
+        (console or message_console()).print(f"{run.folder}: {FINISHED}", highlight=False)
         return run
     strategy = make_strategy(devices)  # first: a cluster must be joined before anything runs
-    console = console or Console(stderr=True, quiet=not is_chief(strategy))
+    console = console or message_console(silent=not is_chief(strategy))
     config = config.model_copy(update={"precision": resolve_precision(config.precision)})
     refuse_foreign(run.folder, "a training run", run.config_file.name, run.facts_file.name)
     shards = Shards.open(shards_folder, config.fold, config.validation.fold)

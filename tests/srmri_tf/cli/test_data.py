@@ -50,7 +50,8 @@ def table(text) -> dict[str, list[str]]:
 def test_prepare_ends_with_a_summary(scans, tmp_path, run):
     out = tmp_path / "shards"
     code, stdout, stderr = run("prepare", scans, "-o", out, "--patch-size", "16")
-    assert (code, stderr) == (0, "")
+    assert (code, len(stderr.splitlines())) == (0, 1)
+    assert stderr.startswith("4 shards made; ")
     rows = table(stdout)
     assert rows["train"][:4] == ["2", "2", "16", "64"]
     assert rows["val"][:4] == ["1", "1", "8", "0"]
@@ -120,7 +121,7 @@ def test_several_contrasts_are_chosen_from_or_mixed(tmp_path, run):
 )
 def test_splits(scans, tmp_path, run, options, expected):
     code, stdout, stderr = run(
-        "prepare", scans, "-o", tmp_path / "out", "--patch-size", "16", *options
+        "prepare", scans, "-o", tmp_path / "out", "--patch-size", "16", "--quiet", *options
     )
     assert (code, stderr) == (0, "")
     rows = table(stdout)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from srmri_tf.cli import messages
 from srmri_tf.cli.output import reporting
 from tests.data_prep.phantoms import phantom, save
 from tests.srmri_tf.cli.test_cli import run
@@ -138,7 +139,7 @@ def test_models(document):
 
 
 def test_what_json_does_not_know_is_put_into_words(tmp_path, capsys):
-    with reporting("x", as_json=True) as report:
+    with messages.speaking(), reporting("x", as_json=True) as report:
         report.say("for people")
         report.warn("careful")
         report.result = {"path": tmp_path, "none": float("nan"), "list": (1, float("inf"))}

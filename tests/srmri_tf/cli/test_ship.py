@@ -24,7 +24,10 @@ def shipped(tmp_path, monkeypatch):
 
 def test_models_are_listed_and_shown(shipped, capsys):
     assert run("models") == 0
-    assert "| cpce-t2-x2 | cpce | T2 | +1.50 [+1.25, +1.75] |" in capsys.readouterr().out
+    head, row, *_ = shown = capsys.readouterr().out.splitlines()
+    assert row.split() == "cpce-t2-x2 T2 cpce +1.50 [+1.25, +1.75] +0.0200 2 0 kB".split()  # noqa: SIM905
+    assert head.index("SSIM") == row.index("+0.0200")
+    assert max(map(len, shown)) <= 80
     assert run("models", "cpce-t2-x2") == 0
     assert capsys.readouterr().out.startswith("## cpce-t2-x2\n")
 

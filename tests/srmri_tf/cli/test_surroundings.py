@@ -91,7 +91,7 @@ def test_a_full_standard_output_is_code_5(scans, tmp_path, command):
 def test_modules_in_the_working_folder_are_not_imported(scans, tmp_path, workers):
     for name in ("numpy", "scipy", "nibabel", "click", "data_prep"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('mine')")
-    options = ["--patch-size", "10", "--workers", workers]
+    options = ["--patch-size", "10", "--quiet", "--workers", workers]
     done = call("prepare", scans, "-o", "out", *options, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -35,6 +35,35 @@ def test_names_follow_bids(scan, result):
     assert derivatives.result_name(Path("in") / scan, "cpce") == result
 
 
+@pytest.mark.parametrize(
+    ("scan", "result"),
+    [
+        ("scan.nii.gz", "scan_desc-cpce.nii.gz"),
+        ("sub-01_T2w.nii.gz", "sub-01_res-2x_desc-cpce_T2w.nii.gz"),
+        ("sub-01_space-T1w_desc-x_T2w.nii", "sub-01_space-T1w_res-2x_desc-xCpce_T2w.nii"),
+        ("sub-01_res-native_T2w.nii.gz", "sub-01_res-native2x_desc-cpce_T2w.nii.gz"),
+    ],
+)
+def test_twice_the_matrix_is_named_as_bids_names_resolutions(scan, result):
+    assert derivatives.result_name(Path(scan), "cpce", doubled=True) == result
+
+
+def test_a_name_with_a_resolution_has_it_explained(tmp_path):
+    target = Target(
+        tmp_path / "sub-1_res-2x_desc-cpce_T2w.nii", tmp_path / "sub-1_res-2x_u_T2w.nii"
+    )
+    header = nifti.read(save(tmp_path / "scan.nii", spacing=(0.45, 0.45, 3))).header
+    derivatives.write(target, [phantom(), phantom()], header, RECORD)
+    said = json.loads(target.sidecar.read_text())
+    assert said["Resolution"] == "voxels of 0.45 x 0.45 x 3 mm"
+    of_spread = json.loads((tmp_path / "sub-1_res-2x_u_T2w.json").read_text())
+    assert of_spread["Description"].startswith("Standard deviation")
+    differs = {"Description", "Files"}
+    assert {k: v for k, v in said.items() if k not in differs} == {
+        k: v for k, v in of_spread.items() if k not in differs
+    }
+
+
 @pytest.fixture
 def target(tmp_path):
     """A finished result with its map."""
@@ -46,6 +75,7 @@ def target(tmp_path):
 
 def test_a_result_its_map_and_what_they_were_made_of(target):
     assert sorted(p.name for p in target.image.parent.iterdir()) == [
+        "u.json",
         "u.nii.gz",
         "x_desc-cpce.json",
         "x_desc-cpce.nii.gz",
@@ -105,8 +135,18 @@ def test_a_file_of_somebody_elses_is_not_replaced(tmp_path, content):
         derivatives.is_finished(target, RECORD)
 
 
+def test_of_two_sidecars_a_foreign_one_is_kept_and_one_that_a_kill_left_is_replaced(target):
+    spread = target.image.with_name("u.json")
+    for path in (*target.images, target.sidecar):
+        path.unlink()
+    assert not derivatives.is_finished(target, RECORD)
+    spread.write_text('{"mine": 1}')
+    with pytest.raises(ConfigError, match=r"u\.json: already exists and was not made by this pr"):
+        derivatives.is_finished(target, RECORD)
+
+
 def test_a_failed_write_leaves_the_old_result(target, monkeypatch):
-    before = {path: path.read_bytes() for path in (*target.images, target.sidecar)}
+    before = {path: path.read_bytes() for path in target.image.parent.iterdir()}
 
     def full(path, text, **options):
         raise EnvironmentFault("cannot be written: the disk is full", path=path, remedy="")
@@ -127,3 +167,17 @@ def test_a_derivative_data_set_says_so_once(tmp_path):
     (out / "dataset_description.json").write_text("mine")
     derivatives.describe_dataset(out, tmp_path / "raw")
     assert (out / "dataset_description.json").read_text() == "mine"
+
+
+def test_a_derivative_data_set_keeps_licence_and_authors_and_what_is_there(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    for folder in (raw, out):
+        folder.mkdir()
+    described = {"Name": "Heads", "License": "CC BY", "Authors": ["A", "B"], "Funding": ["C"]}
+    (raw / "dataset_description.json").write_text(json.dumps(described))
+    (out / "README").write_text("mine")
+    derivatives.describe_dataset(out, raw)
+    said = json.loads((out / "dataset_description.json").read_text())
+    assert said["Name"] == "Super-resolution of Heads"
+    assert (said["License"], said["Authors"], "Funding" in said) == ("CC BY", ["A", "B"], False)
+    assert sorted(path.name for path in out.glob("README*")) == ["README"]

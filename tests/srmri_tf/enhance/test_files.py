@@ -3,11 +3,13 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import tracemalloc
 from itertools import permutations, product
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -352,10 +354,13 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
     (result,) = super_resolve([tmp_path], config=EnhanceConfig(uncertainty=True))
     out = tmp_path / "derivatives" / "srmri-tf"
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == [
+        ".bidsignore",
+        "README.md",
         "dataset_description.json",
-        "sub-1/anat/sub-1_desc-cpceUncertainty_T2w.nii.gz",
-        "sub-1/anat/sub-1_desc-cpce_T2w.json",
-        "sub-1/anat/sub-1_desc-cpce_T2w.nii.gz",
+        "sub-1/anat/sub-1_res-2x_desc-cpceUncertainty_T2w.json",
+        "sub-1/anat/sub-1_res-2x_desc-cpceUncertainty_T2w.nii.gz",
+        "sub-1/anat/sub-1_res-2x_desc-cpce_T2w.json",
+        "sub-1/anat/sub-1_res-2x_desc-cpce_T2w.nii.gz",
     ]
     (out / "dataset_description.json").unlink()  # as a kill just before it would
     assert [
@@ -368,6 +373,24 @@ def test_a_bids_data_set_and_its_sidecars(network, tmp_path):
     assert said["ModelSha256"] == network.sha256
     assert said["Parameters"]["Uncertainty"] is True
     assert said["SlicePlane"] == "axial"
+
+
+def test_the_bids_validator_finds_no_error(network, tmp_path):
+    validator = shutil.which("bids-validator-deno", path=Path(sys.executable).parent)
+    if validator is None:
+        pytest.skip("bids-validator-deno is not installed")
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    for name in ("sub-1/anat/sub-1_T2w", "sub-2/ses-1/anat/sub-2_ses-1_acq-hr_desc-preproc_T1w"):
+        save(raw / f"{name}.nii.gz", phantom((12, 10, 7)))
+    save(raw / "sub-1" / "anat" / "sub-1_FLAIR.nii", phantom((12, 10, 7)))
+    super_resolve([raw], out, EnhanceConfig(uncertainty=True))
+    super_resolve([raw / "sub-2"], out, EnhanceConfig(same_grid=True))
+    done = subprocess.run([validator, "--json", out], capture_output=True, check=False, timeout=60)
+    issues = json.loads(done.stdout)["issues"]["issues"]
+    assert [issue for issue in issues if issue["severity"] == "error"] == []
+    assert {issue["code"] for issue in issues} <= {"TOO_FEW_AUTHORS", "NIFTI_UNIT"}  # of the scans
+    (out / "sub-1" / "anat" / "sub-1_res-2x_desc-cpce_T2w.json").write_text("{}")
+    assert subprocess.run([validator, out], capture_output=True, check=False).returncode
 
 
 def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypatch):

@@ -108,14 +108,31 @@ def test_two_bids_data_sets_do_not_become_one(bids, tmp_path):
 def test_a_bids_data_set_becomes_a_derivative_one(bids):
     worklist = make_worklist([bids])
     assert results(worklist, bids / "derivatives" / "srmri-tf") == [
-        "sub-1/anat/sub-1_desc-cpce_T1w.nii.gz",
-        "sub-1/anat/sub-1_desc-cpce_T2w.nii.gz",
-        "sub-2/ses-1/anat/sub-2_ses-1_desc-cpce_T2w.nii.gz",
+        "sub-1/anat/sub-1_res-2x_desc-cpce_T1w.nii.gz",
+        "sub-1/anat/sub-1_res-2x_desc-cpce_T2w.nii.gz",
+        "sub-2/ses-1/anat/sub-2_ses-1_res-2x_desc-cpce_T2w.nii.gz",
     ]
     assert {job.dataset for job in worklist.jobs} == {bids}
     assert len(make_worklist([bids], modality="t1w").jobs) == 1
     with pytest.raises(BadInputError, match="no scan of modality FLAIR: the 3 found are of T1, T2"):
         make_worklist([bids], modality="FLAIR")
+
+
+def test_the_same_grid_has_no_resolution_of_its_own(bids):
+    found = make_worklist([bids / "sub-2"], config=EnhanceConfig(same_grid=True))
+    assert [job.target("cpce", False).image.name for job in found.jobs] == [
+        "sub-2_ses-1_desc-cpce_T2w.nii.gz"
+    ]
+
+
+@pytest.mark.parametrize("label", ["2", "sub-2"])
+def test_participants_are_chosen_as_bids_apps_choose_them(bids, label):
+    assert [job.scan.parts[-4] for job in make_worklist([bids], participants=[label]).jobs] == [
+        "sub-2"
+    ]
+    assert len(make_worklist([bids], participants=[label, "1"]).jobs) == 3
+    with pytest.raises(BadInputError, match="no scan of participant 02, 7; participants found: 1"):
+        make_worklist([bids], participants=[label, "7", "sub-02"])
 
 
 @pytest.mark.parametrize(
@@ -250,7 +267,7 @@ def test_a_folder_without_scans_is_refused(tmp_path):
 
 
 def test_a_subject_s_folder_keeps_its_place_in_the_data_set(bids, tmp_path, monkeypatch):
-    expected = ["sub-2/ses-1/anat/sub-2_ses-1_desc-cpce_T2w.nii.gz"]
+    expected = ["sub-2/ses-1/anat/sub-2_ses-1_res-2x_desc-cpce_T2w.nii.gz"]
     for given in ("sub-2", "sub-2/ses-1", "sub-2/ses-1/anat"):
         worklist = make_worklist([bids / given], tmp_path / "out")
         assert results(worklist, tmp_path / "out") == expected

@@ -1,7 +1,9 @@
 """Every format in a process that has its own runtime and not this package."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -36,20 +38,22 @@ def saved_model(run):
         return export(run, run.parent / "model")
 
 
-def alone(program, folder):
-    """Run a program where this package cannot be imported."""
-    start = "import sys\nsys.modules['srmri_tf'] = sys.modules['data_prep'] = None\n"
+def alone(program, folder, *others):
+    """Run a program where this package, and what else is named, cannot be imported."""
+    absent = dict.fromkeys(("srmri_tf", "data_prep", *others))
+    start = f"import sys\nsys.modules.update({absent})\n"
     subprocess.run([sys.executable, "-c", start + program], cwd=folder, check=True, timeout=120)
 
 
-def documented(language, number=0):
-    """A code block of docs/export.md."""
-    return re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)[number]
+def documented(language, word=""):
+    """The first code block of docs/export.md in a language, or that with a word in it."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", DOCS, re.DOTALL)
+    return next(block for block in blocks if word in block)
 
 
 def without_checks(monkeypatch):
     """Writing alone: what is written is looked at by the test itself."""
-    monkeypatch.setattr(module, "_check", lambda *args: None)
+    monkeypatch.setattr(module, "_check", lambda *args, **options: None)
     monkeypatch.setattr(module, "_check_signatures", lambda *args: None)
 
 
@@ -58,7 +62,7 @@ def test_the_documented_client_gives_what_the_network_gives(run, saved_model):
     np.save(run.parent / "slices.npy", scan)
     client = documented("python")
     assert len(client.strip().splitlines()) <= 10  # as promised
-    alone(client, run.parent)
+    alone(client, run.parent, "keras")
     from srmri_tf.enhance.volume import enhance_volume
 
     turned = enhance_volume(
@@ -119,7 +123,7 @@ def test_keras_alone_gives_the_same_pixels_from_both_its_formats(run, monkeypatc
     lr = RNG.random((2, 50, 41, 1), np.float32)
     np.save(run.parent / "lr.npy", lr)
     alone(
-        documented("python", 1)
+        documented("python", "model_from_json")
         + "lr = np.load('lr.npy')\n"
         + "model = keras.saving.load_model('model.keras', safe_mode=True)\n"
         + "np.savez('sr.npz', weights=network(lr), keras=model(lr))",
@@ -130,20 +134,101 @@ def test_keras_alone_gives_the_same_pixels_from_both_its_formats(run, monkeypatc
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_onnx_gives_the_same_pixels_and_knows_what_it_is(run, monkeypatch):
+@pytest.fixture(scope="module", params=["cpce", "circle"])
+def onnx(request, run, tmp_path_factory):
+    """A RUN of each architecture, and the folder with its ``model.onnx``."""
+    folder = tmp_path_factory.mktemp("onnx")
+    source = run if request.param == "cpce" else make_circle_run(folder / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        without_checks(patch)
+        export(source, folder / "model.onnx")
+    return source, folder
+
+
+def test_onnx_gives_the_same_pixels_and_knows_what_it_is(onnx):
     import onnxruntime
 
-    without_checks(monkeypatch)
-    export(run, run.parent / "model.onnx")
+    source, folder = onnx
     session = onnxruntime.InferenceSession(
-        run.parent / "model.onnx", providers=["CPUExecutionProvider"]
+        folder / "model.onnx", providers=["CPUExecutionProvider"]
     )
-    for shape in ((2, 50, 41, 1), (1, 24, 64, 1)):
+    for value in (*session.get_inputs(), *session.get_outputs()):
+        assert value.shape == ["batch", "height", "width", 1]
+    for shape in ((2, 50, 40, 1), (1, 24, 63, 1), (1, 27, 9, 1)):
         lr = RNG.random(shape, np.float32)
-        expected = Run(run).generator()(lr)
+        expected = Run(source).generator()(lr)
         np.testing.assert_allclose(session.run(["sr"], {"lr": lr})[0], expected, atol=1e-5)
     said = json.loads(session.get_modelmeta().custom_metadata_map["srmri-tf"])
-    assert (said["name"], said["sha256"]) == ("run", load_network(run).sha256)
+    assert (said["name"], said["sha256"]) == ("run", load_network(source).sha256)
+    assert said["smallest_side"] == 9
+
+
+def test_the_documented_onnx_client(onnx, monkeypatch):
+    source, folder = onnx
+    lr = RNG.random((2, 21, 12)).astype(np.float32)
+    np.save(folder / "lr.npy", lr)
+    monkeypatch.chdir(folder)
+    exec(documented("python", "onnxruntime"))
+    expected = Run(source).generator()(lr[..., None])
+    np.testing.assert_allclose(np.load("sr.npy"), expected[..., 0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_documented_client_in_node(onnx):
+    """Downloads onnxruntime-node, 290 MB."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        pytest.skip("node and npm are not installed")
+    source, folder = onnx
+    said = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund", "onnxruntime-node"],
+        cwd=folder,
+        env={**os.environ, "ONNXRUNTIME_NODE_INSTALL": "skip"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if said.returncode:
+        pytest.skip(f"onnxruntime-node cannot be installed: {said.stderr[-300:]}")
+    lr = RNG.random((41, 33)).astype(np.float32)
+    (folder / "lr.f32").write_bytes(lr.tobytes())
+    (folder / "client.mjs").write_text(documented("js"))
+    subprocess.run(["node", "client.mjs"], cwd=folder, check=True, timeout=60)
+    found = np.frombuffer((folder / "sr.f32").read_bytes(), np.float32).reshape(41, 33)
+    expected = Run(source).generator()(lr[None, ..., None])
+    np.testing.assert_allclose(found, expected[0, ..., 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["cpce", pytest.param("circle", marks=pytest.mark.slow)])
+def test_tflite_gives_the_same_pixels(run, saved_model, tmp_path, monkeypatch, architecture):
+    import tensorflow as tf
+
+    source, folder = run, saved_model.parent
+    if architecture == "circle":
+        source, folder = make_circle_run(tmp_path / "run"), tmp_path
+        without_checks(monkeypatch)
+        export(source, tmp_path / "model")
+    monkeypatch.chdir(folder)
+    exec(documented("python", "TFLiteConverter"))
+    runner = tf.lite.Interpreter("model.tflite").get_signature_runner("serving_default")
+    for shape in ((2, 21, 12, 1), (1, 18, 33, 1)):
+        lr = RNG.random(shape, np.float32)
+        np.testing.assert_allclose(runner(lr=lr)["sr"], Run(source).generator()(lr), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs"),
+    [
+        ("serving_default", {"lr": (1, 8, 30, 1)}),
+        ("enhance", {"image": (2, 30, 4, 1)}),
+        ("enhance_consistent", {"image": (1, 4, 30, 1), "scale": ()}),
+    ],
+)
+def test_slices_that_are_too_small_are_refused_in_words(saved_model, signature, inputs):
+    import tensorflow as tf
+
+    given = {name: tf.ones(shape) for name, shape in inputs.items()}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="fewer than 9 rows or columns"):
+        tf.saved_model.load(str(saved_model)).signatures[signature](**given)
 
 
 def test_each_format_says_what_is_inside(run, monkeypatch, tmp_path):
@@ -159,6 +244,7 @@ def test_each_format_says_what_is_inside(run, monkeypatch, tmp_path):
     for said in map(json.loads, texts):
         assert said["degradation"] == {"keep": 0.25, "keep_by": "area", "lr": "magnitude"}
         assert (said["kind"], said["halo"], said["multiple"]) == ("cpce", 8, 1)
+        assert said["smallest_side"] == 9
         assert said["sha256"] == load_network(run).sha256
 
 

@@ -34,6 +34,13 @@ def test_every_model_opens_is_small_and_has_what_a_card_must_have():
         assert np.isfinite(network.super_resolve(lr)).all()
 
 
+def test_the_notice_in_the_wheel_names_the_data_of_every_model():
+    notice = (cards.SHIPPED / "LICENSES.md").read_text(encoding="utf-8")
+    for name in cards.shipped_names():
+        data = cards.shipped_card(name).data
+        assert f"| {name} | {data.title} | {data.licence} | {data.attribution} |" in notice
+
+
 def test_the_commands_of_every_card_are_understood():
     for name in cards.shipped_names():
         card = cards.shipped_card(name)
