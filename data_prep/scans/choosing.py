@@ -13,22 +13,7 @@ from typing import Any, NamedTuple
 
 from data_prep.scans.folders import is_ignored
 from data_prep.scans.nifti import stem
-from data_prep.scans.sidecars import metadata_of, read_sidecar, sidecar_of
-
-__all__ = [
-    "LeftOut",
-    "Listing",
-    "counted",
-    "entities_of",
-    "is_result",
-    "listed",
-    "printable",
-    "read_sidecar",
-    "sidecar_of",
-    "sort_out",
-    "why_not",
-    "words_of",
-]
+from data_prep.scans.sidecars import metadata_of, read_sidecar
 
 TOOL = "srmri-tf"
 RESULT = f"result of {TOOL}"

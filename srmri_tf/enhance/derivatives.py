@@ -22,9 +22,10 @@ import numpy as np
 from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.files import atomic_file, write_text
 from data_prep.scans import nifti
-from data_prep.scans.choosing import TOOL, entities_of, read_sidecar, sidecar_of
+from data_prep.scans.choosing import TOOL, entities_of
 from data_prep.scans.folders import IGNORE
 from data_prep.scans.nifti_header import of_floats
+from data_prep.scans.sidecars import read_sidecar, sidecar_of
 
 LIMITS = (
     "Made by a neural network, which can invent detail and smooth real detail away. "

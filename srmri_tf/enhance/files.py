@@ -178,7 +178,7 @@ class _Work:
         header = series.header
         if not config.same_grid:
             header = refined(header, found.in_plane, config.factor)
-        record = acquisition_of(job.scan, job.dataset) | self._record(job, series.sha256)
+        record = acquisition_of(job.scan) | self._record(job, series.sha256)
         record |= {
             "Contrast": str(job.contrast),
             "SlicePlane": found.plane,

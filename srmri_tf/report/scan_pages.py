@@ -16,8 +16,8 @@ from data_prep.errors import ConfigError
 from data_prep.files import write_text
 from data_prep.kspace import Degradation, upsampled
 from data_prep.scans import nifti
-from data_prep.scans.choosing import read_sidecar
 from data_prep.scans.orientation import Slicing, find_slicing
+from data_prep.scans.sidecars import read_sidecar
 from srmri_tf import metrics
 from srmri_tf.enhance.files import Result
 from srmri_tf.enhance.volume import volume_scale

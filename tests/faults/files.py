@@ -132,6 +132,6 @@ def _models(run: Path, folder: Path, tries: int) -> Iterator[Row]:
         def use(out: Path = out) -> bytes:
             stored = read(str(out))
             arrays = (x for key in sorted(stored.weights) for x in (key, stored.weights[key]))
-            return digest(stored.kind, stored.options, *arrays)
+            return digest(stored.architecture, stored.options, *arrays)
 
         yield campaign(f"exported {run.name}, {name}", files, use, (*ALL, edit), tries)

@@ -35,7 +35,9 @@ def said(capsys):
 
 def test_enhance_ends_with_what_was_done_and_what_was_not(scans, capsys):
     assert run("enhance", "scans", "-o", "out") == 0
-    assert re.fullmatch(r"2 scans enhanced; left out 1: 1 mask; \d+ s", said(capsys)[-1])
+    *_, summary, hint = said(capsys)
+    assert re.fullmatch(r"2 scans enhanced; left out 1: 1 mask; \d+ s", summary)
+    assert hint.startswith("Add --report")
     save(scans / "s2_T2.nii", phantom((16, 16, 8), 2))
     (scans / "s3_T2.nii").write_text("no scan")
     assert run("enhance", "scans", "-o", "out") == 3
