@@ -121,7 +121,8 @@ def _ordered(
         for (method, place), value in psnr.items()
         if method == runs[0]
     }
-    middle = float(np.nanmedian(list(gains.values())))
+    finite = [gain for gain in gains.values() if np.isfinite(gain)]
+    middle = float(np.median(finite)) if finite else 0.0
     typical = min(exhibits, key=lambda e: np.nan_to_num(abs(gains[e.place] - middle), nan=np.inf))
     typical.reasons = [f"nearest to the median gain of {runs[0]}", *typical.reasons]
 

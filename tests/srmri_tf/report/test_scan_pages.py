@@ -140,7 +140,7 @@ def test_pages_in_a_bids_data_set_are_hidden_from_validators(tmp_path, monkeypat
     (index,) = pages.indexes
     assert index == tmp_path / "derivatives" / "srmri-tf" / "index.html"
     assert (index.parent / ".bidsignore").read_text() == "*.html\n"
-    assert "sub-01/anat/sub-01_desc-cpce_T2w.html" in index.read_text()
+    assert "sub-01/anat/sub-01_res-2x_desc-cpce_T2w.html" in index.read_text()
     assert page.is_file()
 
 
