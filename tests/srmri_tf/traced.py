@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from srmri_tf.data.dataset import Shards
 from srmri_tf.networks.registry import MODELS
 from srmri_tf.training import engine, fitting
 
@@ -16,9 +17,10 @@ NOT_IN_THE_GRAPH = {"schedule", "validation", "init", "fold"}
 
 
 def share_traced_steps(patch: pytest.MonkeyPatch) -> None:
-    """Have `fit` build and trace no model twice from now on."""
+    """Have `fit` build and trace no model and no pipeline of pairs twice from now on."""
     patch.setattr(fitting, "make_strategy", _once(fitting.make_strategy, lambda devices: devices))
     patch.setattr(engine, "make_step", _once(engine.make_step, _identities))
+    patch.setattr(Shards, "pairs", _once(Shards.pairs, _which_pairs))
     models: dict[Any, tuple[keras.Model, dict[str, np.ndarray]]] = {}
     build = fitting._build
 
@@ -43,13 +45,17 @@ def _identities(strategy: Any, model: keras.Model, phase: str) -> tuple:
     return id(strategy), id(model), phase
 
 
+def _which_pairs(shards: Shards, *arguments: Any, **options: Any) -> tuple:
+    return shards.folder, str(shards.training()), arguments, tuple(sorted(options.items()))
+
+
 def _once(function: Any, key: Any) -> Any:
     """A function that answers equal calls with its first answer."""
     answers: dict[Any, Any] = {}
 
-    def call(*arguments):
-        if (which := key(*arguments)) not in answers:
-            answers[which] = function(*arguments)
+    def call(*arguments, **options):
+        if (which := key(*arguments, **options)) not in answers:
+            answers[which] = function(*arguments, **options)
         return answers[which]
 
     return call
