@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from scipy.signal import resample
@@ -21,6 +22,7 @@ from tests.srmri_tf.evaluation.test_measuring import make_run
 @pytest.fixture(scope="module")
 def result(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("consistency")
+    keras.utils.set_random_seed(0)
     runs = [make_run(folder / "identity"), make_run(folder / "net", gain=1.0)]
     return evaluate(runs, shards, folder / "out", EvaluateConfig(consistency=True))
 
