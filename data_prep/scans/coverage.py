@@ -17,7 +17,7 @@ from data_prep.scans.orientation import Volume
 
 SLICES = 6  # so many of the middle of a volume are transformed
 WHOLE = 0.98  # filled so far, an axis counts as measured
-_LEAST = 64  # of voxels along an axis: a shorter one has too few lines to find an edge among
+LEAST = 64  # of voxels along an axis: a shorter one has too few lines to find an edge among
 _BAND = 0.02, 0.3  # of Nyquist along the other axis: beside DC's streaks, before corners are cut
 _INNERMOST = 0.35  # of Nyquist: a spectrum is steep further inside
 _WIDTH = 0.1  # of Nyquist: an edge is no softer
@@ -56,8 +56,13 @@ def measure(volume: Volume) -> Coverage:
     """Find out how far k-space is filled: from an image, or from the measurement itself."""
     if volume.kspace is not None:
         return Coverage(*(_extent(volume.kspace, axis) for axis in (-2, -1)))
-    power = power_spectrum(volume.images)
-    return Coverage(*(filled(profile) for profile in _profiles(power, volume.images.shape[-1])))
+    return of_images(volume.images)
+
+
+def of_images(images: np.ndarray) -> Coverage:
+    """Find out how far the k-space of images ``(S, H, W)`` is filled."""
+    power = power_spectrum(images)
+    return Coverage(*(filled(profile) for profile in _profiles(power, images.shape[-1])))
 
 
 def acquired(volume: Volume, coverage: Coverage) -> Volume:
@@ -130,7 +135,7 @@ def filled(profile: np.ndarray) -> float:
         profile: ``(K,)`` dB at the frequencies 1, 2, ..., K, the last of them Nyquist.
     """
     lines = len(profile)
-    if 2 * lines < _LEAST:
+    if 2 * lines < LEAST:
         return 1.0
     width = round(_WIDTH * lines)
     drops = _drops(profile, width)

@@ -405,6 +405,19 @@ def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypa
     assert [f"{scan}: {text}" for text in noted] == said
 
 
+@pytest.mark.parametrize("interpolated", [False, True])
+def test_a_scan_that_was_not_interpolated_is_none_for_the_same_grid(
+    network, tmp_path, interpolated
+):
+    small = np.random.default_rng(0).random((4, 64, 64)) * 500
+    images = fine(small) if interpolated else np.kron(small, np.ones((1, 2, 2)))
+    images += np.random.default_rng(1).random(images.shape) * (0 if interpolated else 500)
+    said = []
+    scan = save(tmp_path / "a.nii", np.abs(images).transpose(2, 1, 0).astype(np.float32))
+    super_resolve([scan], config=EnhanceConfig(same_grid=True), warn=said.append)
+    assert any("--same-grid is for" in text for text in said) == (not interpolated)
+
+
 def test_a_scan_without_orientation_is_warned_of(network, tmp_path):
     scan = edit(save(tmp_path / "scan.nii"), sform_code=0, qform_code=0)
     said = []
