@@ -49,11 +49,10 @@ from torch_cpce import GENERATOR, Generator
 from turns import in_turns, ratio, report
 
 from data_prep.kspace import upsampled
-from srmri_tf.enhance import head
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
-from srmri_tf.models import checkpoint
+from srmri_tf.models import checkpoint, head
 from srmri_tf.models.model import load_network
 from srmri_tf.models.run import Run
 from srmri_tf.networks.cpce import build_generator

@@ -27,7 +27,6 @@ import numpy as np
 import read
 import tensorflow as tf
 from compiled import compile_circle, compile_cpce
-from srmri_tf.training.fitting.devices import share
 from turns import in_turns, ratio, report
 from vgg import features
 
@@ -37,6 +36,7 @@ from srmri_tf.networks.precision import POLICIES
 from srmri_tf.networks.vgg19.features import LAYER
 from srmri_tf.recipes import load_recipe
 from srmri_tf.recipes.config import TrainConfig
+from srmri_tf.training.devices import share
 from srmri_tf.training.engine import make_step
 
 EPOCH = 128_000  # pairs: the paper's 8,000 slices
