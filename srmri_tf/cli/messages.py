@@ -77,39 +77,37 @@ def _write_to(path: Path) -> None:
     MESSAGES.addHandler(file)
 
 
-def _when_given(act: Callable[[Any], None]) -> Callable[..., None]:
+def _option(*names: str, act: Callable[[Any], None], **described: Any) -> click.Option:
+    """An option that acts as soon as it is read, and that commands do not see."""
+
     def callback(context: click.Context, option: click.Parameter, value: Any) -> None:
         if value and not context.resilient_parsing:
             act(value)
 
-    return callback
+    return click.Option(names, callback=callback, is_eager=True, expose_value=False, **described)
 
 
 _OPTIONS = (
-    click.Option(
-        ["-q", "--quiet"],
+    _option(
+        "-q",
+        "--quiet",
+        act=lambda given: _set_level(logging.WARNING),
         is_flag=True,
         help="Say nothing but results, warnings and errors.",
-        callback=_when_given(lambda given: _set_level(logging.WARNING)),
-        is_eager=True,
-        expose_value=False,
     ),
-    click.Option(
-        ["-v", "--verbose"],
+    _option(
+        "-v",
+        "--verbose",
+        act=lambda given: _set_level(logging.DEBUG),
         is_flag=True,
         help="Say more.",
-        callback=_when_given(lambda given: _set_level(logging.DEBUG)),
-        is_eager=True,
-        expose_value=False,
     ),
-    click.Option(
-        ["--log-file"],
+    _option(
+        "--log-file",
+        act=_write_to,
         type=PATH,
         metavar="FILE",
         help="Also add everything that is said to FILE, with times.",
-        callback=_when_given(_write_to),
-        is_eager=True,
-        expose_value=False,
     ),
 )
 

@@ -224,6 +224,8 @@ def describe_dataset(folder: Path, raw: Path) -> None:
 
     Licence and authors are those of ``raw``, as far as it says them.
     """
+    if not (folder / IGNORE).exists():  # BIDS has no names for pages
+        write_text(folder / IGNORE, "*.html\n")
     if (folder / "dataset_description.json").exists():
         return
     source = read_sidecar(raw / "dataset_description") or {}
@@ -239,8 +241,6 @@ def describe_dataset(folder: Path, raw: Path) -> None:
     if not any(folder.glob("README*")):
         text = _README.format(name=name, version=version("srmri-tf"), limits=LIMITS)
         write_text(folder / "README.md", text)
-    if not (folder / IGNORE).exists():
-        write_text(folder / IGNORE, "*.html\n")
     _write_json(folder / "dataset_description.json", described)
 
 

@@ -114,7 +114,6 @@ def write_index(root: Path, entries: list[Entry]) -> None:
     path = root / INDEX
     rows = [(quote(Path(os.path.relpath(entry.page, root)).as_posix()), entry) for entry in entries]
     _write(path, render("index.html.j2", rows=rows))
-    _ignore_pages(root)
 
 
 def _slices(
@@ -206,10 +205,3 @@ def _write(path: Path, text: str) -> None:
             remedy="Move it, or give another -o",
         )
     write_text(path, text)
-
-
-def _ignore_pages(root: Path) -> None:
-    """Have BIDS validators pass over the pages of a data set, which BIDS has no names for."""
-    ignored = root / ".bidsignore"
-    if (root / "dataset_description.json").exists() and not ignored.exists():
-        write_text(ignored, "*.html\n")

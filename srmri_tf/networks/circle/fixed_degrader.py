@@ -25,16 +25,12 @@ class FixedDegraderCircle(Circle):
     """
 
     def objective_terms(self) -> list[Term]:
-        """Cycle and sparsity terms, the second of G(F(y))."""
-        weights = self.objective
-        return [
-            Term("cycle", weights.cycle, lambda i: losses.cycle(i.x, i.x_cycle, i.y, i.y_cycle)),
-            Term(
-                "sparsity",
-                weights.sparsity,
-                lambda i: losses.joint_sparsity(i.y_cycle, i.y, weights.tau),
-            ),
-        ]
+        """Cycle and sparsity terms."""
+        return [t for t in super().objective_terms() if t.name in ("cycle", "sparsity")]
+
+    def sparsity_term(self, images: Images) -> tf.Tensor:
+        """The joint sparsifying transform of G(F(y))."""
+        return losses.joint_sparsity(images.y_cycle, images.y, self.objective.tau)
 
     def step(self, data: tuple[tf.Tensor, ...]) -> Logs:
         """One step of the current phase on one batch; returns the loss terms."""

@@ -100,7 +100,7 @@ class Circle(AdversarialModel):
                 weights.identity,
                 lambda i: losses.identity(i.x, i.x_same, i.y, i.y_same),
             ),
-            Term("sparsity", weights.sparsity, self._sparsity_term),
+            Term("sparsity", weights.sparsity, self.sparsity_term),
             Term(
                 "supervised",
                 weights.supervised,
@@ -182,7 +182,7 @@ class Circle(AdversarialModel):
             logs["gradient_penalty"] = penalty
         return loss, logs
 
-    def _sparsity_term(self, images: Images) -> tf.Tensor:
+    def sparsity_term(self, images: Images) -> tf.Tensor:
         """The joint sparsifying transform of G(x), or of G(y) where x and y are no pair."""
         sr = tf.where(_each(images.paired), images.y_fake, images.y_same)
         return losses.joint_sparsity(sr, images.y, self.objective.tau)

@@ -55,6 +55,17 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
+def check_self_contained(text):
+    """Every element is closed, every reference leads somewhere, and no network is asked."""
+    page = Tags(text)
+    assert page.open == []
+    ids = [name for name in page.ids if name]
+    assert len(ids) == len(set(ids))
+    assert {use[1:] for use in page.uses} <= set(ids)
+    assert all(a.startswith(("#", "data:")) for a in page.addresses)
+    assert not re.search(r"https?://(?!www\.w3\.org)", text)
+
+
 @pytest.fixture(scope="module")
 def evaluation(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
@@ -68,13 +79,7 @@ def evaluation(shards, tmp_path_factory):
 
 def test_the_file_is_whole_and_asks_nobody(evaluation):
     text = report(evaluation).read_text()
-    page = Tags(text)
-    assert page.open == []
-    ids = [name for name in page.ids if name]
-    assert len(ids) == len(set(ids))
-    assert {use[1:] for use in page.uses} <= set(ids)
-    assert all(a.startswith(("#", "data:")) for a in page.addresses)
-    assert not re.search(r"https?://(?!www\.w3\.org)", text)
+    check_self_contained(text)
     assert "default-src 'none'" in text
 
 
