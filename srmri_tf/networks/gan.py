@@ -77,7 +77,7 @@ class AdversarialModel(keras.Model):
         if not tf.executing_eagerly():
             return self.step(data)
         if self.phase not in self._compiled:  # gradients need a graph
-            self._compiled[self.phase] = tf.function(self.step)
+            self._compiled[self.phase] = tf.function(self.step, autograph=False)
         return self._compiled[self.phase](data)
 
     def step(self, data: tuple[tf.Tensor, ...]) -> Logs:
