@@ -18,6 +18,16 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
+
+def rewrite_graphs(on: bool) -> None:
+    """Whether TensorFlow rewrites graphs before it runs them, to make them faster."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
+
+
+# Most graphs here run once: rewriting them would take longer than running them as they are written.
+# test_gradients looks at rewritten ones, and the commands that tests start have them, too.
+rewrite_graphs(False)
+
 SIDE = 32
 PATCH = 16
 

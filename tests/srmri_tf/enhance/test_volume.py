@@ -219,7 +219,12 @@ def cpce(tmp_path_factory):
 
 
 @pytest.fixture(
-    scope="module", params=[("cpce", {}), ("circle", {}), ("circle", {"first_stride": 1})]
+    scope="module",
+    params=[
+        ("cpce", {}),
+        ("circle", {}),
+        pytest.param(("circle", {"first_stride": 1}), marks=pytest.mark.slow),
+    ],
 )
 def network(request, cpce):
     """Every kind of generator, with random weights."""

@@ -291,8 +291,14 @@ def test_one_and_two_devices_take_the_same_steps():
         np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
 
 
+slow = pytest.mark.slow
+
+
 # Of 8 pairs: 2, all on the first of two devices; 3; 4, what it holds; 6, some on the second, too.
-@pytest.mark.parametrize("share", [0.25, 0.3, 0.5, 0.75])
+@pytest.mark.parametrize(
+    "share",
+    [pytest.param(0.25, marks=slow), 0.3, pytest.param(0.5, marks=slow), 0.75],
+)
 def test_one_and_two_devices_estimate_the_perceptual_term_on_the_same_pairs(share):
     lr, hr = pairs(16)
     terms, weights, seen = [], [], []
@@ -324,6 +330,7 @@ def test_one_and_two_devices_estimate_the_perceptual_term_on_the_same_pairs(shar
     assert sum(seen[0]) == sum(seen[1]) == 2 * math.ceil(8 * share)
 
 
+@slow  # a processor emulates float16
 def test_half_precision_scales_losses_and_agrees_with_single():
     lr, hr = pairs(4)
     results = {}

@@ -124,7 +124,7 @@ def with_a_taught_degrader(degrader):
     return quick(**TAUGHT[degrader], schedule=schedule, validation={"monitor": "last"})
 
 
-@pytest.mark.parametrize("degrader", ["linear", "kspace"])
+@pytest.mark.parametrize("degrader", ["linear", pytest.param("kspace", marks=pytest.mark.slow)])
 def test_a_taught_degrader_has_its_phases_and_goes_on_to_the_same_bits(
     small_networks, folder, tmp_path, degrader
 ):

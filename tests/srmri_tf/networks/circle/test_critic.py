@@ -65,7 +65,7 @@ def test_a_norm_takes_away_the_mean_and_never_amplifies():
 
 
 @pytest.mark.parametrize("form", ["eight_conv", "four_stage", "patchgan", "local"])
-@pytest.mark.parametrize("noise", [0.0, 0.003, 0.3])
+@pytest.mark.parametrize("noise", [0.0, pytest.param(0.003, marks=pytest.mark.slow), 0.3])
 def test_an_untrained_critic_is_steep_nowhere(form, noise):
     """Not even on air, where instance norm with the usual epsilon has a slope of up to 1e10."""
     network = critic(form, 64)

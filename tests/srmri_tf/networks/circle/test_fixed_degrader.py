@@ -123,7 +123,7 @@ def test_g_learns_against_a_filter_that_has_decided():
     assert float(model.train_step((x, y))["generator_loss"]) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("phase", ["degrader", "adversarial"])
+@pytest.mark.parametrize("phase", [pytest.param("degrader", marks=pytest.mark.slow), "adversarial"])
 def test_a_taught_degrader_takes_the_same_steps_on_two_devices(phase):
     data = tf.data.Dataset.from_tensor_slices(images(8)).batch(4, drop_remainder=True)
     weights = []
