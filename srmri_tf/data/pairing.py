@@ -56,7 +56,8 @@ class Pairing:
                 "whose pair is not known, and there "
                 f"{'is 1' if len(apart) == 1 else 'are none'}",
                 path=folder,
-                remedy="Prepare more subjects, or train with --mode supervised",
+                remedy="Prepare more subjects, train with --mode supervised, or, where a fold "
+                "validates, let it train, too: --set validation.fold=none",
             )
         if share and not any(True in kind for kind in kinds):
             raise BadInputError(
