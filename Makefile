@@ -34,7 +34,7 @@ lint: $(VENV)/.dev  ## Style, types and import contracts
 
 # A process per core, up to four: each takes about 2 GB.
 test: lint  ## Lint, then the fast tests
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.dev  ## The slow tests: real downloads, kills, whole commands
 	$(BIN)/pytest -m slow

@@ -36,7 +36,7 @@ from srmri_tf.networks.precision import POLICIES
 from srmri_tf.networks.vgg19.features import LAYER
 from srmri_tf.recipes import load_recipe
 from srmri_tf.recipes.config import TrainConfig
-from srmri_tf.training.devices import share
+from srmri_tf.training.devices import mirrored, share
 from srmri_tf.training.engine import make_step
 
 EPOCH = 128_000  # pairs: the paper's 8,000 slices
@@ -143,7 +143,7 @@ class Trainer:
     ) -> None:
         config, self.patch = plan.recipe(name), plan.patch
         policy = POLICIES[precision]
-        self.strategy = tf.distribute.MirroredStrategy(where)
+        self.strategy = mirrored(tuple(where))
         with self.strategy.scope():
             phi = features(policy, plan.layer) if name == "cpce" else None
             self.model = BUILD[name](config, (plan.patch, plan.patch), phi, policy)

@@ -30,3 +30,16 @@ def make_disk(tmp_path):
     yield make
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+LONGEST_FIRST = ("tests/srmri_tf/training/", "tests/srmri_tf/networks/", "tests/srmri_tf/")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, so that several processes end at about the same time."""
+
+    def place(item):
+        parts = [part in item.path.as_posix() for part in LONGEST_FIRST]
+        return parts.index(True) if any(parts) else len(parts)
+
+    items.sort(key=place)

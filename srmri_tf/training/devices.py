@@ -1,6 +1,7 @@
 """Where a model is trained: the local devices, or many machines; and how they share a batch."""
 
 import contextlib
+import functools
 import json
 import os
 
@@ -34,17 +35,30 @@ def make_strategy(devices: int | str | None = None) -> tf.distribute.Strategy:
             )
         return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     if isinstance(devices, str):
-        return tf.distribute.MirroredStrategy(_logical_cpus(int(devices.removeprefix("cpu:"))))
+        return mirrored(_logical_cpus(int(devices.removeprefix("cpu:"))))
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if devices is not None and devices > len(found):
         raise EnvironmentFault(
             f"{devices} devices were asked for, but there are {len(found)}",
             remedy="Give a smaller --devices, or none to take all",
         )
-    return tf.distribute.MirroredStrategy([device.name for device in found[:devices]])
+    return mirrored(tuple(device.name for device in found[:devices]))
 
 
-def _logical_cpus(count: int) -> list[str]:
+@functools.cache
+def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """The one strategy of this process over these devices.
+
+    TensorFlow numbers the sums over devices anew in every strategy, and refuses a number that had
+    another shape before: a second model on the same devices would not train.
+
+    Args:
+        devices: Names, such as ``GPU:0``.
+    """
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _logical_cpus(count: int) -> tuple[str, ...]:
     """Names of so many devices that the processor is divided into.
 
     Raises:
@@ -56,7 +70,7 @@ def _logical_cpus(count: int) -> list[str]:
             tf.config.set_logical_device_configuration(
                 processor, [tf.config.LogicalDeviceConfiguration()] * count
             )
-    names = [device.name for device in tf.config.list_logical_devices("CPU")]
+    names = tuple(device.name for device in tf.config.list_logical_devices("CPU"))
     if len(names) < count:
         raise EnvironmentFault(
             f"cpu:{count} was asked for, but TensorFlow has started with {len(names)} of the "

@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -240,3 +241,13 @@ def test_two_worker_processes_end_with_the_same_weights(shards, tmp_path):
     before = (run / "checkpoint.npz").stat().st_mtime_ns
     assert run_two_workers(str(config), str(shards), str(run)) == ["", ""]
     assert (run / "checkpoint.npz").stat().st_mtime_ns == before
+
+
+def test_a_second_model_trains_on_the_same_devices():
+    for width in (3, 5):
+        strategy = devices.make_strategy(2)
+        with strategy.scope():
+            model = keras.Sequential([keras.Input((width,)), keras.layers.Dense(width)])
+            model.compile("sgd", "mse")
+        x = np.ones((4, width), np.float32)
+        model.fit(x, x, verbose=0)
