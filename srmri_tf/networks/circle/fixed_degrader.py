@@ -25,8 +25,16 @@ class FixedDegraderCircle(Circle):
     """
 
     def objective_terms(self) -> list[Term]:
-        """Cycle and sparsity terms."""
-        return [t for t in super().objective_terms() if t.name in ("cycle", "sparsity")]
+        """The cycle G(F(y)) to y, and the sparsity term.
+
+        F(G(x)) to x would ask G for nothing wherever F keeps what x lacks, and where F mirrors a
+        patch at its edges, x goes on: it is left to data consistency, when a scan is enhanced.
+        """
+        weights = self.objective
+        return [
+            Term("cycle", weights.cycle, lambda i: losses.absolute(i.y_cycle, i.y)),
+            Term("sparsity", weights.sparsity, self.sparsity_term),
+        ]
 
     def sparsity_term(self, images: Images) -> tf.Tensor:
         """The joint sparsifying transform of G(F(y))."""
@@ -67,6 +75,10 @@ class FixedDegraderCircle(Circle):
     def translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
         """G(x) and F(y)."""
         return Images(x, y, paired, self.apply(self.generator, x, 0), self.degraded(y, 1))
+
+    def with_cycles(self, images: Images) -> Images:
+        """The same with G(F(y))."""
+        return images._replace(y_cycle=self.apply(self.generator, images.x_fake, 3))
 
     def update_critics(self, images: Images) -> Logs:
         """One step of D_Y on G(x): where F is fixed there is nothing for D_X to judge."""

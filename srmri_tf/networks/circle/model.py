@@ -118,7 +118,7 @@ class Circle(AdversarialModel):
         logs = self.update_critics(images)  # the critics learn from the same images first
         if self.phase == "critic":
             return logs
-        loss, terms = weighted_sum(self.terms, self._with_cycles(images))
+        loss, terms = weighted_sum(self.terms, self.with_cycles(images))
         norm = minimise(loss, self.trained_generators(), self.generator_optimizer)
         return {**logs, "generator_loss": loss, **terms, "generator_gradient_norm": norm}
 
@@ -141,7 +141,7 @@ class Circle(AdversarialModel):
         x_fake, x_same = separate(self.apply(self.degrader, interleave(y, x), 1))
         return Images(x, y, paired, y_fake, x_fake, y_same, x_same)
 
-    def _with_cycles(self, images: Images) -> Images:
+    def with_cycles(self, images: Images) -> Images:
         """The same with F(G(x)) and G(F(y))."""
         return images._replace(
             x_cycle=self.degraded(images.y_fake, 2),

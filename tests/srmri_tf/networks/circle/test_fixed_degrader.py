@@ -86,7 +86,7 @@ def test_a_taught_degraders_generator_step_uses_no_pair():
     g, f = model.generator, model.degrader
     y_cycle = g(f(y))
     expected = (
-        2 * losses.cycle(x, f(g(x)), y, y_cycle)
+        2 * np.abs(y_cycle - y).sum() / 4
         + 0.5 * losses.joint_sparsity(y_cycle, y, 0.1)
         + 3 * losses.wasserstein_generator(model.critic_y(g(x)))
     )
