@@ -61,7 +61,7 @@ def main() -> None:
         x, y = patches(shards)
         network = learnt(run, y.shape[1:3])
         true = KspaceDegrader(shards.manifest.parameters.degradation, y.shape[1:3])
-        kept = [float(np.mean(response > 0.5)) for response in network.responses()]
+        kept = [float(np.mean(response)) for response in network.decided_responses()]
         figures[str(run.folder)] = found = {
             "kept of rows": kept[0],
             "kept of columns": kept[1],

@@ -17,6 +17,9 @@ from srmri_tf.networks.layers import register
 GAIN = 16.0
 """By how much more the frequency response of `LinearDegrader` changes than its weights."""
 
+HELD = 0.9
+"""A response of `LinearDegrader` above this was held by F(x) = x; one below has begun to fall."""
+
 
 @register
 class KspaceDegrader(keras.Model):
@@ -72,9 +75,11 @@ class LinearDegrader(keras.Model):
     """A filter without a phase, given by its response to each frequency of the rows and columns.
 
     It begins as the identity. Responses, unlike the taps of a kernel, are learnt one by one: those
-    that low-resolution images have are held where they are, while the others fall. Once it is
-    taught, a scanner is taken to have measured a frequency or not: each response becomes 1 or 0.
-    What little is left of the others would tell G all that it should infer.
+    that low-resolution images have are held where they are, while the others fall, where scans have
+    anything. Once it is taught, a scanner is taken to have measured the centre of k-space and
+    nothing else: responses are 1 up to the first that was not held (`HELD`), and 0 from there on.
+    What little is left of the others would tell G all that it should infer, and where a scan has no
+    energy, as beyond what its scanner measured, no response falls.
 
     Args:
         patch: Rows and columns of the images.
@@ -100,17 +105,19 @@ class LinearDegrader(keras.Model):
         """Those of the rows and of the columns, (H,) and (W,), from the lowest frequency on."""
         return [1.0 + GAIN * tf.convert_to_tensor(weight) for weight in self._axes]
 
+    def decided_responses(self) -> list[tf.Tensor]:
+        """The same as 1 or 0: the centre of k-space that was measured."""
+        return [tf.math.cumprod(tf.cast(r > HELD, tf.float32)) for r in self.responses()]
+
     def call(self, images: tf.Tensor, training: bool = False, decided: bool = False) -> tf.Tensor:
         """Filter images.
 
         Args:
             images: (B, H, W, 1).
             training: Without effect.
-            decided: Take responses above a half for 1, and the others for 0.
+            decided: Take responses for 1 up to the first that was not held, and then for 0.
         """
-        responses = self.responses()
-        if decided:
-            responses = [tf.cast(response > 0.5, tf.float32) for response in responses]
+        responses = self.decided_responses() if decided else self.responses()
         rows, columns = (
             tf.matmul(cosines, response[:, None] * cosines, transpose_a=True)
             for cosines, response in zip(self._cosines, responses, strict=True)
