@@ -79,7 +79,8 @@ class LinearDegrader(keras.Model):
     anything. Once it is taught, a scanner is taken to have measured the centre of k-space and
     nothing else: responses are 1 up to the first that was not held (`HELD`), and 0 from there on.
     What little is left of the others would tell G all that it should infer, and where a scan has no
-    energy, as beyond what its scanner measured, no response falls.
+    energy, as beyond what its scanner measured, no response falls. Scanners store magnitudes, and
+    so does a taught F.
 
     Args:
         patch: Rows and columns of the images.
@@ -115,14 +116,16 @@ class LinearDegrader(keras.Model):
         Args:
             images: (B, H, W, 1).
             training: Without effect.
-            decided: Take responses for 1 up to the first that was not held, and then for 0.
+            decided: Take responses for 1 up to the first that was not held, and then for 0, and
+                the magnitude of the result.
         """
         responses = self.decided_responses() if decided else self.responses()
         rows, columns = (
             tf.matmul(cosines, response[:, None] * cosines, transpose_a=True)
             for cosines, response in zip(self._cosines, responses, strict=True)
         )
-        return _separable(rows, tf.cast(images[..., 0], tf.float32), columns)[..., None]
+        filtered = _separable(rows, tf.cast(images[..., 0], tf.float32), columns)[..., None]
+        return tf.abs(filtered) if decided else filtered
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
