@@ -59,18 +59,6 @@ srmri-tf compare "$crossval"/{fast-circle,unsupervised-{physics,physics-cycle,bl
 python "$here/degrader.py" "$crossval"/unsupervised-blind/fold-*/circle "$folds" \
   --json "$out/degrader.json"
 
-# What keeps a paired warm-up without the supervised term: patients 03 and 04 train.
-printed() { # NAME SETTINGS...
-  srmri-tf fit circle "$folds" -o "$out/printed/$1" --set fold=1 --set validation.fold=none "${@:2}"
-}
-printed warm --recipe fast-circle --set schedule.critic_epochs=0 --epochs 0
-joint=(--init "$out/printed/warm" --set schedule.warmup_epochs=0 --epochs 2)
-printed printed --recipe fast-circle "${joint[@]}" --set objective.supervised=0.0
-printed identity0 --recipe fast-circle "${joint[@]}" --set objective.supervised=0.0 \
-  --set objective.identity=0.0
-printed physics --recipe unsupervised-physics "${joint[@]}"
-srmri-tf evaluate "$out"/printed/{warm,printed,identity0,physics} "$folds" --fold 1 \
-  -o "$out/printed/evaluation" --no-bicubic --licence "$licence"
 
 # A second seed: fast-circle on every patient, its modes on the fold that tests patient 12.
 cross circle fast-circle-seed1 --recipe fast-circle --set seed=1
