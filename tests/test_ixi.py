@@ -130,7 +130,7 @@ def test_from_download_to_table_at_the_real_size(folder, capsys, monkeypatch):
     weights = {
         layer: (
             (rng.standard_normal((3, 3, *channels)) / np.sqrt(9 * channels[0])).astype(np.float32),
-            np.zeros(channels[1], np.float32),
+            rng.standard_normal(channels[1]).astype(np.float32),
         )
         for layer, channels in LAYERS.items()
     }
