@@ -5,7 +5,7 @@
 Each RUN's F is applied to high-resolution training patches of the run's own subjects, and compared
 with their true low-resolution images, which no such run has seen as pairs. Beside it stand the
 patch itself, which is what F begins with, and the true degradation of the patch alone, mirrored at
-its edges: no filter of patches comes closer.
+its edges.
 """
 
 import argparse

@@ -59,7 +59,6 @@ srmri-tf compare "$crossval"/{fast-circle,unsupervised-{physics,physics-cycle,bl
 python "$here/degrader.py" "$crossval"/unsupervised-blind/fold-*/circle "$folds" \
   --json "$out/degrader.json"
 
-
 # A second seed: fast-circle on every patient, its modes on the fold that tests patient 12.
 cross circle fast-circle-seed1 --recipe fast-circle --set seed=1
 modes -seed1 --set seed=1 --fold 1

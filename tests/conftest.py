@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from srmri_tf.cli import process
+from srmri_tf.cli import main, process
 
 process.configure()  # before any test imports TensorFlow: what is tested is what users run
 
@@ -30,6 +30,22 @@ def make_disk(tmp_path):
     yield make
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command; its exit code, stdout and stderr."""
+
+    def call(*arguments):
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 LONGEST_FIRST = ("tests/srmri_tf/training/", "tests/srmri_tf/networks/", "tests/srmri_tf/")

@@ -20,16 +20,21 @@ SHELL = [cell for cell in CODE if cell.startswith("%%bash\n")]
 PYTHON = [cell for cell in CODE if not cell.startswith("%%")]
 
 
+def parsed(words):
+    """The context of a command whose words, without ``srmri-tf``, are understood."""
+    found, words = cli, list(words)
+    while isinstance(found, click.Group):
+        found = found.commands[words.pop(0)]
+    return found.make_context(found.name, words)
+
+
 def test_every_command_is_understood():
     lines = [line for cell in SHELL for line in cell.splitlines()[1:]]
     assert len(lines) == 6
     for line in lines:
         program, *words = shlex.split(line)
         assert program == "srmri-tf"
-        found = cli
-        while isinstance(found, click.Group):
-            found = found.commands[words.pop(0)]
-        found.make_context(found.name, words)
+        parsed(words)
 
 
 def test_every_python_cell_compiles_and_imports_what_there_is():

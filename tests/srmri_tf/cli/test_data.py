@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from data_prep.shards.schema import read_manifest
-from srmri_tf.cli import main
 from tests.data_prep.phantoms import phantom, save
 
 
@@ -18,22 +17,6 @@ def scans(tmp_path):
     for number in range(4):
         save(tmp_path / "scans" / f"s{number}.nii.gz", phantom((32, 30, 8), number))
     return tmp_path / "scans"
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command; its exit code, stdout and stderr."""
-
-    def call(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
