@@ -18,9 +18,11 @@ import numpy as np
 import tensorflow as tf
 from turns import report
 
+from data_prep.kspace import Degradation
 from srmri_tf.data.dataset import Shards
 from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
+from srmri_tf.networks.circle.building import build_degrader
 from srmri_tf.networks.circle.degraders import KspaceDegrader, LinearDegrader
 from srmri_tf.networks.gan import variables_by_layer
 
@@ -33,10 +35,10 @@ def patches(shards: Shards) -> tuple[tf.Tensor, tf.Tensor]:
     return next(iter(data))
 
 
-def learnt(run: Run, patch: tuple[int, int]) -> LinearDegrader:
+def learnt(run: Run, patch: tuple[int, int], degradation: Degradation) -> LinearDegrader:
     """F of a run's checkpoint."""
     arrays, _ = checkpoint.load(run.checkpoint_file, "degrader/")
-    network = LinearDegrader(patch)
+    network = build_degrader(run.config(), patch, "float32", degradation)
     variables = {f"degrader/{k}": v for k, v in variables_by_layer(network).items()}
     checkpoint.assign(run.checkpoint_file, variables, arrays)
     return network
@@ -59,8 +61,9 @@ def main() -> None:
         config = run.config()
         shards = Shards.open(folder, config.fold, config.validation.fold)
         x, y = patches(shards)
-        network = learnt(run, y.shape[1:3])
-        true = KspaceDegrader(shards.manifest.parameters.degradation, y.shape[1:3])
+        degradation = shards.manifest.parameters.degradation
+        network = learnt(run, y.shape[1:3], degradation)
+        true = KspaceDegrader(degradation, y.shape[1:3])
         kept = [float(np.mean(response)) for response in network.decided_responses()]
         figures[str(run.folder)] = found = {
             "kept of rows": kept[0],

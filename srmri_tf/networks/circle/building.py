@@ -27,7 +27,7 @@ def build_degrader(
     if config.degrader == "kspace":
         return KspaceDegrader(degradation, patch)
     if config.degrader == "linear":
-        return LinearDegrader(patch)
+        return LinearDegrader(patch, magnitude=degradation.lr == "magnitude")
     return build_generator(config, policy, "degrader")
 
 

@@ -79,11 +79,11 @@ class LinearDegrader(keras.Model):
     anything. Once it is taught, a scanner is taken to have measured the centre of k-space and
     nothing else: responses are 1 up to the first that was not held (`HELD`), and 0 from there on.
     What little is left of the others would tell G all that it should infer, and where a scan has no
-    energy, as beyond what its scanner measured, no response falls. Scanners store magnitudes, and
-    so does a taught F.
+    energy, as beyond what its scanner measured, no response falls.
 
     Args:
         patch: Rows and columns of the images.
+        magnitude: Low-resolution images are magnitudes, and so is what a taught F answers.
         name: Of the model.
 
     Call:
@@ -92,9 +92,11 @@ class LinearDegrader(keras.Model):
     Source: Bell-Kligler et al. 2019 (KernelGAN) learn a linear degradation from patches alone.
     """
 
-    def __init__(self, patch: tuple[int, int], name: str = "degrader") -> None:
+    def __init__(
+        self, patch: tuple[int, int], magnitude: bool = True, name: str = "degrader"
+    ) -> None:
         super().__init__(name=name)
-        self.patch = tuple(patch)
+        self.patch, self.magnitude = tuple(patch), magnitude
         self._cosines = [_cosines(side) for side in self.patch]
         self._axes = [
             self.add_weight(name=axis, shape=(side,), initializer="zeros", dtype="float32")
@@ -116,8 +118,8 @@ class LinearDegrader(keras.Model):
         Args:
             images: (B, H, W, 1).
             training: Without effect.
-            decided: Take responses for 1 up to the first that was not held, and then for 0, and
-                the magnitude of the result.
+            decided: As a taught F: responses are 1 up to the first that was not held, then 0, and
+                the result is a magnitude if ``magnitude``.
         """
         responses = self.decided_responses() if decided else self.responses()
         rows, columns = (
@@ -125,11 +127,11 @@ class LinearDegrader(keras.Model):
             for cosines, response in zip(self._cosines, responses, strict=True)
         )
         filtered = _separable(rows, tf.cast(images[..., 0], tf.float32), columns)[..., None]
-        return tf.abs(filtered) if decided else filtered
+        return tf.abs(filtered) if decided and self.magnitude else filtered
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
-        return {"patch": self.patch, "name": self.name}
+        return {"patch": self.patch, "magnitude": self.magnitude, "name": self.name}
 
 
 def _separable(rows: Any, images: tf.Tensor, columns: Any) -> tf.Tensor:

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from data_prep.kspace import Degradation, zero_filled
+from srmri_tf.networks.circle.building import build_degrader
 from srmri_tf.networks.circle.degraders import KspaceDegrader, LinearDegrader
+from srmri_tf.recipes.config import CircleConfig
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((2, 32, 24)).astype(np.float32)
@@ -61,16 +63,28 @@ def test_the_linear_filter_begins_as_the_identity_and_acts_on_each_frequency():
     np.testing.assert_allclose(network(IMAGES[..., None])[..., 0], flat, atol=1e-6)
 
 
-def test_a_taught_filter_keeps_the_centre_of_k_space_alone():
-    network = LinearDegrader((32, 24))
+@pytest.mark.parametrize("magnitude", [True, False])
+def test_a_taught_filter_keeps_the_centre_of_k_space_alone(magnitude):
+    network, signed = LinearDegrader((32, 24), magnitude), IMAGES[..., None] - 0.5
     for weight in network.weights:  # the last ones did not fall, as where scans have no energy
         response = np.full(weight.shape[0], 0.98)
         response[8:12] = 0.8, 0.4, 0.3, 0.7
         weight.assign((response - 1) / 16)
-    found = network(IMAGES[..., None], decided=True)
+    found = network(signed, decided=True)
     for weight in network.weights:
         weight.assign(np.where(np.arange(weight.shape[0]) < 8, 0.0, -1 / 16))
-    np.testing.assert_allclose(found, np.abs(network(IMAGES[..., None])), atol=1e-6)
+    expected = network(signed)
+    np.testing.assert_allclose(found, np.abs(expected) if magnitude else expected, atol=1e-6)
+    assert magnitude or np.min(found) < 0
+
+
+@pytest.mark.parametrize(  # magnitudes of half the matrix ring below zero on the whole one
+    ("lr", "magnitude"), [("magnitude", True), ("real", False), ("coarse", False)]
+)
+def test_a_filter_of_signed_images_answers_signed_ones(lr, magnitude):
+    config = CircleConfig(mode="unsupervised", degrader="linear", schedule={"degrader_epochs": 1})
+    found = build_degrader(config, (32, 24), "float32", Degradation(lr=lr))
+    assert found.magnitude == magnitude
 
 
 @pytest.mark.parametrize(
