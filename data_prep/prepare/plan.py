@@ -21,6 +21,7 @@ from data_prep.scans.names import Scan
 from data_prep.scans.orientation import Plane
 from data_prep.scans.sources import SliceLayout
 from data_prep.shards.files import SUFFIX
+from data_prep.shards.patches import evenly_spaced
 from data_prep.shards.schema import SPLITS, Manifest, Parameters, Shard, Split, SplitRule
 
 Named = dict[str, tuple[Scan, SliceLayout]]
@@ -111,12 +112,17 @@ def make_plan(
     """
     named = _named(scans)
     if rule.by == "slice":
+        if parameters.max_slices:
+            raise ConfigError(
+                "max_slices limits scans, but slices are dealt one by one",
+                remedy="Use --max-slices or --slice-wise; --train-count limits dealt slices",
+            )
         items = list(_slice_items(named, rule))
     else:
         places = _subject_places([scan.subject for scan in scans], rule, table)
         folds = {place.fold for place in places.values() if place.fold is not None}
         rule = rule.model_copy(update={"folds": max(folds, default=-1) + 1})
-        items = list(_subject_items(named, places))
+        items = list(_subject_items(named, places, parameters.max_slices))
     if rule.folds and parameters.min_signal:
         raise ConfigError(
             "min_signal would leave holes in the slices that each fold is tested on",
@@ -149,11 +155,14 @@ def _subject_places(
     return splits.lookup(subjects, splits.read_tsv(table), table)
 
 
-def _subject_items(named: Named, places: Mapping[str, Place]) -> Iterator[Item]:
+def _subject_items(named: Named, places: Mapping[str, Place], max_slices: int) -> Iterator[Item]:
     for name, (scan, layout) in named.items():
         if scan.subject in places:
             split, fold = places[scan.subject]
-            yield _item(f"{name}{SUFFIX}", scan, layout, split=split, fold=fold)
+            total, indices = layout.shape[0], None
+            if split == "train" and 0 < max_slices < total:
+                indices = evenly_spaced(total, max_slices)
+            yield _item(f"{name}{SUFFIX}", scan, layout, split=split, fold=fold, indices=indices)
 
 
 def _slice_items(named: Named, rule: SplitRule) -> Iterator[Item]:

@@ -1,10 +1,25 @@
-"""Cut slices into square patches and put them together again."""
+"""Choose slices, cut them into square patches and put them together again."""
 
 from itertools import product
 
 import numpy as np
 
 from data_prep.errors import BadInputError
+
+
+def evenly_spaced(total: int, count: int) -> tuple[int, ...]:
+    """Indices of at most ``count`` of ``total`` slices, the middle ones of equal stretches.
+
+    So the outermost slices, which are often empty, are not among them.
+
+    Examples:
+        >>> evenly_spaced(10, 2)
+        (2, 7)
+        >>> evenly_spaced(2, 3)
+        (0, 1)
+    """
+    count = min(total, count)
+    return tuple(int((i + 0.5) * total / count) for i in range(count))
 
 
 def origins(shape: tuple[int, int], size: int) -> np.ndarray:

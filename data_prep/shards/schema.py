@@ -82,6 +82,8 @@ class Parameters(_Frozen):
         volume: Which volume is taken of a series of volumes, counted from 0; None refuses series.
         min_signal: Training patches whose brightest HR pixel is below this fraction of the
             volume's maximum are left out; 0 keeps every patch, as the paper does.
+        max_slices: At most so many slices of each training scan, evenly spaced; 0 takes all. With
+            folds every scan trains, and is tested on the same slices.
     """
 
     degradation: Degradation = Degradation()
@@ -91,6 +93,7 @@ class Parameters(_Frozen):
     matrix: Literal["stored", "acquired"] = "stored"
     volume: int | None = Field(None, ge=0)
     min_signal: float = Field(0.0, ge=0, lt=1)
+    max_slices: int = Field(0, ge=0)
 
 
 class SplitRule(_Frozen):

@@ -16,6 +16,7 @@ import tensorflow as tf
 from data_prep.errors import BadInputError, ConfigError
 from data_prep.scans.contrast import normal
 from data_prep.shards.files import records, verify, whole_slices
+from data_prep.shards.patches import evenly_spaced
 from data_prep.shards.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
 from srmri_tf.data.pairing import Pairing
 from srmri_tf.recipes.config import ValidationFold
@@ -139,6 +140,7 @@ class Shards:
         *,
         max_steps: int = 0,
         flips: bool = False,
+        transposes: bool = False,
         paired_share: float = 1.0,
         known_only: bool = False,
     ) -> tuple[tf.data.Dataset, int]:
@@ -150,6 +152,7 @@ class Shards:
             epochs: The 0-based epochs to run through.
             max_steps: At most so many batches of each epoch; 0 takes all.
             flips: Mirror each pair at random along both axes.
+            transposes: Exchange rows and columns of each pair at random.
             paired_share: The fraction of slices whose pairs are known (`srmri_tf.data.pairing`).
             known_only: Of these, take only known pairs, as often as it takes to fill the epoch;
                 without effect if none is known.
@@ -171,10 +174,11 @@ class Shards:
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
             lambda epoch: _parsed(pairing.epoch(seed, epoch, batch, known_only), shape).take(steps)
         )
-        if flips:
-            data = data.enumerate(start=epochs.start * steps).map(
-                lambda step, pair: _flip(pair, seed, step), num_parallel_calls=tf.data.AUTOTUNE
-            )
+        for chosen, change in ((flips, _flip), (transposes, _transpose)):
+            if chosen:
+                data = data.enumerate(start=epochs.start * steps).map(
+                    functools.partial(change, seed), num_parallel_calls=tf.data.AUTOTUNE
+                )
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -195,9 +199,7 @@ class Shards:
         if not at_most:
             return list(self.slices(split))
         total = sum(self._stored_slices(shard) for shard in self.manifest.of(split))
-        count = min(at_most, total)
-        # The middle of each of `count` equal stretches: never the empty outermost slices.
-        wanted = {int((i + 0.5) * total / count) for i in range(count)}
+        wanted = set(evenly_spaced(total, at_most))
         return [pair for i, pair in enumerate(self.slices(split)) if i in wanted]
 
     def _stored_slices(self, shard: Shard) -> int:
@@ -275,14 +277,27 @@ def _parsed(samples: tf.data.Dataset, shape: tuple[int, int]) -> tf.data.Dataset
     return samples.map(functools.partial(parse, shape), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _flip(sample: tuple[tf.Tensor, ...], seed: int, step: tf.Tensor) -> tuple:
+def _flip(seed: int, step: tf.Tensor, sample: tuple[tf.Tensor, ...]) -> tuple:
     """Mirror both images of each sample along rows, columns, both or neither."""
     lr, hr, *paired = sample
-    state = tf.stack([tf.constant(seed, tf.int64), step])
-    chosen = tf.random.stateless_uniform([2, tf.shape(lr)[0], 1, 1, 1], state) < 0.5
+    chosen = _drawn(seed, step, 2, lr)
     for axis in (1, 2):
         lr, hr = (tf.where(chosen[axis - 1], tf.reverse(x, [axis]), x) for x in (lr, hr))
     return lr, hr, *paired
+
+
+def _transpose(seed: int, step: tf.Tensor, sample: tuple[tf.Tensor, ...]) -> tuple:
+    """Exchange rows and columns of both images of each sample, or of neither."""
+    lr, hr, *paired = sample
+    chosen = _drawn(seed, step, 3, lr)[2]
+    lr, hr = (tf.where(chosen, tf.transpose(x, [0, 2, 1, 3]), x) for x in (lr, hr))
+    return lr, hr, *paired
+
+
+def _drawn(seed: int, step: tf.Tensor, count: int, images: tf.Tensor) -> tf.Tensor:
+    """Random (count, B, 1, 1, 1) bool for the (B, H, W, 1) images of one step."""
+    state = tf.stack([tf.constant(seed, tf.int64), step])
+    return tf.random.stateless_uniform([count, tf.shape(images)[0], 1, 1, 1], state) < 0.5
 
 
 def _parse(shape: tuple[int, int], records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

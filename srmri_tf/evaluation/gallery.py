@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.shards.patches import evenly_spaced
 from data_prep.shards.schema import decode, encode
 from srmri_tf import metrics
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
@@ -112,9 +113,8 @@ def choose(wanted: str, seen: Survey) -> dict[Place, str]:
     places = [place for place, _ in seen.tissue]
     brightest = max(seen.tissue, key=lambda item: item[1])[0]
     if wanted.isdecimal():
-        count = min(int(wanted), len(places))
         _check_count(int(wanted))
-        chosen = {places[int((i + 0.5) * len(places) / count)]: "sample" for i in range(count)}
+        chosen = {places[i]: "sample" for i in evenly_spaced(len(places), int(wanted))}
     else:
         chosen = dict.fromkeys(find(wanted, places), "asked for")
         _check_count(len(chosen))

@@ -16,7 +16,7 @@ from srmri_tf.networks import losses
 from srmri_tf.networks.gan import (
     AdversarialModel,
     Logs,
-    make_optimizer,
+    make_optimizers,
     own_generator,
 )
 from srmri_tf.networks.gradients import minimise
@@ -363,5 +363,5 @@ def build(
     critic = CpceCritic(patch, dtype=policy)
     generator = build_generator(config, policy)
     model = Cpce(generator, critic, features, config.objective, seed=config.seed)
-    model.compile(make_optimizer(config, policy), make_optimizer(config, policy))
+    model.compile(*make_optimizers(config, policy))
     return model

@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import ConfigError
@@ -110,6 +111,19 @@ class AdversarialModel(keras.Model):
         """Every optimiser; the schedule sets all their rates."""
         return self.generator_optimizer, self.critic_optimizer
 
+    def kept_weights(self) -> dict[str, np.ndarray]:
+        """What a run measures and keeps of the network that super-resolves, by ``LAYER/VARIABLE``.
+
+        Its weights, or, where the optimiser has an average of them, that.
+        """
+        optimizer = self.generator_optimizer
+        network = variables_by_layer(getattr(self, self._generators[0]))
+        averages = [v for v in optimizer.variables if v.path.endswith("_average")]
+        if not averages or not np.asarray(optimizer.iterations):  # zero before the first step
+            return {name: np.asarray(v) for name, v in network.items()}
+        kept = dict(zip(map(id, self.generator_variables()), averages, strict=True))
+        return {name: np.asarray(kept.get(id(v), v)) for name, v in network.items()}
+
     def state(self, *, critics: bool = True) -> dict[str, keras.Variable]:
         """Every variable that training changes, by a name that is the same in every run.
 
@@ -178,14 +192,27 @@ def _sized(function: str, network: Any) -> keras.Model:
     return network
 
 
-def make_optimizer(config: TrainConfig, policy: str) -> keras.optimizers.Optimizer:
-    """Adam as the recipe has it; with loss scaling where half precision needs it.
+def make_optimizers(
+    config: TrainConfig, policy: str
+) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
+    """Adam as the recipe has it, for the generators and for the critics.
+
+    Gradients are scaled where half precision needs it. Only the generators' weights are averaged.
 
     Args:
         config: The recipe.
-        policy: Keras dtype policy of the network.
+        policy: Keras dtype policy of the networks.
     """
-    adam = keras.optimizers.Adam(
-        config.schedule.rate(0), beta_1=config.optimizer.beta_1, beta_2=config.optimizer.beta_2
-    )
-    return keras.optimizers.LossScaleOptimizer(adam) if policy == "mixed_float16" else adam
+    rates = config.optimizer
+
+    def adam(ema: float) -> keras.optimizers.Optimizer:
+        made = keras.optimizers.Adam(
+            config.schedule.rate(0),
+            beta_1=rates.beta_1,
+            beta_2=rates.beta_2,
+            use_ema=ema > 0,
+            ema_momentum=ema,
+        )
+        return keras.optimizers.LossScaleOptimizer(made) if policy == "mixed_float16" else made
+
+    return adam(rates.ema), adam(0.0)

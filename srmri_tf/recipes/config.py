@@ -107,10 +107,18 @@ class Schedule(_Section):
 
 
 class Optimizer(_Section):
-    """Adam's decay rates."""
+    """Adam's decay rates, and that of averaged weights.
+
+    Args:
+        beta_1: Of the mean of the gradients.
+        beta_2: Of the mean of their squares.
+        ema: Of an exponential moving average of the generators' weights over the steps. The
+            averaged generator is what is measured and kept; 0 keeps none.
+    """
 
     beta_1: float = Field(0.9, ge=0, lt=1)
     beta_2: float = Field(0.999, ge=0, lt=1)
+    ema: float = Field(0.0, ge=0, lt=1)
 
 
 class CpceObjective(_Section):
@@ -182,6 +190,7 @@ class TrainConfig(_Section):
         fold: Test on this fold of shards prepared with folds, validate on the next (or none:
             ``validation.fold``), train on the rest; None takes the split they were prepared with.
         flips: Mirror training pairs at random along both axes.
+        transposes: Exchange rows and columns of training pairs at random.
         init: Begin with the weights of this MODEL: a shipped name, a RUN or an exported file.
     """
 
@@ -192,6 +201,7 @@ class TrainConfig(_Section):
     vgg_weights: str = "auto"
     fold: int | None = Field(None, ge=0)
     flips: bool = False
+    transposes: bool = False
     init: str | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
@@ -294,7 +304,7 @@ class CircleCriticConfig(_Section):
 
 
 class CircleOptimizer(Optimizer):
-    """Adam's decay rates in [26]."""
+    """The same, with the decay rates of [26]."""
 
     beta_1: float = Field(0.5, ge=0, lt=1)
     beta_2: float = Field(0.9, ge=0, lt=1)

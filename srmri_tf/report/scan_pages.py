@@ -18,6 +18,7 @@ from data_prep.kspace import Degradation, upsampled
 from data_prep.scans import nifti
 from data_prep.scans.orientation import Slicing, find_slicing
 from data_prep.scans.sidecars import read_sidecar
+from data_prep.shards.patches import evenly_spaced
 from srmri_tf import metrics
 from srmri_tf.enhance.files import Result
 from srmri_tf.enhance.volume import volume_scale
@@ -148,8 +149,7 @@ def _chosen(stack: np.ndarray) -> dict[int, str]:
     """Slices to show and why; of a volume without tissue the middle one."""
     tissue = [k for k, image in enumerate(stack) if not metrics.is_background(image)]
     tissue = tissue or [len(stack) // 2]
-    count = min(SLICES - 1, len(tissue))
-    spread = [tissue[int((i + 0.5) * len(tissue) / count)] for i in range(count)]
+    spread = [tissue[i] for i in evenly_spaced(len(tissue), SLICES - 1)]
     middle = tissue[len(tissue) // 2]
     return {k: "middle" if k == middle else "" for k in sorted({*spread, middle})}
 

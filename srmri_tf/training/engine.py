@@ -100,6 +100,7 @@ class Engine:
             epochs,
             max_steps=self.config.schedule.steps_per_epoch,
             flips=self.config.flips,
+            transposes=self.config.transposes,
             paired_share=self.config.paired_share(),
             known_only=phase == "content",
         )
@@ -153,7 +154,7 @@ class Engine:
         if not self.journal.writes:
             self.journal.skip_epoch()
             return
-        quality = self.validator.measure(self.model.generator.get_weights())
+        quality = self.validator.measure(list(self.model.kept_weights().values()))
         row = self.journal.close_epoch(quality, self.validator.low_resolution, self.validator.split)
         line = watch.epoch_line(row, self.config.schedule.total)
         self.console.print(line, highlight=False, soft_wrap=True)

@@ -15,7 +15,6 @@ from data_prep.errors import DivergedError
 from data_prep.files import write_text
 from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
-from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training.validation import Quality
 
@@ -58,7 +57,7 @@ class Journal:
     Args:
         run: Where everything goes.
         config: The run's settings.
-        model: Has ``generator`` and ``state()``.
+        model: Has ``state()`` and ``kept_weights()``.
         writes: Whether this process is the one that writes files.
     """
 
@@ -164,9 +163,8 @@ class Journal:
             **{term: progress.mean(term) for term in progress.sums},
         }
         if self.writes and self._is_best(row):
-            weights = variables_by_layer(self.model.generator)
-            arrays = {name: np.asarray(v) for name, v in weights.items()}
-            checkpoint.save(self.run.best_file, arrays, {"epoch": row["epoch"], "row": row})
+            meta = {"epoch": row["epoch"], "row": row}
+            checkpoint.save(self.run.best_file, self.model.kept_weights(), meta)
         self.progress = Progress(history=[*progress.history, row])
         if self.writes:
             checkpoint.save(self.run.checkpoint_file, state, asdict(self.progress))

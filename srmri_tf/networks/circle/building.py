@@ -8,7 +8,7 @@ from srmri_tf.networks.circle.degraders import KspaceDegrader, LinearDegrader
 from srmri_tf.networks.circle.fixed_degrader import FixedDegraderCircle
 from srmri_tf.networks.circle.generator import CircleGenerator
 from srmri_tf.networks.circle.model import Circle
-from srmri_tf.networks.gan import make_optimizer, own_generator
+from srmri_tf.networks.gan import make_optimizers, own_generator
 from srmri_tf.recipes.config import CircleConfig
 
 
@@ -59,5 +59,5 @@ def build(
         objective = objective.model_copy(update={"supervised": objective.supervised / share})
     kind = FixedDegraderCircle if config.fixed_degrader else Circle
     model = kind(generator, degrader, critic_y, critic_x, objective, seed=config.seed)
-    model.compile(make_optimizer(config, policy), make_optimizer(config, policy))
+    model.compile(*make_optimizers(config, policy))
     return model

@@ -483,6 +483,25 @@ def test_folds_and_left_out_patches_do_not_go_together(scans, tmp_path):
         prepare([scans], tmp_path / "out", config)
 
 
+def test_at_most_so_many_slices_of_each_training_scan(scans, tmp_path):
+    config = PrepareConfig(parameters=SMALL.model_copy(update={"max_slices": 3}))
+    manifest = prepare([scans], tmp_path / "out", config)
+    assert verify(tmp_path / "out") == manifest
+    for shard in manifest.shards:
+        found = {record.slice for record in records(tmp_path / "out" / shard.file)}
+        assert found == ({2, 6, 10} if shard.split == "train" else set(range(12)))
+        assert shard.slices == len(found)
+    whole = prepare([scans], tmp_path / "whole", CONFIG)
+    for few, all_of_them in zip(manifest.shards, whole.shards, strict=True):
+        assert few.scale == all_of_them.scale  # of the whole volume
+    rule = SplitRule(folds=2)
+    folds = prepare([scans], tmp_path / "folds", config.model_copy(update={"split_rule": rule}))
+    assert {shard.slices for shard in folds.shards} == {3}
+    dealt = config.model_copy(update={"split_rule": SplitRule(by="slice")})
+    with pytest.raises(ConfigError, match="slices are dealt one by one"):
+        prepare([scans], tmp_path / "dealt", dealt)
+
+
 def test_the_slice_wise_split_of_the_paper(scans, tmp_path):
     # Five scans of 12 slices: 40 for training, 9 for test, 11 left out.
     rule = SplitRule(by="slice", train_count=40, test_count=9, val_fraction=0)

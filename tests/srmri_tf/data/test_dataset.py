@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -242,6 +243,25 @@ def test_flips_mirror_both_images_alike_and_follow_from_seed_and_epoch(shards):
     assert seen == {(), (0,), (1,), (0, 1)}
     for (lr, _), (lr_again, _) in zip(flipped[1], again[0], strict=True):
         np.testing.assert_array_equal(lr, lr_again)
+
+
+def test_transposes_exchange_rows_and_columns_of_both_images_alike(shards):
+    def images(epochs=range(2), **options):
+        batches = chain.from_iterable(epochs_of(shards, 8, 1, epochs, **options))
+        return np.concatenate([np.stack(pair)[..., 0] for pair in batches], axis=1)  # (2, N, H, W)
+
+    plain, turned, flipped = images(), images(transposes=True), images(flips=True)
+    both = images(flips=True, transposes=True)
+    seen = set()
+    for k in range(plain.shape[1]):
+        is_turned = not np.array_equal(turned[:, k], plain[:, k])
+        axes = (0, 2, 1) if is_turned else (0, 1, 2)
+        np.testing.assert_array_equal(turned[:, k], plain[:, k].transpose(axes))
+        np.testing.assert_array_equal(both[:, k], flipped[:, k].transpose(axes))
+        seen.add((is_turned, np.array_equal(flipped[:, k], plain[:, k])))
+    assert len(seen) == 4  # neither follows from the other
+    again = images(range(1, 2), transposes=True)
+    np.testing.assert_array_equal(again, turned[:, -again.shape[1] :])
 
 
 def test_test_scans_of_one_contrast(shards, tmp_path):

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, DivergedError
 from data_prep.files import LOCK, file_sha256, sealed
+from srmri_tf.data.dataset import Shards
 from srmri_tf.models import checkpoint
 from srmri_tf.models.resume import is_finished
 from srmri_tf.models.run import Run
@@ -26,7 +27,7 @@ from srmri_tf.training import fitting, watch
 from srmri_tf.training.engine import phases, stop_requests
 from srmri_tf.training.fitting import fit
 from srmri_tf.training.journal import Journal
-from srmri_tf.training.validation import Quality
+from srmri_tf.training.validation import Quality, Validator
 from srmri_tf.training.watch import guard
 from tests.srmri_tf.cli.test_cli import run_alone
 from tests.srmri_tf.conftest import kept_as_if_killed, without_checksums
@@ -103,6 +104,30 @@ def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatc
         assert meta["epoch"] == expected
     for name, array in kept.items():
         np.testing.assert_array_equal(final_arrays(run)[f"generator/{name}"], array)
+
+
+def test_averaged_weights_are_measured_and_kept(shards, tmp_path):
+    schedule = {"epochs": 0, "warmup_epochs": 2, "steps_per_epoch": 3, "warmup_learning_rate": 0.01}
+    config = quick(schedule=schedule, optimizer={"ema": 0.5}, validation={"monitor": "last"})
+    killed = tmp_path / "killed"
+    with kept_as_if_killed(killed):
+        run = train(config, shards, tmp_path / "run")
+    kept, meta = checkpoint.load(run.best_file)
+    state = final_arrays(run)
+    averages = {name: a for name, a in state.items() if name.startswith("generator_optimizer/")}
+    for name, array in kept.items():
+        assert not np.array_equal(state[f"generator/{name}"], array)
+        assert any(np.array_equal(average, array) for average in averages.values()), name
+    without = config.model_copy(update={"optimizer": quick().optimizer})
+    plain = train(without, shards, tmp_path / "plain")
+    for name, array in checkpoint.load(plain.best_file)[0].items():
+        np.testing.assert_array_equal(state[f"generator/{name}"], array)  # training is the same
+    generator = cpce.build_generator(config, "float32")
+    quality = Validator(Shards.open(shards), generator, 0).measure(list(kept.values()))
+    assert (quality.psnr, quality.ssim) == (meta["row"]["psnr"], meta["row"]["ssim"])
+    resumed = train(config, shards, killed / "1")
+    for name, array in final_arrays(resumed).items():
+        np.testing.assert_array_equal(state[name], array, err_msg=name)
 
 
 # After the warm-up, which leaves the critic alone, and after all epochs but one.
