@@ -38,7 +38,7 @@ def training_step(repeats: int) -> Callable[[], list[float]]:
     from srmri_tf.recipes import load_recipe
 
     config = load_recipe("demo")
-    count = config.batch_size * config.batches_per_step("adversarial")
+    count = config.pairs_per_step("adversarial")
     lr, hr = np.random.default_rng(0).random((2, count, 64, 64, 1), np.float32)
     step = our_step(config, "float32", lr, hr)
 
@@ -108,7 +108,7 @@ def grown(steps: int) -> dict[str, float]:
     with strategy.scope():
         model = build(config, (16, 16), None, "float32")
     step = make_step(strategy, model, "adversarial")
-    count = config.batches_per_step("adversarial")
+    count = config.pairs_per_step("adversarial")
     batch = (tf.random.uniform([count, 16, 16, 1]),) * 2
     peaks = []
     for part in (200, steps):

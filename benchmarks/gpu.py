@@ -150,7 +150,7 @@ class Trainer:
         if jit:
             COMPILE[name](self.model)
         self.step = make_step(self.strategy, self.model, "adversarial")
-        self.pairs = config.batch_size * config.batches_per_step("adversarial") * len(where)
+        self.pairs = config.pairs_per_step("adversarial") * len(where)
 
     def on_fixed_pairs(self, steps: int) -> Callable[[], None]:
         """Steps on pairs that are on the devices already."""

@@ -58,7 +58,7 @@ def our_step(config: TrainConfig, precision: str, lr: np.ndarray, hr: np.ndarray
     """One adversarial step of the engine on fixed pairs."""
     model, strategy = our_model(config, POLICIES[precision])
     step = make_step(strategy, model, "adversarial")
-    count = config.batch_size * config.batches_per_step("adversarial")
+    count = config.pairs_per_step("adversarial")
     batch = (tf.constant(lr[:count]), tf.constant(hr[:count]))
     return lambda: step(batch, tf.constant(0.0))
 
@@ -68,7 +68,7 @@ def plain_step(config: TrainConfig, lr: np.ndarray, hr: np.ndarray) -> Callable:
     model = build(config, (SIDE, SIDE), features("float32"), "float32")
     model.compile(keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4))
     step = tf.function(model.train_step)
-    count = config.batch_size * config.batches_per_step("adversarial")
+    count = config.pairs_per_step("adversarial")
     batch = (tf.constant(lr[:count]), tf.constant(hr[:count]))
     return lambda: float(step(batch)["generator_loss"])
 

@@ -29,8 +29,11 @@ class Schedule(_Section):
             falls linearly towards zero.
         warmup_epochs: Epochs of generator training on mean L1 alone, before anything else.
         warmup_learning_rate: The rate of those.
+        warmup_batch_size: Pairs per update of those; 0 takes the run's ``batch_size``. More updates
+            on fewer pairs teach L1 more for the same arithmetic.
         critic_epochs: Epochs of critic training alone, after the warm-up.
-        steps_per_epoch: End an epoch after so many steps; 0 is one pass over the data.
+        steps_per_epoch: End an epoch after so many steps; 0 is one pass over the data. An epoch of
+            a warm-up of smaller batches has so many more steps.
     """
 
     epochs: int = Field(100, ge=0)
@@ -38,6 +41,7 @@ class Schedule(_Section):
     decay_from: float = Field(0.5, ge=0, le=1)
     warmup_epochs: int = Field(0, ge=0)
     warmup_learning_rate: Positive = 1e-3
+    warmup_batch_size: int = Field(0, ge=0)
     critic_epochs: int = Field(0, ge=0)
     steps_per_epoch: int = Field(0, ge=0)
 
@@ -207,9 +211,18 @@ class TrainConfig(_Section):
     schedule: Schedule = Schedule()
     validation: Validation = Validation()
 
-    def batches_per_step(self, phase: Phase) -> int:
-        """How many batches of ``batch_size`` one call of ``train_step`` takes."""
-        return 1
+    def pairs_per_step(self, phase: Phase) -> int:
+        """How many pairs one call of ``train_step`` takes."""
+        if phase == "content":
+            return self.schedule.warmup_batch_size or self.batch_size
+        return self.batch_size
+
+    def steps_per_epoch(self, phase: Phase) -> int:
+        """At most so many steps an epoch has; 0 is one pass over the data."""
+        steps = self.schedule.steps_per_epoch
+        if phase == "content" and steps:
+            return max(1, steps * self.batch_size // self.pairs_per_step(phase))
+        return steps
 
     def vgg_layer(self) -> str | None:
         """The VGG-19 layer that the objective needs, or None."""
@@ -231,9 +244,10 @@ class CpceConfig(TrainConfig):
     generator: CpceGeneratorConfig = CpceGeneratorConfig()
     objective: CpceObjective = CpceObjective()
 
-    def batches_per_step(self, phase: Phase) -> int:
-        """One batch per critic update."""
-        return 1 if phase == "content" else self.objective.n_critic
+    def pairs_per_step(self, phase: Phase) -> int:
+        """A batch for each critic update of a step."""
+        pairs = super().pairs_per_step(phase)
+        return pairs if phase == "content" else self.objective.n_critic * pairs
 
     def vgg_layer(self) -> str | None:
         """The layer of the perceptual term, if it has a weight."""

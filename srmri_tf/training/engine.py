@@ -93,12 +93,12 @@ class Engine:
 
     def _batches(self, phase: Phase, epochs: range) -> tuple[Iterator, int, int]:
         """The batches of a phase that are left, steps per epoch, and pairs per step."""
-        pairs = self.config.batch_size * self.config.batches_per_step(phase)
+        pairs = self.config.pairs_per_step(phase)
         data, steps = self.shards.pairs(
             pairs,
             self.config.seed,
             epochs,
-            max_steps=self.config.schedule.steps_per_epoch,
+            max_steps=self.config.steps_per_epoch(phase),
             flips=self.config.flips,
             transposes=self.config.transposes,
             paired_share=self.config.paired_share(),

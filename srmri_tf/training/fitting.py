@@ -169,13 +169,16 @@ def _revive(model: Any, config: TrainConfig, shards: Shards, console: Console) -
 
 
 def _check_data(config: TrainConfig, shards: Shards, replicas: int) -> None:
-    if config.batch_size % replicas:
-        raise ConfigError(
-            f"a batch of {config.batch_size} pairs cannot be shared by {replicas} devices",
-            remedy=f"Choose a --batch-size that is a multiple of {replicas}",
-        )
+    batches = {"--batch-size": config.batch_size}
+    batches["schedule.warmup_batch_size"] = config.schedule.warmup_batch_size
+    for setting, batch in batches.items():
+        if batch % replicas:
+            raise ConfigError(
+                f"a batch of {batch} pairs cannot be shared by {replicas} devices",
+                remedy=f"Choose a {setting} that is a multiple of {replicas}",
+            )
     for phase, _ in phases(config, 0):
-        shards.steps(config.batch_size * config.batches_per_step(phase))
+        shards.steps(config.pairs_per_step(phase))
     shards.pairing(config.paired_share())
     first = shards.training()[0]
     if min(first.height, first.width) < config.min_patch():

@@ -14,6 +14,8 @@ from srmri_tf.recipes import (
 )
 from srmri_tf.recipes.config import CircleConfig, CircleSchedule, CpceConfig, Schedule
 
+PHASES = ("content", "critic", "adversarial")
+
 
 def test_the_papers_learning_rates():
     rate = Schedule().rate
@@ -29,6 +31,22 @@ def test_phases_follow_each_other_and_each_decays_by_itself():
     assert phases == ["content"] * 4 + ["critic"] + ["adversarial"] * 4
     rates = [schedule.rate(e) for e in range(9)]
     assert rates == [1e-3, 1e-3, 1e-3, 5e-4, 1.0, 1.0, 1.0, 1.0, 0.5]
+
+
+def test_pairs_and_steps_of_each_phase():
+    plain = CpceConfig.model_validate(
+        {"batch_size": 12, "objective": {"n_critic": 3}, "schedule": {"steps_per_epoch": 5}}
+    )
+    assert [plain.pairs_per_step(phase) for phase in PHASES] == [12, 36, 36]
+    assert [plain.steps_per_epoch(phase) for phase in PHASES] == [5, 5, 5]
+    small = plain.model_copy(
+        update={"schedule": plain.schedule.model_copy(update={"warmup_batch_size": 4})}
+    )
+    assert [small.pairs_per_step(phase) for phase in PHASES] == [4, 36, 36]
+    assert [small.steps_per_epoch(phase) for phase in PHASES] == [15, 5, 5]
+    circle = CircleConfig.model_validate({"batch_size": 12, "schedule": {"warmup_batch_size": 4}})
+    assert [circle.pairs_per_step(phase) for phase in ("degrader", *PHASES)] == [12, 4, 12, 12]
+    assert circle.steps_per_epoch("content") == 0  # one pass over the data
 
 
 def test_a_degrader_that_is_learnt_comes_before_all_else():

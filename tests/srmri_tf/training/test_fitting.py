@@ -82,6 +82,13 @@ def test_the_log_has_every_epoch_with_the_low_resolution_row(finished):
         assert np.isfinite(float(rows[-1][column]))
 
 
+def test_a_warm_up_of_smaller_batches_takes_the_same_pairs_in_more_steps(shards, tmp_path):
+    schedule = {"epochs": 1, "warmup_epochs": 1, "steps_per_epoch": 2, "warmup_batch_size": 2}
+    run = train(quick(schedule=schedule), shards, tmp_path / "run")
+    history = checkpoint.load(run.checkpoint_file)[1]["history"]
+    assert [(row["phase"], row["steps"]) for row in history] == [("content", 4), ("adversarial", 2)]
+
+
 def test_only_the_last_phase_competes_for_the_best(finished):
     _, meta = checkpoint.load(finished.best_file)
     rows = checkpoint.load(finished.checkpoint_file)[1]["history"]
@@ -295,6 +302,9 @@ def test_nothing_is_written_when_the_shards_are_bad(tmp_path):
 def test_a_batch_that_does_not_divide_is_refused_before_anything_is_written(shards, tmp_path):
     with pytest.raises(ConfigError, match="2 devices"):
         train(quick(batch_size=5), shards, tmp_path / "run", devices=2)
+    odd = quick(schedule={**QUICK["schedule"], "warmup_batch_size": 3})
+    with pytest.raises(ConfigError, match=r"3 pairs .* 2 devices.*schedule\.warmup_batch_size"):
+        train(odd, shards, tmp_path / "run", devices=2)
     assert not (tmp_path / "run").exists()
 
 
