@@ -260,7 +260,7 @@ def _warnings(
     texts = list(image.doubts)
     card = network.card
     label = job.contrast.label
-    if card is not None and label and label != card.contrast:
+    if card is not None and label and label not in card.contrasts:
         texts.append(
             f"is {label} by its {job.contrast.source}, but model {network.name} was trained on "
             f"{card.contrast}: it may change how tissue looks, so {_COMPARE}"

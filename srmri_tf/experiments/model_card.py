@@ -44,7 +44,7 @@ class About:
 
     Args:
         title: What the model is, in a line.
-        contrast: Of the scans, such as T2.
+        contrast: Of the scans, such as T2; of several ``FLAIR, T1, T2``.
         data: Name of the data set.
         licence: Its terms.
         attribution: Whom to name, and where the data are.
@@ -146,6 +146,8 @@ def _span(values: Sequence[float]) -> Interval:
 
 def _commands(run: Run, manifest: Manifest, name: str) -> Iterator[str]:
     options = [*_parameter_options(manifest.parameters), *_split_options(manifest.split_rule)]
+    if len(manifest.contrasts) > 1:
+        options.append("--all-contrasts")
     yield shlex.join(["srmri-tf", "prepare", "SCANS", "-o", "shards", *options])
     yield f"srmri-tf models {name} --recipe > {name}.toml"
     config = run.config()

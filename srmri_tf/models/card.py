@@ -203,7 +203,7 @@ class ModelCard(_Section):
     Args:
         name: What ``--model`` takes.
         kind: ``cpce`` or ``circle``.
-        contrast: Of the training scans, such as T2.
+        contrast: Of the training scans, such as T2; of several ``FLAIR, T1, T2``.
         title: What it is, in a line.
         sha256: Of the weights (`digest`).
         degradation: How its low-resolution images were made.
@@ -229,6 +229,11 @@ class ModelCard(_Section):
     recipe: dict[str, Any]
     commands: tuple[str, ...]
     limits: tuple[str, ...] = LIMITS
+
+    @property
+    def contrasts(self) -> tuple[str, ...]:
+        """The contrasts of the training scans, one by one."""
+        return tuple(self.contrast.split(", "))
 
 
 class Metadata(_Section):

@@ -405,6 +405,17 @@ def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypa
     assert [f"{scan}: {text}" for text in noted] == said
 
 
+def test_every_contrast_that_a_model_learnt_from_is_its_own(network, tmp_path, monkeypatch):
+    card = CARD.model_copy(update={"contrast": "FLAIR, T1"})
+    use(dataclasses.replace(network, card=card), monkeypatch)
+    said = []
+    for name in ("a_T1w", "a_FLAIR", "a_T2w"):
+        super_resolve([save(tmp_path / f"{name}.nii", spacing=(5, 5, 3))], warn=said.append)
+    (told,) = (text for text in said if "by its name" in text)
+    assert told.startswith(f"{tmp_path / 'a_T2w.nii'}: is T2")
+    assert "trained on FLAIR, T1" in told
+
+
 @pytest.mark.parametrize("interpolated", [False, True])
 def test_a_scan_that_was_not_interpolated_is_none_for_the_same_grid(
     network, tmp_path, interpolated

@@ -4,17 +4,25 @@ import hashlib
 import json
 import shlex
 import shutil
+from itertools import cycle
 
 import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.shards.schema import read_manifest
 from srmri_tf.cli.data import _prepare_config, prepare
 from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.experiments.crossval import Plan, summarise_folds
 from srmri_tf.experiments.fold import run_fold
-from srmri_tf.experiments.model_card import About, _parameter_options, _split_options, make_card
+from srmri_tf.experiments.model_card import (
+    About,
+    _commands,
+    _parameter_options,
+    _split_options,
+    make_card,
+)
 from srmri_tf.models.card import read_card
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import read
@@ -166,6 +174,7 @@ def test_figures_that_leak_are_refused(made, shards, tmp_path):
         "--test-fraction 0.95",
         "--val-count 1 --test-count 2 --train-count 3",
         "--slice-wise --train-count 10 --min-signal 0.05",
+        "--max-slices 60 --split table.tsv",
         "--keep 0.5 --keep-by axis --lr real --patch-size 32 --plane coronal",
     ],
 )
@@ -177,6 +186,18 @@ def test_the_card_gives_the_options_that_made_the_shards(options):
     made = config(options)
     said = [*_parameter_options(made.parameters), *_split_options(made.split_rule)]
     assert config(shlex.join(said)) == made
+
+
+def test_shards_of_several_contrasts_are_prepared_with_all_contrasts(made, shards):
+    manifest = read_manifest(shards)
+    relabelled = tuple(
+        shard.model_copy(update={"contrast": contrast})
+        for shard, contrast in zip(manifest.shards, cycle(("T1", "T2")), strict=False)
+    )
+    mixed = manifest.model_copy(update={"shards": relabelled})
+    run = Run(made[0] / "net")
+    plain, several = (next(_commands(run, m, "net")) for m in (manifest, mixed))
+    assert several == f"{plain} --all-contrasts"
 
 
 def folded_shards(folder):
