@@ -24,7 +24,7 @@ srmri-tf fit cpce "$out/shards" -o "$out/l1-x2" --recipe fast-cpce --set transpo
   --set schedule.critic_epochs=0 --set schedule.warmup_epochs=75 --set schedule.steps_per_epoch=800
 for contrast in T2 FLAIR T1 T1CE; do
   # The shipped networks of one contrast have learnt from some of these subjects: their rows are marked.
-  srmri-tf evaluate "$out/l1-x2" l1-t2-x2 l1-t1-x2 cpce-t2-x2 cpce-t1-x2 "$out/shards" --force \
-    --contrast "$contrast" --consistency --no-bicubic -o "$out/evaluation-$contrast"
+  srmri-tf evaluate "$out/l1-x2" l1-t2-x2 l1-t1-x2 "$out/shards" --force --contrast "$contrast" \
+    --consistency --no-bicubic -o "$out/evaluation-$contrast"
 done
 srmri-tf evaluate "$out/l1-x2" "$out/shards" --consistency --no-bicubic -o "$out/evaluation"

@@ -33,7 +33,7 @@ LIMITS = (
     "It can invent detail, and it can smooth real detail away, lesions included.",
     "Made for slices whose k-space was cut to the central half of each axis, and nothing else: "
     "not for blur, noise, motion or thick slices.",
-    "Measured on few subjects of one data set; on other scanners, sequences, ages and diseases "
+    "Measured on few subjects; on scanners, sequences, ages and diseases that are not named here "
     "it is untested.",
 )
 
