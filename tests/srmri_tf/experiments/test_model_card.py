@@ -174,7 +174,7 @@ def test_figures_that_leak_are_refused(made, shards, tmp_path):
         "--test-fraction 0.95",
         "--val-count 1 --test-count 2 --train-count 3",
         "--slice-wise --train-count 10 --min-signal 0.05",
-        "--max-slices 60 --split table.tsv",
+        "--max-slices 60 --val-fraction 0 --test-fraction 0.5",
         "--keep 0.5 --keep-by axis --lr real --patch-size 32 --plane coronal",
     ],
 )
