@@ -23,7 +23,7 @@ $(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.demo  ## Download three real scans, train, evaluate and export (about 8 minutes on two cores)
+demo: $(VENV)/.demo  ## Download three real scans, train, evaluate and export (about 6 minutes on two cores)
 	$(BIN)/srmri-tf demo -o $(DEMO)
 
 lint: $(VENV)/.dev  ## Style, types and import contracts
