@@ -94,7 +94,7 @@ def compile_circle(model: Circle) -> None:
     variables = model.generator_variables()
 
     def generators_update(x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
-        images = model._with_cycles(model.translated(x, y, paired))
+        images = model.with_cycles(model.translated(x, y, paired))
         loss, terms = weighted_sum(model.terms, images)
         norm = minimise(loss, variables, model.generator_optimizer)
         return {"generator_loss": loss, **terms, "generator_gradient_norm": norm}
