@@ -58,7 +58,7 @@ def enhancement(repeats: int, folder: Path) -> Callable[[], list[float]]:
     from srmri_tf.enhance.worklist import make_worklist
 
     scan, out = folder / "scan.nii.gz", folder / "out.nii.gz"
-    make_scan(scan, 16 * repeats)
+    make_scan(scan, 16 * repeats, (0.85, 0.65))
     config = EnhanceConfig(model=str(make_run(folder / "run")))
 
     def call() -> list[float]:
