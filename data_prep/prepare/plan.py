@@ -114,8 +114,8 @@ def make_plan(
     if rule.by == "slice":
         if parameters.max_slices:
             raise ConfigError(
-                "max_slices limits scans, but slices are dealt one by one",
-                remedy="Use --max-slices or --slice-wise; --train-count limits dealt slices",
+                "--max-slices is for whole scans, but --slice-wise deals their slices one by one",
+                remedy="Leave one of them out; --train-count says how many slices are dealt",
             )
         items = list(_slice_items(named, rule))
     else:

@@ -40,7 +40,7 @@ _LEAK = (
 @click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
 @click.option("--patch-size", default=64, show_default=True, help="Side of a training patch.")
 @click.option("--min-signal", default=0.0, help="Leave out training patches darker than this.")
-@click.option("--max-slices", default=0, help="At most so many of each training scan.")
+@click.option("--max-slices", default=0, help="At most so many slices of a training scan.")
 @click.option("--plane", default="auto", show_default=True, help="axial, coronal, sagittal, auto.")
 @click.option("--keep", default=0.25, show_default=True, help="Fraction of k-space kept.")
 @click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")

@@ -174,11 +174,11 @@ class Shards:
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
             lambda epoch: _parsed(pairing.epoch(seed, epoch, batch, known_only), shape).take(steps)
         )
-        for chosen, change in ((flips, _flip), (transposes, _transpose)):
-            if chosen:
-                data = data.enumerate(start=epochs.start * steps).map(
-                    functools.partial(change, seed), num_parallel_calls=tf.data.AUTOTUNE
-                )
+        if flips or transposes:
+            data = data.enumerate(start=epochs.start * steps).map(
+                functools.partial(_augmented, seed, flips, transposes),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -277,27 +277,18 @@ def _parsed(samples: tf.data.Dataset, shape: tuple[int, int]) -> tf.data.Dataset
     return samples.map(functools.partial(parse, shape), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _flip(seed: int, step: tf.Tensor, sample: tuple[tf.Tensor, ...]) -> tuple:
-    """Mirror both images of each sample along rows, columns, both or neither."""
+def _augmented(
+    seed: int, flips: bool, transposes: bool, step: tf.Tensor, sample: tuple[tf.Tensor, ...]
+) -> tuple:
+    """Mirror both images of each sample along rows, columns, both or neither; transpose or not."""
     lr, hr, *paired = sample
-    chosen = _drawn(seed, step, 2, lr)
-    for axis in (1, 2):
-        lr, hr = (tf.where(chosen[axis - 1], tf.reverse(x, [axis]), x) for x in (lr, hr))
-    return lr, hr, *paired
-
-
-def _transpose(seed: int, step: tf.Tensor, sample: tuple[tf.Tensor, ...]) -> tuple:
-    """Exchange rows and columns of both images of each sample, or of neither."""
-    lr, hr, *paired = sample
-    chosen = _drawn(seed, step, 3, lr)[2]
-    lr, hr = (tf.where(chosen, tf.transpose(x, [0, 2, 1, 3]), x) for x in (lr, hr))
-    return lr, hr, *paired
-
-
-def _drawn(seed: int, step: tf.Tensor, count: int, images: tf.Tensor) -> tf.Tensor:
-    """Random (count, B, 1, 1, 1) bool for the (B, H, W, 1) images of one step."""
     state = tf.stack([tf.constant(seed, tf.int64), step])
-    return tf.random.stateless_uniform([count, tf.shape(images)[0], 1, 1, 1], state) < 0.5
+    chosen = tf.random.stateless_uniform([3, tf.shape(lr)[0], 1, 1, 1], state) < 0.5
+    for axis in (1, 2) if flips else ():
+        lr, hr = (tf.where(chosen[axis - 1], tf.reverse(x, [axis]), x) for x in (lr, hr))
+    if transposes:
+        lr, hr = (tf.where(chosen[2], tf.transpose(x, [0, 2, 1, 3]), x) for x in (lr, hr))
+    return lr, hr, *paired
 
 
 def _parse(shape: tuple[int, int], records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

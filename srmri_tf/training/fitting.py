@@ -169,8 +169,10 @@ def _revive(model: Any, config: TrainConfig, shards: Shards, console: Console) -
 
 
 def _check_data(config: TrainConfig, shards: Shards, replicas: int) -> None:
-    batches = {"--batch-size": config.batch_size}
-    batches["schedule.warmup_batch_size"] = config.schedule.warmup_batch_size
+    batches = {
+        "--batch-size": config.batch_size,
+        "--set schedule.warmup_batch_size": config.schedule.warmup_batch_size,
+    }
     for setting, batch in batches.items():
         if batch % replicas:
             raise ConfigError(

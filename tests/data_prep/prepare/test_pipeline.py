@@ -498,7 +498,7 @@ def test_at_most_so_many_slices_of_each_training_scan(scans, tmp_path):
     folds = prepare([scans], tmp_path / "folds", config.model_copy(update={"split_rule": rule}))
     assert {shard.slices for shard in folds.shards} == {3}
     dealt = config.model_copy(update={"split_rule": SplitRule(by="slice")})
-    with pytest.raises(ConfigError, match="slices are dealt one by one"):
+    with pytest.raises(ConfigError, match="--slice-wise deals their slices one by one"):
         prepare([scans], tmp_path / "dealt", dealt)
 
 
