@@ -71,7 +71,8 @@ def export(model: str, out: Path, overwrite: bool) -> None:
 @click.option("--measured", type=PATH, help="An evaluation of RUN, or a whole cross-validation.")
 @click.option("--title", required=True, help="What the model is, in a line.")
 @click.option("--contrast", required=True, help="Of the scans: T2, or 'FLAIR, T1, T2'.")
-@click.option("--data", required=True, help="Name of the data set.")
+@click.option("--data", required=True, help="Name of the training data.")
+@click.option("--measured-data", default="", help="Name of the test data, if it is another.")
 @click.option("--licence", required=True, help="Terms of the data.")
 @click.option("--attribution", required=True, help="Whom to name, and where the data are.")
 def card(run: Path, shards: Path, out: Path, measured: Path | None, **about: str) -> None:

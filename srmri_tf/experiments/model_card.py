@@ -45,9 +45,10 @@ class About:
     Args:
         title: What the model is, in a line.
         contrast: Of the scans, such as T2; of several ``FLAIR, T1, T2``.
-        data: Name of the data set.
-        licence: Its terms.
+        data: Name of the training data.
+        licence: Their terms.
         attribution: Whom to name, and where the data are.
+        measured_data: Name of the data that it was measured on; empty if it is the same.
     """
 
     title: str
@@ -55,6 +56,7 @@ class About:
     data: str
     licence: str
     attribution: str
+    measured_data: str = ""
 
 
 def make_card(
@@ -219,7 +221,7 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     return Measured(
         protocol="crossval" if folded else "evaluation",
         command=command + (" --consistency" if method + CONSISTENT in values else ""),
-        data=f"{about.data}: {', '.join(sorted(subjects))}",
+        data=f"{about.measured_data or about.data}: {', '.join(sorted(subjects))}",
         subjects=counts.n_subjects,
         slices=counts.n_slices,
         **scores,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
@@ -113,6 +114,16 @@ def test_gains_are_those_of_the_evaluation(made):
     )
     assert card.measured.data == "Phantoms: s4, s5"
     assert card.measured.command == "srmri-tf evaluate run shards -o evaluation"
+
+
+def test_data_that_it_was_measured_on_can_have_a_name_of_their_own(made, shards, tmp_path):
+    run, evaluation = (made[0] / name for name in ("net", "evaluation"))
+    about = replace(ABOUT, measured_data="Drawings of another hand")
+    card = make_card(run, shards, about, tmp_path / "net.toml", evaluation)
+    assert card.data.title == "Phantoms"
+    assert card.measured.data == "Drawings of another hand: s4, s5"
+    plain = make_card(run, shards, ABOUT, tmp_path / "plain.toml", evaluation)
+    assert plain.measured.data == "Phantoms: s4, s5"
 
 
 def test_the_recipe_trains_it_again(made, tmp_path):
