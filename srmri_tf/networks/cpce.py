@@ -16,12 +16,12 @@ from srmri_tf.networks import losses
 from srmri_tf.networks.gan import (
     AdversarialModel,
     Logs,
-    make_optimizers,
     own_generator,
 )
 from srmri_tf.networks.gradients import minimise
 from srmri_tf.networks.layers import CriticLeakyReLU, register, replica_uniform
 from srmri_tf.networks.objective import Term, own_terms, weighted_sum
+from srmri_tf.networks.optimizers import make_optimizers
 from srmri_tf.recipes.config import CpceConfig, CpceObjective
 
 PATCH = (64, 64)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from data_prep.errors import ConfigError
 from srmri_tf.networks.gradients import keep_order
 from srmri_tf.networks.objective import load_function
-from srmri_tf.recipes.config import Phase, TrainConfig
+from srmri_tf.recipes.config import Phase
 
 OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
 Logs = dict[str, tf.Tensor]
@@ -190,29 +190,3 @@ def _sized(function: str, network: Any) -> keras.Model:
             remedy='Pad with "same", and end in one channel',
         )
     return network
-
-
-def make_optimizers(
-    config: TrainConfig, policy: str
-) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
-    """Adam as the recipe has it, for the generators and for the critics.
-
-    Gradients are scaled where half precision needs it. Only the generators' weights are averaged.
-
-    Args:
-        config: The recipe.
-        policy: Keras dtype policy of the networks.
-    """
-    rates = config.optimizer
-
-    def adam(ema: float) -> keras.optimizers.Optimizer:
-        made = keras.optimizers.Adam(
-            config.schedule.rate(0),
-            beta_1=rates.beta_1,
-            beta_2=rates.beta_2,
-            use_ema=ema > 0,
-            ema_momentum=ema,
-        )
-        return keras.optimizers.LossScaleOptimizer(made) if policy == "mixed_float16" else made
-
-    return adam(rates.ema), adam(0.0)

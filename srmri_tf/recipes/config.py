@@ -111,15 +111,19 @@ class Schedule(_Section):
 
 
 class Optimizer(_Section):
-    """Adam's decay rates, and that of averaged weights.
+    """The optimisers' settings. The critics' is always Adam.
 
     Args:
-        beta_1: Of the mean of the gradients.
-        beta_2: Of the mean of their squares.
+        generators: The generators' optimiser: ``adam``, or ``muon`` for the kernels of hidden
+            convolutions and Adam for their other weights. Muon learns L1 two to three times as fast
+            (docs/measurements.md).
+        beta_1: Adam's, of the mean of the gradients.
+        beta_2: Adam's, of the mean of their squares.
         ema: Of an exponential moving average of the generators' weights over the steps. The
             averaged generator is what is measured and kept; 0 keeps none.
     """
 
+    generators: Literal["adam", "muon"] = "adam"
     beta_1: float = Field(0.9, ge=0, lt=1)
     beta_2: float = Field(0.999, ge=0, lt=1)
     ema: float = Field(0.0, ge=0, lt=1)

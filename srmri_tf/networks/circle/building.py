@@ -8,7 +8,8 @@ from srmri_tf.networks.circle.degraders import KspaceDegrader, LinearDegrader
 from srmri_tf.networks.circle.fixed_degrader import FixedDegraderCircle
 from srmri_tf.networks.circle.generator import CircleGenerator
 from srmri_tf.networks.circle.model import Circle
-from srmri_tf.networks.gan import make_optimizers, own_generator
+from srmri_tf.networks.gan import own_generator
+from srmri_tf.networks.optimizers import make_optimizers
 from srmri_tf.recipes.config import CircleConfig
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srmri_tf.networks.gan import AdversarialModel, make_optimizers
+from srmri_tf.networks.gan import AdversarialModel
 from srmri_tf.networks.gradients import minimise
+from srmri_tf.networks.optimizers import make_optimizers
 from srmri_tf.recipes.config import CpceConfig
 
 
