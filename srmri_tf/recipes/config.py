@@ -115,7 +115,7 @@ class Optimizer(_Section):
 
     Args:
         generators: The generators' optimiser: ``adam``, or ``muon`` for the kernels of hidden
-            convolutions and Adam for their other weights. Muon learns L1 two to three times as fast
+            convolutions and Adam for their other weights, which learns L1 twice as fast
             (docs/measurements.md).
         beta_1: Adam's, of the mean of the gradients.
         beta_2: Adam's, of the mean of their squares.
