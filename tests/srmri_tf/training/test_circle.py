@@ -30,7 +30,7 @@ QUICK = {
     "schedule": {"epochs": 1, "warmup_epochs": 1, "critic_epochs": 1, "steps_per_epoch": 2},
     "validation": {"max_slices": 1},
 }
-SEMI = {"mode": "semi", "paired_fraction": 0.25}
+SEMI = {"mode": "semi", "paired_fraction": 0.25, "optimizer": {"generators": "muon"}}
 TERMS = ("cycle", "identity", "sparsity", "supervised", "adversarial", "gradient_penalty_x")
 
 

@@ -22,7 +22,7 @@ from srmri_tf.networks import cpce, precision
 from srmri_tf.networks.vgg19 import weights
 from srmri_tf.networks.vgg19.weights import VggWeights
 from srmri_tf.recipes import load_recipe, to_toml
-from srmri_tf.recipes.config import CpceConfig
+from srmri_tf.recipes.config import CpceConfig, Optimizer
 from srmri_tf.training import fitting, watch
 from srmri_tf.training.engine import phases, stop_requests
 from srmri_tf.training.fitting import fit
@@ -115,7 +115,8 @@ def test_the_last_epoch_can_be_the_one_that_is_kept(shards, tmp_path, monkeypatc
 
 def test_averaged_weights_are_measured_and_kept(shards, tmp_path):
     schedule = {"epochs": 0, "warmup_epochs": 2, "steps_per_epoch": 3, "warmup_learning_rate": 0.01}
-    config = quick(schedule=schedule, optimizer={"ema": 0.5}, validation={"monitor": "last"})
+    optimizer = {"generators": "muon", "ema": 0.5}
+    config = quick(schedule=schedule, optimizer=optimizer, validation={"monitor": "last"})
     killed = tmp_path / "killed"
     with kept_as_if_killed(killed):
         run = train(config, shards, tmp_path / "run")
@@ -125,7 +126,7 @@ def test_averaged_weights_are_measured_and_kept(shards, tmp_path):
     for name, array in kept.items():
         assert not np.array_equal(state[f"generator/{name}"], array)
         assert any(np.array_equal(average, array) for average in averages.values()), name
-    without = config.model_copy(update={"optimizer": quick().optimizer})
+    without = config.model_copy(update={"optimizer": Optimizer(generators="muon")})
     plain = train(without, shards, tmp_path / "plain")
     for name, array in checkpoint.load(plain.best_file)[0].items():
         np.testing.assert_array_equal(state[f"generator/{name}"], array)  # training is the same
