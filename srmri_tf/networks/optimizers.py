@@ -20,9 +20,9 @@ class ConvolutionMuon(keras.optimizers.Muon):
     image's one channel, are Adam's.
 
     Args:
-        learning_rate: Adam's. A step of Muon changes a kernel by ``rms_rate`` times it, as root
-            mean square.
-        rms_rate: See there; a step of Adam has 0.2 to 0.4 (Liu et al.).
+        learning_rate: Of both.
+        rms_rate: Root mean square of Muon's step at a learning rate of 1; Adam's is 0.2 to 0.4 (Liu
+            et al.).
         **kwargs: Of ``keras.optimizers.Muon``. No weight decays by default.
 
     Source: K. Jordan et al., Muon, 2024; J. Liu et al., arXiv 2502.16982 (the root mean square).
