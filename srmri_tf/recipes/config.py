@@ -350,8 +350,9 @@ class CircleConfig(TrainConfig):
         mode: ``supervised`` knows every pair, ``unsupervised`` none: x and y are then of different
             subjects; ``semi`` knows those of some slices.
         paired_fraction: The fraction of slices whose pairs ``semi`` knows, 0.5 if not given.
-        degrader: What F is: a ``network`` like G, a ``linear`` filter, or the known degradation
-            itself (``kspace``). But for the first, training is ``unsupervised``.
+        degrader: What F is: a ``network`` like G, a ``linear`` filter, which is learnt first and
+            ``unsupervised``, or the known degradation itself (``kspace``), so that G and D_Y alone
+            train.
     """
 
     model: Literal["circle"] = "circle"
@@ -376,8 +377,8 @@ class CircleConfig(TrainConfig):
         taught = self.schedule.degrader_epochs
         if self.paired_fraction is not None and self.mode != "semi":
             yield f"paired_fraction is for mode = 'semi', not '{self.mode}'"
-        if (taught or self.degrader != "network") and self.mode != "unsupervised":
-            yield f"F comes first only in mode = 'unsupervised', not '{self.mode}'"
+        if (taught or self.degrader == "linear") and self.mode != "unsupervised":
+            yield f"F is learnt first only in mode = 'unsupervised', not '{self.mode}'"
         if self.degrader == "kspace" and taught:
             yield "degrader = 'kspace' is known: schedule.degrader_epochs must be 0"
         if self.degrader == "linear" and not taught:

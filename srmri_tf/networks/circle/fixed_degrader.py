@@ -1,4 +1,4 @@
-"""GAN-CIRCLE without pairs, its F known or learnt first.
+"""GAN-CIRCLE whose F is known or learnt first, so that G and D_Y alone train.
 
 Where F trains along with G without pairs, it learns to change nothing, and G(F(y)) = y then asks
 nothing of G. With an F that degrades, G(F(y)) = y is what G learns super-resolution from.
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from srmri_tf.networks import losses
 from srmri_tf.networks.circle.degraders import LinearDegrader
-from srmri_tf.networks.circle.model import Circle, Images, interleave, separate
+from srmri_tf.networks.circle.model import Circle, Images, interleave, pair_mask, separate
 from srmri_tf.networks.gan import Logs
 from srmri_tf.networks.gradients import minimise, ordered_sum
 from srmri_tf.networks.layers import register
@@ -20,8 +20,9 @@ from srmri_tf.networks.objective import Term
 class FixedDegraderCircle(Circle):
     """GAN-CIRCLE whose F is the degradation itself, or learns in a phase of its own, ``degrader``.
 
-    All other phases train G and D_Y alone. The objective has no identity and no supervised term,
-    and no pair is ever used. Arguments are those of `Circle`.
+    All other phases train G and D_Y alone. The objective has no identity and no supervised term:
+    where x and y are a pair, x is F(y), so that the cycle is their L1. Arguments are those of
+    `Circle`.
     """
 
     def objective_terms(self) -> list[Term]:
@@ -67,14 +68,15 @@ class FixedDegraderCircle(Circle):
 
     def update_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
         """Minimise ||G(F(y)) - y||_1 alone."""
-        x_fake = tf.stop_gradient(self.degraded(y, 1))
+        x_fake = tf.stop_gradient(self.low_resolution(x, y, paired))
         loss = losses.absolute(self.apply(self.generator, x_fake, 0), y)
         norm = minimise(loss, self.trained_generators(), self.generator_optimizer)
         return {"generator_loss": loss, "cycle": loss, "generator_gradient_norm": norm}
 
     def translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
         """G(x) and F(y)."""
-        return Images(x, y, paired, self.apply(self.generator, x, 0), self.degraded(y, 1))
+        x_fake = self.low_resolution(x, y, paired)
+        return Images(x, y, paired, self.apply(self.generator, x, 0), x_fake)
 
     def with_cycles(self, images: Images) -> Images:
         """The same with G(F(y))."""
@@ -90,6 +92,10 @@ class FixedDegraderCircle(Circle):
     def adversarial_term(self, images: Images) -> tf.Tensor:
         """-E[D_Y(G(x))]."""
         return losses.wasserstein_generator(self.critic_y(images.y_fake, training=True))
+
+    def low_resolution(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> tf.Tensor:
+        """F(y), which of a pair is x."""
+        return tf.where(pair_mask(paired), x, self.degraded(y, 1))
 
     def degraded(self, images: tf.Tensor, number: int) -> tf.Tensor:
         """F of images; of a filter that is learnt, what it has decided."""

@@ -128,7 +128,7 @@ class Circle(AdversarialModel):
 
     def update_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
         """Minimise L1 alone: of G(x) to y and F(y) to x, or of G(y) and F(x) where no pair is."""
-        known = _each(paired)
+        known = pair_mask(paired)
         y_fake = self.apply(self.generator, tf.where(known, x, y), 0)
         x_fake = self.apply(self.degrader, tf.where(known, y, x), 1)
         loss = losses.supervised(x, x_fake, y, y_fake)
@@ -184,7 +184,7 @@ class Circle(AdversarialModel):
 
     def sparsity_term(self, images: Images) -> tf.Tensor:
         """The joint sparsifying transform of G(x), or of G(y) where x and y are no pair."""
-        sr = tf.where(_each(images.paired), images.y_fake, images.y_same)
+        sr = tf.where(pair_mask(images.paired), images.y_fake, images.y_same)
         return losses.joint_sparsity(sr, images.y, self.objective.tau)
 
     def adversarial_term(self, images: Images) -> tf.Tensor:
@@ -252,6 +252,6 @@ def separate(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return images[::2], images[1::2]
 
 
-def _each(paired: tf.Tensor) -> tf.Tensor:
+def pair_mask(paired: tf.Tensor) -> tf.Tensor:
     """(B, 1, 1, 1) bool of (B,) numbers."""
     return (paired > 0)[:, None, None, None]
