@@ -129,7 +129,7 @@ srmri-tf evaluate "$runs"/{l1,fast-cpce,fast-circle,paper-cpce} "$shards" -o "$o
   --perceptual --vgg-weights "$vgg" --slices 12 --licence "$licence"
 srmri-tf evaluate "${both[@]/#/$runs/}" "$folds" --fold 1 -o "$out/seeds12" --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
-  --no-perceptual --licence "$licence"
+  --licence "$licence"
 srmri-tf report "$out/evaluation"
 
 python "$here/curves.py" "$runs"/{l1,fast-cpce,paper-cpce} -o "$out/curves-cpce.png"
