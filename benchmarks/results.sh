@@ -28,7 +28,12 @@ network() { # L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recip
       ;;
     fast-cpce) cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency ;;
     fast-circle) cross circle fast-circle --recipe fast-circle --consistency ;;
+    circle-adam) adam circle-adam --consistency ;;
   esac
+}
+adam() { # NAME SETTINGS...: GAN-CIRCLE with Adam and 16 pairs per update throughout
+  cross circle "$1" --recipe fast-circle --set optimizer.generators=adam \
+    --set schedule.warmup_batch_size=0 "${@:2}"
 }
 compared() { # NETWORK...
   for name in "$@"; do network "$name"; done
@@ -36,17 +41,16 @@ compared() { # NETWORK...
 }
 compared l1 fast-cpce fast-circle
 
-# GAN-CIRCLE with the steps of fast-circle, but fewer pairs, or without the supervised term.
+# The same with fewer pairs, or without the supervised term.
 modes() { # SUFFIX SETTINGS...: the suffix tells one seed from another
-  cross circle "circle-no-lsup$1" --recipe fast-circle --set objective.supervised=0 "${@:2}"
-  cross circle "circle-semi50$1" --recipe fast-circle --set mode=semi --set paired_fraction=0.5 \
-    "${@:2}"
-  cross circle "circle-semi10$1" --recipe fast-circle --set mode=semi --set paired_fraction=0.1 \
-    "${@:2}"
-  cross circle "circle-unsupervised$1" --recipe fast-circle --set mode=unsupervised "${@:2}"
+  adam "circle-no-lsup$1" --set objective.supervised=0 "${@:2}"
+  adam "circle-semi50$1" --set mode=semi --set paired_fraction=0.5 "${@:2}"
+  adam "circle-semi10$1" --set mode=semi --set paired_fraction=0.1 "${@:2}"
+  adam "circle-unsupervised$1" --set mode=unsupervised "${@:2}"
 }
+network circle-adam
 modes ""
-srmri-tf compare "$crossval"/{fast-circle,circle-{no-lsup,semi50,semi10,unsupervised}} \
+srmri-tf compare "$crossval"/circle-{adam,no-lsup,semi50,semi10,unsupervised} \
   -o "$out/modes"
 
 # Without any pair, where F is known or learnt first; and the warm-up of the former alone.
@@ -54,21 +58,21 @@ for how in physics blind; do
   cross circle "unsupervised-$how" --recipe "unsupervised-$how" --consistency
 done
 cross circle unsupervised-physics-cycle --recipe unsupervised-physics --consistency --epochs 0
-srmri-tf compare "$crossval"/{fast-circle,unsupervised-{physics,physics-cycle,blind}} \
+srmri-tf compare "$crossval"/{circle-adam,unsupervised-{physics,physics-cycle,blind}} \
   -o "$out/unsupervised"
 python "$here/degrader.py" "$crossval"/unsupervised-blind/fold-*/circle "$folds" \
   --json "$out/degrader.json"
 
-# A second seed: fast-circle on every patient, its modes on the fold that tests patient 12.
-cross circle fast-circle-seed1 --recipe fast-circle --set seed=1
+# A second seed: on every patient, and the modes on the fold that tests patient 12.
+adam circle-adam-seed1 --set seed=1
 modes -seed1 --set seed=1 --fold 1
-srmri-tf compare "$crossval"/fast-circle{,-seed1} -o "$out/seeds"
+srmri-tf compare "$crossval"/circle-adam{,-seed1} -o "$out/seeds"
 
 # Low resolution as scanners store it: GAN-CPCE and L1 alone as they come with the package.
 coarse() { # OUT SCANS: and what both kinds of network gain where a scan is coarse, or zero-filled
   local out=$1 folds=$1/coarse/folds crossval=$1/coarse/crossval comparison=$1/coarse/comparison
   local plain=$1/folds
-  local both=("$1"/crossval/{l1,fast-cpce,fast-circle} "$crossval"/{l1,fast-cpce})
+  local both=("$1"/crossval/{l1,fast-cpce,circle-adam} "$crossval"/{l1,fast-cpce})
   srmri-tf prepare "$2" -o "$folds" --folds 3 --lr coarse
   compared l1 fast-cpce
   python "$here/coarse.py" "$plain" "${both[@]}" --json "$out/coarse.json"
@@ -82,7 +86,7 @@ t1() {
   local licence="IXI, brain-development.org, CC BY-SA 3.0; T1 sample, defaced (not the paper's IXI T2)"
   srmri-tf download sample "$out/scans"
   srmri-tf prepare "$out/scans" -o "$folds" --folds 3
-  compared l1 fast-cpce fast-circle
+  compared l1 fast-cpce circle-adam
   coarse "$out" "$out/scans"
 }
 t1
@@ -119,13 +123,13 @@ for kind in float32 bfloat16 float16; do precision "small-$kind" "$kind" 4; done
 
 # --- Measures and pictures -----------------------------------------------------------------------
 # Of the fold that tests patient 12, under their own names.
-gans=(fast-circle circle-{no-lsup,semi50,semi10,unsupervised})
+gans=(circle-{adam,no-lsup,semi50,semi10,unsupervised})
 both=("${gans[@]}" "${gans[@]/%/-seed1}")
 for name in l1 fast-cpce "${both[@]}"; do
   rm -rf "${runs:?}/$name"
   cp -r "$crossval/$name"/fold-1/c[pi]* "$runs/$name"
 done
-srmri-tf evaluate "$runs"/{l1,fast-cpce,fast-circle,paper-cpce} "$shards" -o "$out/evaluation" \
+srmri-tf evaluate "$runs"/{l1,fast-cpce,circle-adam,paper-cpce} "$shards" -o "$out/evaluation" \
   --perceptual --vgg-weights "$vgg" --slices 12 --licence "$licence"
 srmri-tf evaluate "${both[@]/#/$runs/}" "$folds" --fold 1 -o "$out/seeds12" --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
@@ -137,4 +141,4 @@ python "$here/curves.py" "${gans[@]/#/$runs/}" --by epochs -o "$out/curves-circl
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
 python "$here/curves.py" "$runs"/small-{float32,bfloat16,float16} --by epochs \
   -o "$out/curves-float16.png"
-python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce fast-circle -o "$out/results.png"
+python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce circle-adam -o "$out/results.png"
