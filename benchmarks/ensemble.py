@@ -2,10 +2,10 @@
 
     python benchmarks/ensemble.py SCAN... [--quick] [--json FILE]
 
-Each NIfTI scan is measured at half its matrix, made a magnitude, and enhanced by the shipped
-GAN-CPCE of its contrast, without and with the mean over eight flips and transposes, in turns. The
-scans should be of people that the models did not learn from: `srmri-tf models NAME` says from whom
-they did.
+Each NIfTI scan is measured at half its matrix, made a magnitude, and enhanced by the model that
+`enhance` takes by default, without and with the mean over eight flips and transposes, in turns. The
+scans should be of people that the model did not learn from: `srmri-tf models NAME` says from whom
+it did.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from turns import in_turns, ratio, report
 from data_prep.kspace import Degradation, zero_filled
 from data_prep.scans import nifti
 from data_prep.scans.orientation import find_slicing
-from srmri_tf import metrics
+from srmri_tf import DEFAULT_MODEL, metrics
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.enhance.worklist import make_worklist
@@ -50,14 +50,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     figures, times = {}, []
+    network = load_network(DEFAULT_MODEL)
     for job in make_worklist(options.scans, Path("unused")).jobs:
-        network = load_network(job.default_model)
         truth = truth_of(job.scan, options.quick).astype(np.float32)
         filled = zero_filled(truth, Degradation(lr="coarse"))
         stored = filled[:, ::2, ::2].transpose(2, 1, 0)
         images = {}
 
-        def enhance(name, ensemble, network=network, stored=stored, images=images):
+        def enhance(name, ensemble, stored=stored, images=images):
             config = EnhanceConfig(plane="axial", ensemble=ensemble)
             result = enhance_volume(network, stored, np.eye(4), config)
             images[name] = result.voxels.transpose(2, 1, 0)
@@ -68,12 +68,12 @@ def main() -> None:
         times.append(ratio(seconds["mean"], seconds["once"]))
         input_, once, mean = (quality(i, truth) for i in (filled, images["once"], images["mean"]))
         print(
-            f"{job.scan.name} ({job.default_model}): over the input {once[0] - input_[0]:+.2f} dB "
+            f"{job.scan.name} ({DEFAULT_MODEL}): over the input {once[0] - input_[0]:+.2f} dB "
             f"{once[1] - input_[1]:+.4f}, the ensemble more {mean[0] - once[0]:+.3f} dB "
             f"{mean[1] - once[1]:+.4f}"
         )
         figures[job.scan.name] = {
-            "model": job.default_model,
+            "model": DEFAULT_MODEL,
             "gain": (once - input_).tolist(),
             "ensemble_more": (mean - once).tolist(),
         }

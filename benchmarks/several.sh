@@ -6,7 +6,7 @@
 # SCANS: folder with openms_patient{03,04,12}_study*_{T2W,FLAIR,T1W} (Lesjak et al. 2016), torchio_FLAIR,
 #        studyforrest_sub02_T1w, uih132225_T1w, vsseg001_T1ce and ixi_t1_defaced_example{1,2,3}, all .nii.gz;
 #        docs/measurements.md says where they come from.
-# OUT:   gets shards, the run and the evaluation. The same command goes on where it stopped.
+# OUT:   gets shards, the run and the evaluations. The same command goes on where it stopped.
 set -euo pipefail
 scans=$1 out=$2
 mkdir -p "$out"
@@ -19,12 +19,12 @@ test=(openms_patient04 ixi_t1_defaced_example2 torchio vsseg001)
 } >"$out/split.tsv"
 srmri-tf prepare "$scans" -o "$out/shards" --all-contrasts --split "$out/split.tsv" --lr coarse \
   --min-signal 0.05 --max-slices 60 # isotropic volumes shall not outweigh the others
-srmri-tf fit cpce "$out/shards" -o "$out/l1-x2" --recipe fast-cpce --set transposes=true \
-  --batch-size 4 --set objective.perceptual=0.0 --set optimizer.ema=0.999 --epochs 0 \
-  --set schedule.critic_epochs=0 --set schedule.warmup_epochs=75 --set schedule.steps_per_epoch=800
+srmri-tf fit circle "$out/shards" -o "$out/l1-x2" --recipe fast-circle --set degrader=kspace \
+  --set transposes=true --batch-size 4 --set schedule.decay_from=0 --set schedule.steps_per_epoch=800 \
+  --set schedule.warmup_epochs=66 --set schedule.critic_epochs=0 --epochs 0
 for contrast in T2 FLAIR T1 T1CE; do
   # The shipped networks of one contrast have learnt from some of these subjects: their rows are marked.
-  srmri-tf evaluate "$out/l1-x2" l1-t2-x2 l1-t1-x2 "$out/shards" --force --contrast "$contrast" \
-    --consistency --no-bicubic -o "$out/evaluation-$contrast"
+  srmri-tf evaluate "$out/l1-x2" cpce-t2-x2 cpce-t1-x2 "$out/shards" --force \
+    --contrast "$contrast" --consistency --no-bicubic -o "$out/evaluation-$contrast"
 done
-srmri-tf evaluate "$out/l1-x2" "$out/shards" --consistency --no-bicubic -o "$out/evaluation"
+srmri-tf evaluate "$out/l1-x2" "$out/shards" --consistency --no-bicubic -o "$out/evaluation-l1-x2"

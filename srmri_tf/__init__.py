@@ -8,10 +8,13 @@ if TYPE_CHECKING:
     from srmri_tf.enhance.api import Model
 
 __version__ = version("srmri-tf")
-__all__ = ["__version__", "load_model"]
+__all__ = ["DEFAULT_MODEL", "__version__", "load_model"]
+
+DEFAULT_MODEL = "l1-x2"
+"""The shipped model that gains most on scans of subjects and scanners that none has seen."""
 
 
-def load_model(model: str | Path = "cpce-t2-x2", precision: str = "float32") -> "Model":
+def load_model(model: str | Path = DEFAULT_MODEL, precision: str = "float32") -> "Model":
     """Load a trained network, to be called on volumes: ``load_model()(array, spacing)``.
 
     Args:

@@ -9,6 +9,7 @@ import click
 
 from data_prep.errors import raise_together
 from data_prep.progress import MESSAGES, counting
+from srmri_tf import DEFAULT_MODEL
 from srmri_tf.cli.model import quiet_tensorflow
 from srmri_tf.cli.opening import tell_opening
 from srmri_tf.cli.output import Report, as_json, counted, dry_run, reporting
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
 @click.option(
     "--model",
     type=NAME,
-    default="",
-    help="A shipped model's name, a RUN, or an exported model.  [GAN-CPCE of the scan's contrast]",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    help="A shipped model's name, a RUN, or an exported model.",
 )
 @click.option("--same-grid", is_flag=True, help="The scanner has interpolated: keep the grid.")
 @click.option(
@@ -115,7 +117,7 @@ def enhance(
             allow_missing=allow_missing,
         )
         report.leave_out(worklist.left_out)
-        for line in worklist.models(config.model):
+        for line in worklist.summary(config.model):
             MESSAGES.info(line)
         report.result |= {"dry_run": dry_run, "scans": []}
         if dry_run:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from data_prep.kspace import FACTOR
 from data_prep.scans.orientation import PlaneChoice
+from srmri_tf import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class EnhanceConfig:
         consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
         ensemble: Give the mean of the answers to a slice's eight flips and transposes.
         uncertainty: Also map how much the network's answer depends on how a slice is turned.
-        model: A MODEL; empty for the shipped one of each scan's contrast.
+        model: A MODEL: a shipped model's name, a RUN, or what `export` wrote.
         precision: What networks compute in.
     """
 
@@ -25,7 +26,7 @@ class EnhanceConfig:
     consistency: bool | None = None
     uncertainty: bool = False
     ensemble: bool = False
-    model: str = ""
+    model: str = DEFAULT_MODEL
     precision: str = "float32"
 
     @property

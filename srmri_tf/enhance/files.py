@@ -6,7 +6,7 @@ unless it takes TensorFlow to read the model (`srmri_tf.models.stored`).
 """
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
 from srmri_tf.enhance.volume import departures, enhance_volume
 from srmri_tf.enhance.worklist import Job, Worklist, place
-from srmri_tf.models.stored import Stored, check_degradation, read
+from srmri_tf.models.stored import check_degradation, read
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.card import ModelCard
@@ -95,7 +95,7 @@ def enhance(
         if not all(finished):
             if before_networks:
                 before_networks()
-            work.build(job for job, done in zip(worklist.jobs, finished, strict=True) if not done)
+            work.build()
         for number, (job, done) in enumerate(zip(worklist.jobs, finished, strict=True), 1):
             label = f"{job.scan.name} ({number}/{len(worklist.jobs)})"
             try:
@@ -123,36 +123,27 @@ def plan(
 
 
 class _Work:
-    """The jobs' models, read once each, and what is done with them."""
+    """The model, read once, and what is done with it."""
 
     def __init__(self, worklist: Worklist, config: EnhanceConfig, overwrite: bool) -> None:
         self._config, self._overwrite = config, overwrite
         self._scans = {place(job.scan) for job in worklist.jobs}
-        wanted = dict.fromkeys(map(self._name, worklist.jobs))
-        self._models = {name: read(name) for name in wanted}
-        for name, stored in self._models.items():
-            check_degradation(stored, name)
-        self._networks: dict[str, Network] = {}
+        self._stored = read(config.model)
+        check_degradation(self._stored, config.model)
+        self._network: Network | None = None
 
-    def build(self, jobs: Iterable[Job]) -> None:
-        """Build the networks that jobs need."""
+    def build(self) -> None:
+        """Build the network."""
         from srmri_tf.models.model import network_of
 
-        for name in dict.fromkeys(map(self._name, jobs)):
-            self._networks[name] = network_of(self._models[name], self._config.precision)
-
-    def _name(self, job: Job) -> str:
-        return self._config.model or job.default_model
-
-    def _model(self, job: Job) -> Stored:
-        return self._models[self._name(job)]
+        self._network = network_of(self._stored, self._config.precision)
 
     def target(self, job: Job) -> Target:
-        return job.target(self._model(job).architecture, self._config.uncertainty)
+        return job.target(self._stored.architecture, self._config.uncertainty)
 
     def result(self, job: Job, *, fresh: bool) -> Result:
         """What comes of a job."""
-        return Result(self.target(job), fresh, job, self._name(job), self._model(job).card)
+        return Result(self.target(job), fresh, job, self._config.model, self._stored.card)
 
     def is_finished(self, job: Job) -> bool:
         """Whether a result is there already; refuses to replace anything else."""
@@ -173,7 +164,8 @@ class _Work:
         self, job: Job, label: str, progress: Progress | None, say: Callable[[str], None]
     ) -> None:
         """Enhance one scan and write what comes out."""
-        config, network = self._config, self._networks[self._name(job)]
+        config, network = self._config, self._network
+        assert network is not None  # built before the first scan
         series = nifti.read_series(job.scan)
         found = find_slicing(series.affine, job.plane, path=job.scan)
         warnings = _warnings(job, network, series, found, config.factor)
@@ -192,7 +184,7 @@ class _Work:
         derivatives.write(self.target(job), volumes, header, record)
 
     def _record(self, job: Job, sha256: str) -> dict[str, Any]:
-        config, model = self._config, self._model(job)
+        config, model = self._config, self._stored
         source = job.scan.name
         if job.dataset is not None:
             source = f"bids:raw:{job.scan.relative_to(job.dataset).as_posix()}"

@@ -56,11 +56,6 @@ class Job:
     contrast: Contrast = contrast.UNKNOWN
     doubled: bool = True
 
-    @property
-    def default_model(self) -> str:
-        """The shipped GAN-CPCE of the scan's contrast; that of T2 if there is no other."""
-        return "cpce-t1-x2" if self.contrast.label.startswith("T1") else "cpce-t2-x2"
-
     def target(self, architecture: str, uncertainty: bool) -> Target:
         """The files that a network of that architecture will make."""
 
@@ -97,21 +92,15 @@ class Worklist:
         """The folders of results, but for those that go beside their scans."""
         return sorted({job.root for job in self.jobs if job.root is not None})
 
-    def models(self, model: str) -> list[str]:
-        """Which model is used for which scans, a line for each model and contrast.
-
-        Args:
-            model: The MODEL that was asked for; empty for the shipped one of each contrast.
-        """
-        groups: dict[tuple[str, str], list[str]] = {}
+    def summary(self, model: str) -> list[str]:
+        """Which scans a MODEL is used for, a line for each contrast."""
+        groups: dict[str, list[str]] = {}
         for job in self.jobs:
-            used = model or job.default_model
-            hint = "" if model or job.contrast.label else "; --model chooses another"
-            groups.setdefault((used, f"{job.contrast}{hint}"), []).append(job.scan.name)
+            groups.setdefault(str(job.contrast), []).append(job.scan.name)
         return [
-            f"model {used}: {', '.join(scans) if len(scans) <= _NAMED else f'{len(scans)} scans'} "
-            f"(contrast {shown})"
-            for (used, shown), scans in groups.items()
+            f"model {model}: {', '.join(scans) if len(scans) <= _NAMED else f'{len(scans)} scans'} "
+            f"(contrast {contrast})"
+            for contrast, scans in groups.items()
         ]
 
 

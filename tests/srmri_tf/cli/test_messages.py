@@ -57,7 +57,7 @@ def test_prepare_ends_with_what_was_made_and_what_was_there(scans, capsys):
 def test_a_command_that_did_nothing_has_no_summary(scans, capsys):
     assert run("enhance", "absent", "-o", "out") == 3
     assert said(capsys) == [
-        "opening absent ...",
+        "opening absent, model l1-x2 ...",
         "srmri-tf: absent: does not exist. Check the path.",
     ]
 
@@ -77,14 +77,14 @@ def test_quiet_leaves_results_warnings_and_errors(scans, capsys, before):
     assert fault.startswith("srmri-tf: scans/s3_T2.nii: is not")
     assert not MESSAGES.handlers  # the next call speaks again
     assert run("enhance", "absent", "-o", "out") == 3
-    assert said(capsys)[0] == "opening absent ..."
+    assert said(capsys)[0] == "opening absent, model l1-x2 ..."
 
 
 def test_verbose_says_more_and_json_stays_clean(scans, capsys):
     assert run("enhance", "scans", "-o", "out", "-v", "--json") == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("{\n")
-    assert "scans/s0_T2.nii: axial slices, model cpce-t2-x2" in captured.err
+    assert "scans/s0_T2.nii: axial slices, model l1-x2" in captured.err
     assert "exit code 0 after 0 s: srmri-tf enhance scans -o out -v --json" in captured.err
 
 
@@ -95,7 +95,7 @@ def test_a_log_file_has_everything_and_is_added_to(scans, tmp_path, capsys):
     lines = log.read_text().splitlines()
     told = [line for line in lines if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", line)]
     shown = [line.split(" ", 2)[2] for line in told]
-    assert shown[0] == "INFO opening scans ..."
+    assert shown[0] == "INFO opening scans, model l1-x2 ..."
     assert "INFO left out 1: 1 mask" in shown
     assert any(line.startswith("INFO 2 scans enhanced") for line in shown)
     assert "ERROR absent: does not exist. Check the path." in shown

@@ -109,16 +109,16 @@ def test_a_dry_run_of_enhance_says_model_and_names(scans, tmp_path, document, ca
         "contrast": "T2",
         "contrast_source": "name",
         "plane": "axial",
-        "model": "cpce-t2-x2",
+        "model": "l1-x2",
         "page": None,
         "outputs": [
-            str(tmp_path / "out" / f"s0_T2_desc-cpce.{suffix}") for suffix in ("nii.gz", "json")
+            str(tmp_path / "out" / f"s0_T2_desc-circle.{suffix}") for suffix in ("nii.gz", "json")
         ],
         "finished_before": False,
     }
     assert run("enhance", scans, "-o", tmp_path / "out", "--dry-run") == 0
     shown = capsys.readouterr().out
-    assert "s0_T2.nii.gz: contrast T2 by its name, axial slices, model cpce-t2-x2\n" in shown
+    assert "s0_T2.nii.gz: contrast T2 by its name, axial slices, model l1-x2\n" in shown
     assert everything(tmp_path) == before
 
 

@@ -136,24 +136,20 @@ def test_participants_are_chosen_as_bids_apps_choose_them(bids, label):
 
 
 @pytest.mark.parametrize(
-    ("name", "contrast", "model"),
+    ("name", "contrast"),
     [
-        ("scan.nii.gz", "unknown", "cpce-t2-x2"),
-        ("sub-1_T1w.nii.gz", "T1 by its name", "cpce-t1-x2"),
-        ("anna_t1c.nii.gz", "T1CE by its name", "cpce-t1-x2"),
-        ("t1_reg_to_t2.nii.gz", "T1 by its name", "cpce-t1-x2"),
-        ("ixi_t1_defaced_example1.nii.gz", "T1 by its name", "cpce-t1-x2"),
-        ("patient03_study1_T2W.nii.gz", "T2 by its name", "cpce-t2-x2"),
-        ("head FLAIR.nii.gz", "FLAIR by its name", "cpce-t2-x2"),
+        ("scan.nii.gz", "unknown"),
+        ("sub-1_T1w.nii.gz", "T1 by its name"),
+        ("anna_t1c.nii.gz", "T1CE by its name"),
+        ("t1_reg_to_t2.nii.gz", "T1 by its name"),
+        ("ixi_t1_defaced_example1.nii.gz", "T1 by its name"),
+        ("patient03_study1_T2W.nii.gz", "T2 by its name"),
+        ("head FLAIR.nii.gz", "FLAIR by its name"),
     ],
 )
-def test_the_contrast_decides_the_model_and_both_are_said(tmp_path, name, contrast, model):
+def test_the_model_and_a_scan_s_contrast_are_said(tmp_path, name, contrast):
     worklist = make_worklist([save(tmp_path / name)])
-    (job,) = worklist.jobs
-    assert (str(job.contrast), job.default_model) == (contrast, model)
-    hint = "; --model chooses another" if contrast == "unknown" else ""
-    assert worklist.models("") == [f"model {model}: {name} (contrast {contrast}{hint})"]
-    assert worklist.models("mine") == [f"model mine: {name} (contrast {contrast})"]
+    assert worklist.summary("mine") == [f"model mine: {name} (contrast {contrast})"]
 
 
 def test_a_sidecar_s_timing_decides_the_contrast(tmp_path):
@@ -161,9 +157,9 @@ def test_a_sidecar_s_timing_decides_the_contrast(tmp_path):
     (tmp_path / "scan.json").write_text('{"EchoTime": 0.003, "RepetitionTime": 0.007}')
     for number in range(4):
         save(tmp_path / f"s{number}_T2.nii.gz")
-    assert make_worklist([tmp_path]).models("") == [
-        "model cpce-t2-x2: 4 scans (contrast T2 by its name)",
-        "model cpce-t1-x2: scan.nii.gz (contrast T1 by its sidecar)",
+    assert make_worklist([tmp_path]).summary("mine") == [
+        "model mine: 4 scans (contrast T2 by its name)",
+        "model mine: scan.nii.gz (contrast T1 by its sidecar)",
     ]
 
 
@@ -309,10 +305,7 @@ def test_pairs_series_and_mgh_files_are_enhanced_and_their_masks_are_not(tmp_pat
     for name, voxels in (("b_T1", phantom()), ("c_T1", phantom() > 500), ("d_mask", phantom())):
         nib.save(nib.MGHImage(voxels.astype(np.float32), np.eye(4)), tmp_path / f"{name}.mgz")
     worklist = make_worklist([tmp_path], tmp_path / "out")
-    assert [(job.scan.name, job.default_model) for job in worklist.jobs] == [
-        ("a_T2.hdr", "cpce-t2-x2"),
-        ("b_T1.mgz", "cpce-t1-x2"),
-    ]
+    assert [job.scan.name for job in worklist.jobs] == ["a_T2.hdr", "b_T1.mgz"]
     assert sorted((path.name, reason) for path, reason in worklist.left_out) == [
         ("c_T1.mgz", "label image"),
         ("d_mask.mgz", "mask"),
