@@ -8,18 +8,21 @@ from pathlib import Path
 import pytest
 
 from data_prep.errors import BadInputError
+from data_prep.kspace import Degradation
 from srmri_tf.data.dataset import Shards
 from srmri_tf.evaluation import leakage
 from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.measuring import evaluate
+from srmri_tf.models import card as cards
 from srmri_tf.models import checkpoint
-from srmri_tf.models.card import Origin, shipped_card
+from srmri_tf.models.card import Learnt, Origin, Seen, shipped_card
 from srmri_tf.models.stored import read
 from srmri_tf.report.page import report
 from tests.srmri_tf.evaluation.test_measuring import make_run
+from tests.srmri_tf.models.test_card import make_card
 
 BEFORE = Path(__file__).parents[2] / "before"
-SHIPPED = "circle-x2"
+SHIPPED = "circle-of-three"
 
 
 def exported(run, path, **changes):
@@ -39,6 +42,21 @@ def of_scan(shards, scan):
             shard["source_sha256"] = scan
     path.write_text(json.dumps(manifest))
     return shards
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shipped(tmp_path_factory):
+    """A folder of shipped models with one in it, for low resolution as the shards have it."""
+    run = BEFORE / "circle"
+    subjects, scans = ("openms_patient03", "p1", "p2"), ("c" * 64,)
+    learnt = Learnt(train=Seen(subjects=subjects, scans=scans))
+    data = make_card().data.model_copy(update={"labels": subjects, "scan_sha256": scans})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cards, "SHIPPED", tmp_path_factory.mktemp("shipped"))
+        exported(run, cards.weights_file(SHIPPED), learnt=learnt)
+        card = make_card(name=SHIPPED, kind="circle", sha256=read(run).sha256, data=data)
+        cards.card_file(SHIPPED).write_text(cards.to_toml(card))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +119,7 @@ def test_an_exported_run_still_says_what_it_learnt_from(shards, tmp_path, split,
 
 def test_a_shipped_model_is_refused_on_its_training_subjects(shard_maker, tmp_path):
     shards = Shards.open(shard_maker(tmp_path / "a", {"openms_patient03": "test", "b": "test"}))
-    with pytest.raises(BadInputError, match=r"circle-x2: was trained on .*: openms_patient03\."):
+    with pytest.raises(BadInputError, match=rf"{SHIPPED}: was trained on .*: openms_patient03\."):
         leakage.check(SHIPPED, read(SHIPPED), shards, force=False)
     assert leakage.check(SHIPPED, read(SHIPPED), shards, force=True)
 
@@ -124,6 +142,8 @@ def test_what_a_model_began_with_counts_by_its_scans_too(shard_maker, tmp_path):
         leakage.check(str(model), read(model), Shards.open(folder), force=False)
 
 
-def test_another_degradation_is_refused_by_the_models_name(shards):
-    with pytest.raises(BadInputError, match=r"cpce-t2-x2: .*lr: coarse in the model, magnitude"):
-        leakage.check("cpce-t2-x2", read("cpce-t2-x2"), Shards.open(shards), force=True)
+def test_another_degradation_is_refused_by_the_models_name(shards, tmp_path):
+    coarse = {"degradation": Degradation(lr="coarse")}
+    model = exported(make_run(tmp_path / "net"), tmp_path / "net.npz", **coarse)
+    with pytest.raises(BadInputError, match=r"net\.npz: .*lr: coarse in the model, magnitude"):
+        leakage.check(str(model), read(model), Shards.open(shards), force=True)
