@@ -41,7 +41,7 @@ compared() { # NETWORK...
 }
 compared l1 fast-cpce fast-circle
 
-# The same with fewer pairs, or without the supervised term.
+# GAN-CIRCLE with Adam; then with fewer pairs, or without the supervised term.
 modes() { # SUFFIX SETTINGS...: the suffix tells one seed from another
   adam "circle-no-lsup$1" --set objective.supervised=0 "${@:2}"
   adam "circle-semi50$1" --set mode=semi --set paired_fraction=0.5 "${@:2}"

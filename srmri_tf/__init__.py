@@ -11,7 +11,7 @@ __version__ = version("srmri-tf")
 __all__ = ["DEFAULT_MODEL", "__version__", "load_model"]
 
 DEFAULT_MODEL = "l1-x2"
-"""The shipped model that gains most on scans of subjects and scanners that none has seen."""
+"""The shipped model that `enhance` takes where no other is named."""
 
 
 def load_model(model: str | Path = DEFAULT_MODEL, precision: str = "float32") -> "Model":

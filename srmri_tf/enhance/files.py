@@ -125,12 +125,13 @@ def plan(
 class _Work:
     """The model, read once, and what is done with it."""
 
+    _network: "Network"  # once it is built
+
     def __init__(self, worklist: Worklist, config: EnhanceConfig, overwrite: bool) -> None:
         self._config, self._overwrite = config, overwrite
         self._scans = {place(job.scan) for job in worklist.jobs}
         self._stored = read(config.model)
         check_degradation(self._stored, config.model)
-        self._network: Network | None = None
 
     def build(self) -> None:
         """Build the network."""
@@ -165,7 +166,6 @@ class _Work:
     ) -> None:
         """Enhance one scan and write what comes out."""
         config, network = self._config, self._network
-        assert network is not None  # built before the first scan
         series = nifti.read_series(job.scan)
         found = find_slicing(series.affine, job.plane, path=job.scan)
         warnings = _warnings(job, network, series, found, config.factor)
