@@ -28,7 +28,7 @@ def psnr(image: np.ndarray, truth: np.ndarray, data_range: float = 1.0) -> float
     Examples:
         An error of a tenth of the range everywhere is 20 dB.
 
-        >>> psnr(np.full((4, 4), 0.6), np.full((4, 4), 0.5))
+        >>> round(psnr(np.full((4, 4), 0.6), np.full((4, 4), 0.5)), 6)
         20.0
     """
     return psnr_of(squared_error(image, truth) / truth.size, data_range)
