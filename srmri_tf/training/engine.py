@@ -101,6 +101,8 @@ class Engine:
             max_steps=self.config.steps_per_epoch(phase),
             flips=self.config.flips,
             transposes=self.config.transposes,
+            noise=self.config.noise,
+            erase=self.config.erase,
             paired_share=self.config.paired_share(),
             known_only=phase == "content",
         )

@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest, kstest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.shards.files import records, write
@@ -262,6 +263,49 @@ def test_transposes_exchange_rows_and_columns_of_both_images_alike(shards):
     assert len(seen) == 4  # neither follows from the other
     again = images(range(1, 2), transposes=True)
     np.testing.assert_array_equal(again, turned[:, -again.shape[1] :])
+
+
+def test_noise_is_gaussian_of_every_deviation_up_to_the_largest_and_on_the_input_alone(
+    shards,
+):
+    def images(epochs=range(20), **options):
+        batches = chain.from_iterable(epochs_of(shards, 8, 1, epochs, **options))
+        return np.concatenate([np.stack(pair)[..., 0] for pair in batches], axis=1)  # (2, N, H, W)
+
+    plain, noisy = images(flips=True), images(flips=True, noise=0.1)
+    np.testing.assert_array_equal(noisy[1], plain[1])
+    noise = noisy[0] - plain[0]
+    deviations = noise.std((1, 2))
+    assert kstest(deviations, "uniform", (0, 0.1)).pvalue > 0.001
+    assert kstest(noise[0].ravel() / deviations[0], "norm").pvalue > 0.001
+    correlations = np.corrcoef(noise.reshape(len(noise), -1)) - np.eye(len(noise))
+    assert np.abs(correlations).max() < 6 / np.sqrt(noise[0].size)
+    again = images(range(1, 2), flips=True, noise=0.1)
+    count = again.shape[1]
+    np.testing.assert_array_equal(again, noisy[:, count : 2 * count])
+
+
+def test_erasing_sets_a_rectangle_of_both_images_to_zero_in_a_share_of_pairs(shards):
+    def images(epochs=range(40), **options):
+        batches = chain.from_iterable(epochs_of(shards, 8, 1, epochs, **options))
+        return np.concatenate([np.stack(pair)[..., 0] for pair in batches], axis=1)  # (2, N, H, W)
+
+    plain, erased = images(), images(erase=0.25)
+    changed = 0
+    for before, after in zip(plain.swapaxes(0, 1), erased.swapaxes(0, 1), strict=True):
+        rows, columns = np.nonzero((before != after).any(0))
+        changed += rows.size > 0
+        if rows.size:
+            inside = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+            before = before.copy()
+            before[:, *inside] = 0
+            np.testing.assert_array_equal(after, before)
+    count = plain.shape[1]
+    has_pixels = (1 - 1 / PATCH) ** 2  # two corners lie between the same pixels in 1 of PATCH cases
+    assert binomtest(changed, count, 0.25 * has_pixels).pvalue > 0.001
+    assert not np.array_equal(images(range(1)), images(range(1), erase=1.0))
+    noisy = images(range(2), erase=0.25, noise=0.1)
+    np.testing.assert_array_equal(noisy[1], erased[1, : noisy.shape[1]])
 
 
 def test_test_scans_of_one_contrast(shards, tmp_path):
