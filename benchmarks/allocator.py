@@ -33,7 +33,7 @@ WORK = ("training step", "enhance")
 
 def training_step(repeats: int) -> Callable[[], list[float]]:
     """Adversarial steps of the demo's recipe on random pairs; gives the first one's losses."""
-    from train_cpce import our_step
+    from our_cpce import our_step
 
     from srmri_tf.recipes import load_recipe
 
@@ -51,7 +51,7 @@ def training_step(repeats: int) -> Callable[[], list[float]]:
 
 def enhancement(repeats: int, folder: Path) -> Callable[[], list[float]]:
     """`enhance` of a phantom, from file to file."""
-    from enhance import make_run, make_scan
+    from made import make_run, make_scan
 
     from srmri_tf.enhance.config import EnhanceConfig
     from srmri_tf.enhance.files import enhance
@@ -146,7 +146,7 @@ def main() -> None:
                 figures[f"{work}, {kind}, {key}"] = float(np.median([t[kind][key] for t in turns]))
         for kind in list(KINDS)[1:]:
             for name, key in (("time", "seconds"), ("faults", "page faults")):
-                pairs = [t["neither"][key] / max(t[kind][key], 1e-9) for t in turns]
+                pairs = [t["neither"][key] / (t[kind][key] or 1) for t in turns]
                 ratios[f"{work}_{kind}_{name}".replace(" ", "_")] = float(np.median(pairs))
         same = all(
             len({t[kind]["result"] for t in turns for kind in pair}) == 1

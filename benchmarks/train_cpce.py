@@ -29,6 +29,7 @@ import numpy as np
 import read
 import tensorflow as tf
 import torch
+from our_cpce import SIDE, our_model, our_step
 from parts import Part, arrays_of, gradient_of, measure, table, update_of
 from torch_cpce import GENERATOR, Step
 from turns import LAYOUTS, fastest, in_turns, ratio, report
@@ -36,31 +37,13 @@ from vgg import features
 
 from srmri_tf.data.dataset import Shards
 from srmri_tf.networks import losses
-from srmri_tf.networks.cpce import Cpce, build
+from srmri_tf.networks.cpce import build
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.recipes import load_recipe
 from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training.engine import make_step
 
-SIDE = 64
 DATA = "random 64x64 pairs, random weights; no scans"
-
-
-def our_model(config: TrainConfig, policy: str) -> tuple[Cpce, tf.distribute.Strategy]:
-    """The model as `fit` builds it, under the strategy that `fit` uses."""
-    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-    with strategy.scope():
-        model = build(config, (SIDE, SIDE), features(policy), policy)
-    return model, strategy
-
-
-def our_step(config: TrainConfig, precision: str, lr: np.ndarray, hr: np.ndarray) -> Callable:
-    """One adversarial step of the engine on fixed pairs."""
-    model, strategy = our_model(config, POLICIES[precision])
-    step = make_step(strategy, model, "adversarial")
-    count = config.pairs_per_step("adversarial")
-    batch = (tf.constant(lr[:count]), tf.constant(hr[:count]))
-    return lambda: step(batch, tf.constant(0.0))
 
 
 def plain_step(config: TrainConfig, lr: np.ndarray, hr: np.ndarray) -> Callable:
