@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.kspace import Degradation, kept_box
 from data_prep.scans.contrast import normal
 from data_prep.shards.files import records, verify, whole_slices
 from data_prep.shards.patches import evenly_spaced
@@ -156,8 +155,8 @@ class Shards:
             max_steps: At most so many batches of each epoch; 0 takes all.
             flips: Mirror each pair at random along both axes.
             transposes: Exchange rows and columns of each pair at random.
-            noise: Add Gaussian noise beyond the kept k-space to each low-resolution image, of a
-                standard deviation (before the kept part is taken away) drawn evenly from 0 to this.
+            noise: Add Gaussian noise to each low-resolution image, of a standard deviation drawn
+                evenly from 0 to this.
             erase: Set a rectangle of both images to zero in so large a share of pairs.
             paired_share: The fraction of slices whose pairs are known (`srmri_tf.data.pairing`).
             known_only: Of these, take only known pairs, as often as it takes to fill the epoch;
@@ -180,10 +179,9 @@ class Shards:
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
             lambda epoch: _parsed(pairing.epoch(seed, epoch, batch, known_only), shape).take(steps)
         )
-        beyond = _beyond(shape, self.manifest.parameters.degradation)
         if flips or transposes or noise or erase:
             data = data.enumerate(start=epochs.start * steps).map(
-                functools.partial(_augmented, seed, flips, transposes, noise, erase, beyond),
+                functools.partial(_augmented, seed, flips, transposes, noise, erase),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         options = tf.data.Options()
@@ -290,7 +288,6 @@ def _augmented(
     transposes: bool,
     noise: float,
     erase: float,
-    beyond: np.ndarray,
     step: tf.Tensor,
     sample: tuple[tf.Tensor, ...],
 ) -> tuple:
@@ -309,16 +306,8 @@ def _augmented(
     if noise:
         shape = [tf.shape(lr)[0], 1, 1, 1]
         deviation = tf.random.stateless_uniform(shape, of_deviation, 0.0, noise)
-        white = tf.cast(tf.random.stateless_normal(tf.shape(lr)[:3], of_noise), tf.complex64)
-        lr += deviation * tf.math.real(tf.signal.ifft2d(tf.signal.fft2d(white) * beyond))[..., None]
+        lr += deviation * tf.random.stateless_normal(tf.shape(lr), of_noise)
     return lr, hr, *paired
-
-
-def _beyond(shape: tuple[int, int], degradation: Degradation) -> np.ndarray:
-    """1 where a patch's k-space is not kept, else 0: (H, W), the lowest frequency first."""
-    beyond = np.ones(shape, np.complex64)
-    beyond[kept_box(shape, degradation)] = 0
-    return np.fft.ifftshift(beyond)
 
 
 def _outside_rectangle(shape: tf.Tensor, state: tf.Tensor, share: float) -> tf.Tensor:

@@ -199,8 +199,8 @@ class TrainConfig(_Section):
             ``validation.fold``), train on the rest; None takes the split they were prepared with.
         flips: Mirror training pairs at random along both axes.
         transposes: Exchange rows and columns of training pairs at random.
-        noise: Add Gaussian noise to the low-resolution image of each training pair, beyond the
-            k-space that it keeps, of a standard deviation drawn evenly from 0 to this.
+        noise: Add Gaussian noise to the low-resolution image of each training pair, of a standard
+            deviation drawn evenly from 0 to this (images are in [0, 1]).
         erase: Set a random rectangle of both images to zero in this share of training pairs.
         init: Begin with the weights of this MODEL: a shipped name, a RUN or an exported file.
     """
