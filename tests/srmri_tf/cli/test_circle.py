@@ -46,12 +46,12 @@ def test_options_reach_the_run(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(training, "fit", fit)
     options = ["--mode", "semi", "--paired-fraction", "0.1", "--epochs", "7", "--devices", "2"]
-    options += ["--init", "circle-x2"]
+    options += ["--init", "l1-x2"]
     assert run("fit", "circle", "shards", "-o", tmp_path / "run", *options) == 0
     config = seen["config"]
     assert (config.model, config.mode, config.paired_share()) == ("circle", "semi", 0.1)
     assert config.schedule.epochs == 7
-    assert config.init == "circle-x2"
+    assert config.init == "l1-x2"
     assert seen["options"]["devices"] == 2
     assert str(tmp_path / "run") in capsys.readouterr().out
 
