@@ -15,19 +15,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from scipy.ndimage import uniform_filter
-from skimage.metrics import structural_similarity
 from turns import report
 
 from srmri_tf.data.dataset import Shards
+from srmri_tf.metrics.image import ssim_map
 from srmri_tf.models.model import load_network
 
 WINDOW, LEVEL = 9, 0.03
-
-
-def ssim_map(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """SSIM of every pixel of an (H, W) image of range 1."""
-    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    return structural_similarity(truth, image, data_range=1.0, full=True, **gaussian)[1]
 
 
 def main() -> None:

@@ -102,7 +102,7 @@ printf '%s\t%s\n' subject split openms_patient03 train openms_patient04 train \
   openms_patient12 test >"$out/split12.tsv"
 srmri-tf prepare "$scans" -o "$shards" --split "$out/split12.tsv" --min-signal 0.05
 
-# The paper's objectives and schedule over 2,548 updates of the generator: minutes on a GPU, hours on a
+# The paper's recipes and schedule over 2,548 updates of the generator: minutes on a GPU, hours on a
 # processor. GAN-CPCE in batches of 16 instead of 128; row is the released code's penalty.
 paper=(--epochs 52 --set validation.max_slices=8 --set validation.monitor=last)
 paper_cpce() { # NAME SETTINGS...

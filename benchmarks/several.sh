@@ -29,7 +29,7 @@ train() { # NAME SHARDS SETTINGS...: L1 alone
     --batch-size 4 --precision float32 --set schedule.decay_from=0 --set schedule.steps_per_epoch=800 \
     --set schedule.critic_epochs=0 --epochs 0 "${@:3}"
 }
-# First what there is to learn, then also what to answer to air, to noise and to masks.
+# First what there is to learn, then also what to make of air, noise and masks.
 train l1-x2-clean clean --set schedule.warmup_epochs=66
 train l1-x2 shards --init "$out/l1-x2-clean" --set noise=0.01 --set erase=0.15 \
   --set schedule.warmup_epochs=60 --set schedule.warmup_learning_rate=5e-4

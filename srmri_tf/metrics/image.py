@@ -63,9 +63,22 @@ def ssim(
 
     Source: Wang et al. 2004.
     """
+    return float(_similarity(image, truth, data_range, window)[0])
+
+
+def ssim_map(
+    image: np.ndarray, truth: np.ndarray, data_range: float = 1.0, window: Window = "gaussian"
+) -> np.ndarray:
+    """The same of every pixel, (H, W): `ssim` is its mean where the window fits inside."""
+    return _similarity(image, truth, data_range, window)[1]
+
+
+def _similarity(
+    image: np.ndarray, truth: np.ndarray, data_range: float, window: Window
+) -> tuple[float, np.ndarray]:
     # In float32 bright, flat areas are off by up to 4e-5.
     x, y = np.asarray(image, np.float64), np.asarray(truth, np.float64)
-    return float(structural_similarity(x, y, data_range=data_range, **_WINDOWS[window]))
+    return structural_similarity(x, y, data_range=data_range, full=True, **_WINDOWS[window])
 
 
 def nrmse(image: np.ndarray, truth: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """What comes out of shards, in which order, and what is refused."""
 
+import functools
 import json
 import shutil
 from itertools import chain
@@ -30,6 +31,12 @@ def epochs_of(folder, batch, seed, epochs, **kwargs):
     batches = [(lr.numpy(), hr.numpy()) for lr, hr in data]
     assert len(batches) == steps * len(epochs)
     return [batches[i : i + steps] for i in range(0, len(batches), steps)]
+
+
+def images_of(folder, epochs, **options):
+    """Low- and high-resolution patches of some epochs, (2, N, H, W)."""
+    batches = chain.from_iterable(epochs_of(folder, 8, 1, epochs, **options))
+    return np.concatenate([np.stack(pair)[..., 0] for pair in batches], axis=1)
 
 
 def contents(epoch):
@@ -247,10 +254,7 @@ def test_flips_mirror_both_images_alike_and_follow_from_seed_and_epoch(shards):
 
 
 def test_transposes_exchange_rows_and_columns_of_both_images_alike(shards):
-    def images(epochs=range(2), **options):
-        batches = chain.from_iterable(epochs_of(shards, 8, 1, epochs, **options))
-        return np.concatenate([np.stack(pair)[..., 0] for pair in batches], axis=1)  # (2, N, H, W)
-
+    images = functools.partial(images_of, shards, range(2))
     plain, turned, flipped = images(), images(transposes=True), images(flips=True)
     both = images(flips=True, transposes=True)
     seen = set()
@@ -261,17 +265,14 @@ def test_transposes_exchange_rows_and_columns_of_both_images_alike(shards):
         np.testing.assert_array_equal(both[:, k], flipped[:, k].transpose(axes))
         seen.add((is_turned, np.array_equal(flipped[:, k], plain[:, k])))
     assert len(seen) == 4  # neither follows from the other
-    again = images(range(1, 2), transposes=True)
+    again = images_of(shards, range(1, 2), transposes=True)
     np.testing.assert_array_equal(again, turned[:, -again.shape[1] :])
 
 
 def test_noise_is_gaussian_of_every_deviation_up_to_the_largest_and_on_the_input_alone(
     shards,
 ):
-    def images(epochs=range(20), **options):
-        batches = chain.from_iterable(epochs_of(shards, 8, 1, epochs, **options))
-        return np.concatenate([np.stack(pair)[..., 0] for pair in batches], axis=1)  # (2, N, H, W)
-
+    images = functools.partial(images_of, shards, range(20))
     plain, noisy = images(flips=True), images(flips=True, noise=0.1)
     np.testing.assert_array_equal(noisy[1], plain[1])
     noise = noisy[0] - plain[0]
@@ -280,16 +281,13 @@ def test_noise_is_gaussian_of_every_deviation_up_to_the_largest_and_on_the_input
     assert kstest(noise[0].ravel() / deviations[0], "norm").pvalue > 0.001
     correlations = np.corrcoef(noise.reshape(len(noise), -1)) - np.eye(len(noise))
     assert np.abs(correlations).max() < 6 / np.sqrt(noise[0].size)
-    again = images(range(1, 2), flips=True, noise=0.1)
+    again = images_of(shards, range(1, 2), flips=True, noise=0.1)
     count = again.shape[1]
     np.testing.assert_array_equal(again, noisy[:, count : 2 * count])
 
 
 def test_erasing_sets_a_rectangle_of_both_images_to_zero_in_a_share_of_pairs(shards):
-    def images(epochs=range(40), **options):
-        batches = chain.from_iterable(epochs_of(shards, 8, 1, epochs, **options))
-        return np.concatenate([np.stack(pair)[..., 0] for pair in batches], axis=1)  # (2, N, H, W)
-
+    images = functools.partial(images_of, shards, range(40))
     plain, erased = images(), images(erase=0.25)
     changed = 0
     for before, after in zip(plain.swapaxes(0, 1), erased.swapaxes(0, 1), strict=True):
@@ -303,8 +301,8 @@ def test_erasing_sets_a_rectangle_of_both_images_to_zero_in_a_share_of_pairs(sha
     count = plain.shape[1]
     has_pixels = (1 - 1 / PATCH) ** 2  # two corners lie between the same pixels in 1 of PATCH cases
     assert binomtest(changed, count, 0.25 * has_pixels).pvalue > 0.001
-    assert not np.array_equal(images(range(1)), images(range(1), erase=1.0))
-    noisy = images(range(2), erase=0.25, noise=0.1)
+    assert not np.array_equal(images_of(shards, range(1)), images_of(shards, range(1), erase=1.0))
+    noisy = images_of(shards, range(2), erase=0.25, noise=0.1)
     np.testing.assert_array_equal(noisy[1], erased[1, : noisy.shape[1]])
 
 

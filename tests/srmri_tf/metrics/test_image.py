@@ -45,6 +45,8 @@ def test_every_figure_is_scikit_images(image, truth, data_range):
     ours = metrics.ssim(image, truth, data_range)
     theirs = structural_similarity(x, y, data_range=data_range, **GAUSSIAN)
     assert ours == pytest.approx(theirs, abs=1e-9)
+    inside = metrics.ssim_map(image, truth, data_range)[5:-5, 5:-5]
+    assert inside.mean() == pytest.approx(metrics.ssim(image, truth, data_range), abs=1e-12)
     ours = metrics.ssim(image, truth, data_range, "uniform")
     assert ours == pytest.approx(structural_similarity(x, y, data_range=data_range), abs=1e-9)
     with np.errstate(divide="ignore"):
