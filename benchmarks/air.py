@@ -18,7 +18,7 @@ from scipy.ndimage import uniform_filter
 from turns import report
 
 from srmri_tf.data.dataset import Shards
-from srmri_tf.metrics.image import ssim_map
+from srmri_tf.metrics import ssim_map
 from srmri_tf.models.model import load_network
 
 WINDOW, LEVEL = 9, 0.03
