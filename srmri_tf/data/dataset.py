@@ -18,8 +18,9 @@ from data_prep.scans.contrast import normal
 from data_prep.shards.files import records, verify, whole_slices
 from data_prep.shards.patches import evenly_spaced
 from data_prep.shards.schema import CODE_SCALE, CODE_ZERO, Manifest, Shard, Split
+from srmri_tf.data.augmentation import UNCHANGED, augmented
 from srmri_tf.data.pairing import Pairing
-from srmri_tf.recipes.config import ValidationFold
+from srmri_tf.recipes.config import Augmentation, ValidationFold
 
 LEAST_SIDE = 11
 """The smallest side of slices that SSIM's window fits into."""
@@ -139,10 +140,7 @@ class Shards:
         epochs: range,
         *,
         max_steps: int = 0,
-        flips: bool = False,
-        transposes: bool = False,
-        noise: float = 0.0,
-        erase: float = 0.0,
+        augmentation: Augmentation = UNCHANGED,
         paired_share: float = 1.0,
         known_only: bool = False,
     ) -> tuple[tf.data.Dataset, int]:
@@ -153,11 +151,7 @@ class Shards:
             seed: With the epoch, decides the order.
             epochs: The 0-based epochs to run through.
             max_steps: At most so many batches of each epoch; 0 takes all.
-            flips: Mirror each pair at random along both axes.
-            transposes: Exchange rows and columns of each pair at random.
-            noise: Add Gaussian noise to each low-resolution image, of a standard deviation drawn
-                evenly from 0 to this.
-            erase: Set a rectangle of both images to zero in so large a share of pairs.
+            augmentation: How pairs are changed at random.
             paired_share: The fraction of slices whose pairs are known (`srmri_tf.data.pairing`).
             known_only: Of these, take only known pairs, as often as it takes to fill the epoch;
                 without effect if none is known.
@@ -179,11 +173,10 @@ class Shards:
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
             lambda epoch: _parsed(pairing.epoch(seed, epoch, batch, known_only), shape).take(steps)
         )
-        if flips or transposes or noise or erase:
-            data = data.enumerate(start=epochs.start * steps).map(
-                functools.partial(_augmented, seed, flips, transposes, noise, erase),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
+        data = data.enumerate(start=epochs.start * steps).map(
+            functools.partial(augmented, seed, augmentation),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -280,50 +273,6 @@ def _parsed(samples: tf.data.Dataset, shape: tuple[int, int]) -> tf.data.Dataset
     parse = _parse if isinstance(samples.element_spec, tf.TensorSpec) else _parse_apart
     # Parsing a whole batch at once is twice as fast as parsing records one by one.
     return samples.map(functools.partial(parse, shape), num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _augmented(
-    seed: int,
-    flips: bool,
-    transposes: bool,
-    noise: float,
-    erase: float,
-    step: tf.Tensor,
-    sample: tuple[tf.Tensor, ...],
-) -> tuple:
-    """Mirror, transpose and erase a part of both images of each sample; add noise to the first."""
-    lr, hr, *paired = sample
-    state = tf.stack([tf.constant(seed, tf.int64), step])
-    chosen = tf.random.stateless_uniform([3, tf.shape(lr)[0], 1, 1, 1], state) < 0.5
-    for axis in (1, 2) if flips else ():
-        lr, hr = (tf.where(chosen[axis - 1], tf.reverse(x, [axis]), x) for x in (lr, hr))
-    if transposes:
-        lr, hr = (tf.where(chosen[2], tf.transpose(x, [0, 2, 1, 3]), x) for x in (lr, hr))
-    of_erasing, of_deviation, of_noise = tf.unstack(tf.random.split(state, 3))
-    if erase:
-        kept = _outside_rectangle(tf.shape(lr), of_erasing, erase)
-        lr, hr = lr * kept, hr * kept
-    if noise:
-        shape = [tf.shape(lr)[0], 1, 1, 1]
-        deviation = tf.random.stateless_uniform(shape, of_deviation, 0.0, noise)
-        lr += deviation * tf.random.stateless_normal(tf.shape(lr), of_noise)
-    return lr, hr, *paired
-
-
-def _outside_rectangle(shape: tf.Tensor, state: tf.Tensor, share: float) -> tf.Tensor:
-    """(B, H, W, 1): 0 in a rectangle between two random corners in a share of images, else 1."""
-    batch, height, width = shape[0], shape[1], shape[2]
-    chosen = tf.random.stateless_uniform([5, batch, 1], state)
-
-    def between(first: tf.Tensor, second: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-        place, end = tf.cast(tf.range(size), tf.float32), tf.cast(size, tf.float32)
-        return (place >= end * tf.minimum(first, second)) & (
-            place < end * tf.maximum(first, second)
-        )
-
-    rows, columns = between(chosen[0], chosen[1], height), between(chosen[2], chosen[3], width)
-    inside = rows[:, :, None, None] & columns[:, None, :, None]
-    return 1.0 - tf.cast(inside & (chosen[4, :, :, None, None] < share), tf.float32)
 
 
 def _parse(shape: tuple[int, int], records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -36,6 +36,10 @@ PIXELS = 4 * 256 * 256
 THREADS = 2
 """So many groups of slices at a time: while one is in the network, others are transformed."""
 
+BRIGHTEST = 3.0
+"""No answer of a sound network is so many times as bright as the scan's maximum: zero-filling and
+sharpening between two bright pixels reach less than 2."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 Progress = Callable[[int, int], None]
@@ -82,8 +86,8 @@ def enhance_volume(
         progress: Called with (finished, total) slices.
 
     Raises:
-        BadInputError: The volume is no magnitude image, its slices are too small, or its
-            intensities too large.
+        BadInputError: The volume is no magnitude image, its slices are too small, its
+            intensities too large, or the network's answer is no image of it (`BRIGHTEST`).
         CorruptArtefactError: The network gives values that are not finite.
     """
     config = config or EnhanceConfig()
@@ -108,6 +112,14 @@ def enhance_volume(
                 raise CorruptArtefactError(
                     f"model {network.name} gives values that are not finite",
                     remedy="Train it again, or give another --model",
+                )
+            if largest > BRIGHTEST:
+                raise BadInputError(
+                    f"is answered by model {network.name} with {largest:,.0f} times its maximum "
+                    "intensity: it has what the model was not trained for, such as the edges of a "
+                    "mask or noise in a scan that was interpolated before",
+                    path=path,
+                    remedy="Enhance the scan as it was measured, or give another --model",
                 )
             if largest * scale > _LARGEST:
                 raise BadInputError(

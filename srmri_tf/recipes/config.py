@@ -186,8 +186,27 @@ class Validation(_Section):
     fold: ValidationFold = "next"
 
 
-class TrainConfig(_Section):
-    """What every run has, whatever its model.
+class Augmentation(_Section):
+    """How training pairs are changed at random.
+
+    Args:
+        flips: Mirror training pairs at random along both axes.
+        transposes: Exchange rows and columns of training pairs at random.
+        noise: Add Gaussian noise to the low-resolution image of some pairs, of a standard
+            deviation drawn evenly from 0 to this (images are in [0, 1]).
+        noise_share: Share of pairs that get noise.
+        erase: Set a random rectangle of both images to zero in this share of training pairs.
+    """
+
+    flips: bool = False
+    transposes: bool = False
+    noise: float = Field(0.0, ge=0.0, lt=1.0)
+    noise_share: float = Field(1.0, ge=0.0, le=1.0)
+    erase: float = Field(0.0, ge=0.0, le=1.0)
+
+
+class TrainConfig(Augmentation):
+    """What every run has, whatever its model; and how its training pairs are changed.
 
     Args:
         model: Which model; decides the sections that follow.
@@ -197,11 +216,6 @@ class TrainConfig(_Section):
         vgg_weights: ``auto``, ``imagenet`` or a file in Keras's layout.
         fold: Test on this fold of shards prepared with folds, validate on the next (or none:
             ``validation.fold``), train on the rest; None takes the split they were prepared with.
-        flips: Mirror training pairs at random along both axes.
-        transposes: Exchange rows and columns of training pairs at random.
-        noise: Add Gaussian noise to the low-resolution image of each training pair, of a standard
-            deviation drawn evenly from 0 to this (images are in [0, 1]).
-        erase: Set a random rectangle of both images to zero in this share of training pairs.
         init: Begin with the weights of this MODEL: a shipped name, a RUN or an exported file.
     """
 
@@ -211,10 +225,6 @@ class TrainConfig(_Section):
     precision: Precision = "float32"
     vgg_weights: str = "auto"
     fold: int | None = Field(None, ge=0)
-    flips: bool = False
-    transposes: bool = False
-    noise: float = Field(0.0, ge=0.0, lt=1.0)
-    erase: float = Field(0.0, ge=0.0, le=1.0)
     init: str | None = None
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()

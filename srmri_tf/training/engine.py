@@ -99,10 +99,7 @@ class Engine:
             self.config.seed,
             epochs,
             max_steps=self.config.steps_per_epoch(phase),
-            flips=self.config.flips,
-            transposes=self.config.transposes,
-            noise=self.config.noise,
-            erase=self.config.erase,
+            augmentation=self.config,
             paired_share=self.config.paired_share(),
             known_only=phase == "content",
         )

@@ -8,6 +8,7 @@ import pytest
 from data_prep.errors import BadInputError
 from srmri_tf.data.dataset import Shards
 from srmri_tf.data.pairing import is_paired
+from srmri_tf.recipes.config import Augmentation
 from tests.srmri_tf.conftest import PATCH, SIDE, image_pair
 from tests.srmri_tf.data.test_dataset import keep_slices
 
@@ -92,9 +93,7 @@ def test_semi_pairs_a_fixed_share_of_slices_and_keeps_the_rest_apart(folder, own
 @pytest.mark.parametrize("share", [0.5, 0.125])
 def test_known_pairs_alone_fill_an_epoch(folder, owner, share):
     known = {x[1] for x, _, flag in samples(folder, owner, share, epochs=range(3)) if flag}
-    data, steps = Shards.open(folder).pairs(
-        8, 0, range(2), paired_share=share, known_only=True, flips=False
-    )
+    data, steps = Shards.open(folder).pairs(8, 0, range(2), paired_share=share, known_only=True)
     seen = [
         [(owner[x.tobytes()], owner[y.tobytes()]) for x, y in zip(*pair, strict=True)]
         for pair in ((x.numpy(), y.numpy()) for x, y in data)
@@ -133,7 +132,10 @@ def test_all_pairs_known_is_plain_pairs(folder):
 def test_flips_leave_the_flags_alone(folder):
     flags = [
         np.concatenate([e[2] for e in Shards.open(folder).pairs(8, 0, range(1), **kw)[0]])
-        for kw in ({"paired_share": 0.5}, {"paired_share": 0.5, "flips": True})
+        for kw in (
+            {"paired_share": 0.5},
+            {"paired_share": 0.5, "augmentation": Augmentation(flips=True)},
+        )
     ]
     np.testing.assert_array_equal(*flags)
 

@@ -83,6 +83,12 @@ def on_one_grid(images, matrix, plane):
     return np.roll(images, (-int(rows), -int(columns)), axis=(1, 2))
 
 
+def ramp_of(images):
+    """Another number for every pixel of a slice, up to 1."""
+    ramp = np.add.outer(np.arange(images.shape[1]), 30 * np.arange(images.shape[2]))
+    return np.float32(1e-3) * ramp.astype(np.float32)
+
+
 def test_a_matrix_is_doubled_by_zero_filling_and_its_scale_is_kept():
     scan = phantom((12, 11, 3))
     result = enhance_volume(fake(identity), scan, affine(), PLAIN)
@@ -101,8 +107,7 @@ def test_every_orientation_stays_in_place_and_is_seen_upright(orientation, plane
 
     def super_resolve(images):
         seen.append(images)
-        ramp = np.add.outer(np.arange(images.shape[1]), 100 * np.arange(images.shape[2]))
-        return images + ramp.astype(np.float32)
+        return images + ramp_of(images)
 
     config = EnhanceConfig(plane=plane, consistency=False)
     result = enhance_volume(fake(super_resolve), scan, matrix, config)
@@ -123,10 +128,9 @@ def test_every_orientation_stays_in_place_and_is_seen_upright(orientation, plane
     images = on_one_grid(images, result.affine, plane)
     orders = [found, found[::-1]]  # slices come in the order of the file
     assert min(np.abs(o - images).max() for o in orders) < 1e-5
-    ramp = np.add.outer(np.arange(images.shape[1]), 100 * np.arange(images.shape[2]))
     shown = upright(result.voxels / scan.max(), result.affine, plane)
     change = on_one_grid(shown, result.affine, plane) - images
-    np.testing.assert_allclose(change, np.broadcast_to(ramp, shown.shape), atol=1e-3)
+    np.testing.assert_allclose(change, np.broadcast_to(ramp_of(images), shown.shape), atol=1e-4)
 
 
 def test_same_grid_keeps_the_grid():
@@ -391,7 +395,16 @@ def test_a_volume_too_bright_for_its_result_is_refused():
     assert caught.value.path == HERE
 
 
-def test_a_network_gone_mad_is_an_error():
+def test_an_answer_far_brighter_than_the_scan_is_refused():
+    for factor in (2.5, -2.5):
+        enhance_volume(fake(lambda x: factor * x), phantom(), affine(), SAME, path=HERE)  # noqa: B023
+    for factor in (3.5, -3.5):
+        with pytest.raises(BadInputError, match="with 4 times its maximum intensity") as caught:
+            enhance_volume(fake(lambda x: factor * x), phantom(), affine(), SAME, path=HERE)  # noqa: B023
+        assert caught.value.path == HERE
+
+
+def test_values_that_are_not_finite_are_an_error():
     with pytest.raises(CorruptArtefactError, match="fake gives values that are not finite"):
         enhance_volume(fake(lambda x: x * np.nan), phantom((12, 12, 3)), affine())
 
