@@ -140,11 +140,13 @@ def lookup(labels: Iterable[str], table: Mapping[str, Place], path: Path) -> dic
         )
     places = {label: table[label] for label in wanted}
     folds = {place.fold for place in places.values() if place.fold is not None}
-    if folds and folds != set(range(max(2, len(folds)))):
+    always = any(place.fold is None and place.split == "train" for place in places.values())
+    if folds and folds != set(range(max(1 if always else 2, len(folds)))):
         raise BadInputError(
             f"gives the subjects found the folds {', '.join(map(str, sorted(folds)))}",
             path=path,
-            remedy="Count them from 0 without gaps, and have at least two",
+            remedy="Count them from 0 without gaps, and have at least two, or one and subjects "
+            "that train without a fold",
         )
     return places
 

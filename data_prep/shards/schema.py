@@ -136,8 +136,8 @@ class SplitRule(_Frozen):
                 f"val_fraction {self.val_fraction} and test_fraction {self.test_fraction} "
                 "are more than 1 together"
             )
-        if self.folds == 1:
-            yield "folds must be 0 for none, or at least 2"
+        if self.folds == 1 and not self.file:
+            yield "folds must be 0 for none, or at least 2; 1 in a table alone"
         if self.by == "slice" and (self.folds or self.file):
             yield "a slice-wise split takes neither folds nor a table"
 

@@ -230,6 +230,11 @@ class TrainConfig(Augmentation):
     schedule: Schedule = Schedule()
     validation: Validation = Validation()
 
+    @property
+    def augmentation(self) -> Augmentation:
+        """How its training pairs are changed, alone."""
+        return Augmentation(**{name: getattr(self, name) for name in Augmentation.model_fields})
+
     def pairs_per_step(self, phase: Phase) -> int:
         """How many pairs one call of ``train_step`` takes."""
         if phase == "content":

@@ -99,7 +99,7 @@ class Engine:
             self.config.seed,
             epochs,
             max_steps=self.config.steps_per_epoch(phase),
-            augmentation=self.config,
+            augmentation=self.config.augmentation,
             paired_share=self.config.paired_share(),
             known_only=phase == "content",
         )

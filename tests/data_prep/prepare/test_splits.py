@@ -148,17 +148,25 @@ def test_whoever_has_a_fold_is_stored_for_training(tmp_path):
     }
 
 
-@pytest.mark.parametrize("folds", [[0, None], [0, 2], [1, 2], [0, 0], [1, None]])
+@pytest.mark.parametrize("folds", [[0, 2], [1, 2], [0, 0], [1, None]])
 def test_folds_with_gaps_are_refused(tmp_path, folds):
     table = {f"s{i}": Place("train", fold) for i, fold in enumerate(folds)}
     with pytest.raises(BadInputError, match=r"gives the subjects found the folds .* from 0"):
         lookup(table, table, tmp_path)
 
 
-@pytest.mark.parametrize("folds", [[], [None], [0, 1], [1, 0, 1], [2, 1, 0], [0, None, 1]])
+@pytest.mark.parametrize(
+    "folds", [[], [None], [0, 1], [1, 0, 1], [2, 1, 0], [0, None, 1], [0, 0, None]]
+)
 def test_folds_without_gaps_are_taken(tmp_path, folds):
     table = {f"s{i}": Place("train", fold) for i, fold in enumerate(folds)}
     assert lookup(table, table, tmp_path) == table
+
+
+def test_one_fold_needs_somebody_else_to_train(tmp_path):
+    table = {"a": Place("train", 0), "b": Place("val"), "c": Place("test")}
+    with pytest.raises(BadInputError, match=r"the folds 0.* or one and subjects that train"):
+        lookup(table, table, tmp_path)
 
 
 def test_a_subject_that_the_table_lacks_is_named(tmp_path):

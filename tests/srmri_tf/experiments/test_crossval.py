@@ -196,6 +196,22 @@ def test_all_other_folds_train_if_none_validates(folded, finished, tmp_path):
         run_fold(other, 0)
 
 
+def test_one_fold_is_tested_by_a_network_that_all_others_train(folded, tmp_path):
+    shards = shutil.copytree(folded, tmp_path / "shards")
+    manifest = json.loads((shards / "manifest.json").read_text())
+    manifest["split_rule"] = {"folds": 1, "file": "split.tsv"}
+    for shard in manifest["shards"]:
+        shard["fold"] = 0 if shard["subject"] == "s2" else None
+    (shards / "manifest.json").write_text(json.dumps(manifest))
+    measured = EvaluateConfig(bicubic=False, slices="1")
+    plan = Plan(CpceConfig(**SETTINGS), shards, tmp_path / "out", measured=measured)
+    run_fold(plan, 0)
+    facts = json.loads((plan.folder(0) / "cpce" / "run.json").read_text())
+    assert facts["subjects"] == {"train": ["s1", "s3"], "val": [], "test": ["s2"]}
+    summary = json.loads(summarise_folds(plan)[0].read_text())
+    assert (summary["folds"], summary["done"]) == (1, [0])
+
+
 def test_shards_without_folds_are_refused(shards, tmp_path):
     with pytest.raises(ConfigError, match="--folds K"):
         run_fold(Plan(CpceConfig(**SETTINGS), shards, tmp_path), 0)
