@@ -6,7 +6,7 @@
 #
 # SCANS: folder with openms_patient{03,04,12}_study*_{T2W,FLAIR,T1W} (Lesjak et al. 2016), torchio_FLAIR,
 #        studyforrest_sub02_T1w, uih132225_T1w, vsseg001_T1ce and ixi_t1_defaced_example{1,2,3}, all .nii.gz;
-#        docs/measurements.md says where they come from.
+#        docs/measurements.md, "The scans", says where they come from.
 # OUT:   gets shards, the runs and the evaluations. The same command goes on where it stopped.
 set -euo pipefail
 scans=$1 out=$2

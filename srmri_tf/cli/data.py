@@ -39,8 +39,8 @@ _LEAK = (
 @click.option("--slice-wise", is_flag=True, help="Deal single slices, not subjects: this leaks.")
 @click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
 @click.option("--patch-size", default=64, show_default=True, help="Side of a training patch.")
-@click.option("--min-signal", default=0.0, help="Leave out training patches darker than this.")
-@click.option("--max-slices", default=0, help="At most so many slices of a training scan.")
+@click.option("--min-signal", default=0.0, help="Leave out darker training patches (maximum: 1).")
+@click.option("--max-slices", default=0, help="At most so many slices of a training scan.  [all]")
 @click.option("--plane", default="auto", show_default=True, help="axial, coronal, sagittal, auto.")
 @click.option("--keep", default=0.25, show_default=True, help="Fraction of k-space kept.")
 @click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")
@@ -68,9 +68,9 @@ def prepare(
 ) -> None:
     """Turn scans into shards of low- and high-resolution pairs.
 
-    SOURCE is a NIfTI, MGH, Analyze or fastMRI file, a folder of such or of DICOM files, a BIDS data
-    set or a quoted pattern. Subjects are dealt to training, validation and test; no subject is ever
-    in two of them. An interrupted run is continued by the same command.
+    SOURCE is a NIfTI, MGH, Analyze, NRRD or fastMRI file, a folder of such or of DICOM files, a
+    BIDS data set or a quoted pattern. Subjects are dealt to training, validation and test; no
+    subject is ever in two of them. An interrupted run is continued by the same command.
     """
     from data_prep.prepare.cluster import dask_executor
     from data_prep.prepare.pipeline import carry_out, plan_for, refuse_output

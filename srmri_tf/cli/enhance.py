@@ -94,9 +94,12 @@ def enhance(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Enhance SCANs: NIfTI files, folders or BIDS data sets.
+    """Enhance SCANs to twice the in-plane matrix.
 
-    The slices' matrix is doubled: zero-filled in k-space, then enhanced by a network. The result
+    SCAN is a NIfTI, MGH, Analyze or NRRD file, a folder of such or of DICOM files, or a BIDS data
+    set.
+
+    Slices are zero-filled in k-space, then enhanced by a network. The result
     overlays on the scan, with its header, intensities and data type; a JSON sidecar says what it
     was made of. The same command goes on with what was interrupted.
 

@@ -126,7 +126,9 @@ def fit_cpce(**given: Any) -> None:
 @fit.command("circle")
 @training_options
 @click.option("--mode", help="supervised, semi or unsupervised: how many pairs are known.")
-@click.option("--paired-fraction", type=float, help="Of all slices, for --mode semi.")
+@click.option(
+    "--paired-fraction", type=float, help="Share of slices with pairs, --mode semi.  [0.5]"
+)
 def fit_circle(**given: Any) -> None:
     """Train GAN-CIRCLE on SHARDS.
 
@@ -187,7 +189,13 @@ def _fit(
     default="auto",
     help="auto, imagenet or a file in Keras's layout.",
 )
-@click.option("--workers", type=click.IntRange(1), default=2, help="Processes that prepare.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Processes that prepare.",
+)
 def demo(out: Path, model: str, vgg_weights: str, workers: int) -> None:
     """Download three real scans, train a network on two, test on the third, export it."""
     tell_opening(out)

@@ -38,7 +38,7 @@ THREADS = 2
 
 BRIGHTEST = 3.0
 """No answer of a sound network is so many times as bright as the scan's maximum: zero-filling and
-sharpening between two bright pixels reach less than 2."""
+what a network adds between two bright pixels reach less than 2."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 

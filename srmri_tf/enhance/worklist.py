@@ -22,6 +22,9 @@ from srmri_tf.recipes.config import CONFIGS
 DERIVATIVES = Path("derivatives") / choosing.TOOL
 """Where the results of a folder go if no other place is given."""
 
+KSPACE = "k-space of fastMRI"
+"""Why a file that `prepare` reads is left out."""
+
 MOST_VOXELS = 32767
 """Along an axis: NIfTI-1 counts them in 16 bits."""
 
@@ -133,14 +136,16 @@ def make_worklist(
     config = config or EnhanceConfig()
     found: dict[Path, Job] = {}
     named: set[Path] = set()
+    warnings: list[str] = []
+    left_out: list[LeftOut] = []
     for source in map(Path, given):
-        for job in _in_folder(source, folder) if source.is_dir() else _named(source, folder):
+        for job in (
+            _in_folder(source, folder, left_out) if source.is_dir() else _named(source, folder)
+        ):
             doubled = dataclasses.replace(job, doubled=not config.same_grid)
             found.setdefault(place(job.scan), doubled)
             if source.is_file():
                 named.add(place(job.scan))
-    warnings: list[str] = []
-    left_out: list[LeftOut] = []
     chosen = _without_results(found, named, warnings, left_out)
     chosen = _of_participants(chosen, participants)
     chosen = _of_modality(_described(chosen, warnings), modality, left_out)
@@ -236,22 +241,24 @@ def _described(jobs: Iterable[Job], warnings: list[str]) -> list[Job]:
     return described
 
 
-def _in_folder(source: Path, out: Path | None) -> Iterator[Job]:
+def _in_folder(source: Path, out: Path | None, left_out: list[LeftOut]) -> Iterator[Job]:
     """The scans of a folder, and the same folders below ``out``: those of the whole data set."""
     dataset = folders.dataset_of(source)
     base = dataset or source
     root = out or base / DERIVATIVES
     here, there = source.resolve(), root.resolve()
     inside = there != here and there.is_relative_to(here)
-    scans = [
-        scan
-        for scan in sources.files(source)
-        if nifti.is_volume(scan)
-        and not (inside and Path(os.path.realpath(scan)).is_relative_to(there))
-    ]
+    scans = []
+    for scan in sources.files(source):
+        if inside and Path(os.path.realpath(scan)).is_relative_to(there):
+            continue
+        if nifti.is_volume(scan):
+            scans.append(scan)
+        else:
+            left_out.append(LeftOut(scan, KSPACE))
     if not scans:
         raise BadInputError(
-            "holds no scan to enhance", path=source, remedy="Give NIfTI, MGH or Analyze files"
+            "holds no scan to enhance", path=source, remedy="Give NIfTI, MGH, Analyze or NRRD files"
         )
     for scan in scans:
         converted = not scan.is_relative_to(base)

@@ -237,7 +237,7 @@ def _notes(document: Document) -> tuple[str, ...]:
         if method["marks"]
     ]
     if document["n_air"]:
-        notes.append(f"{document['n_air']} air-only slices are left out.")
+        notes.append(f"{document['n_air']} background slices are left out.")
     notes += document["notes"]
     if document["published"]:
         listed = "; ".join(sorted({f"{p['data']}, {p['source']}" for p in document["published"]}))

@@ -331,7 +331,7 @@ class CircleGeneratorConfig(_Section):
 
 
 class CircleCriticConfig(_Section):
-    """Options of both GAN-CIRCLE discriminators.
+    """Options of both GAN-CIRCLE critics.
 
     Args:
         form: ``eight_conv``, ``four_stage``, ``patchgan`` (that of the released code of [26]), or

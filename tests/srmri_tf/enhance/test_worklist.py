@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
+from data_prep.scans.choosing import LeftOut
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.worklist import make_worklist
 from tests.data_prep.malformed import CASES
@@ -260,6 +261,14 @@ def test_a_folder_without_scans_is_refused(tmp_path):
     (tmp_path / "scan.h5").write_bytes(b"\x89HDF")
     with pytest.raises(BadInputError, match="holds no scan to enhance"):
         make_worklist([tmp_path])
+
+
+def test_k_space_in_a_folder_of_scans_is_left_out_and_listed(bids):
+    kspace = bids / "sub-2" / "ses-1" / "anat" / "sub-2_ses-1_kspace.h5"
+    kspace.write_bytes(b"\x89HDF")
+    worklist = make_worklist([bids / "sub-2" / "ses-1" / "anat"])
+    assert LeftOut(kspace, "k-space of fastMRI") in worklist.left_out
+    assert len(worklist.jobs) == 1
 
 
 def test_a_subject_s_folder_keeps_its_place_in_the_data_set(bids, tmp_path, monkeypatch):
