@@ -31,7 +31,9 @@ from srmri_tf.evaluation.summary import (
     read_document,
     read_evaluation,
 )
+from srmri_tf.models.resume import epochs_done
 from srmri_tf.models.run import Run
+from srmri_tf.models.stored import read
 from srmri_tf.recipes import differences
 from srmri_tf.recipes.config import CONFIGS, TrainConfig
 
@@ -131,10 +133,20 @@ def is_done(plan: Plan, fold: int) -> bool:
             remedy="Give one of them, or none for all",
         )
     _refuse_other_models(plan)
-    evaluation, run = plan.evaluation(fold), plan.run(fold)
-    if not (evaluation / METRICS_NAME).is_file() or not _has_all(plan, evaluation):
+    return _is_measured(plan, fold) and _has_all(plan, plan.evaluation(fold))
+
+
+def _is_measured(plan: Plan, fold: int) -> bool:
+    """Whether a fold's run is finished with the plan's settings, and was measured since."""
+    run, evaluation = plan.run(fold), plan.evaluation(fold)
+    if not (evaluation / METRICS_NAME).is_file():
         return False
-    return not differences(run.config(), run.resolved(plan.config_of(fold)))
+    measured = read_evaluation(evaluation, _AGAIN, "methods")["methods"].get(plan.config.model, {})
+    return (
+        not differences(run.config(), run.resolved(plan.config_of(fold)))
+        and epochs_done(run) >= run.config().schedule.total
+        and measured.get("sha256") == read(run.folder).sha256
+    )
 
 
 def _refuse_other_models(plan: Plan) -> None:
@@ -172,9 +184,9 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
     """
     total = plan.folds()
     documents = {
-        fold: read_evaluation(folder, _AGAIN, "methods", "measures")
+        fold: read_evaluation(plan.evaluation(fold), _AGAIN, "methods", "measures")
         for fold in range(total)
-        if ((folder := plan.evaluation(fold)) / METRICS_NAME).is_file()
+        if _is_measured(plan, fold)
     }
     methods = list(dict.fromkeys(m for d in documents.values() for m in d["methods"]))
     keys = list(dict.fromkeys(k for d in documents.values() for k in d["measures"]))

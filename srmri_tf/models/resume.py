@@ -43,13 +43,13 @@ def as_started(run: Run, config: TrainConfig) -> TrainConfig:
         config: The settings asked for.
     """
     before = run.config().schedule
-    if config.schedule.epochs <= before.epochs or _epochs_done(run) < before.total:
+    if config.schedule.epochs <= before.epochs or epochs_done(run) < before.total:
         return config
     schedule = config.schedule.model_copy(update={"epochs": before.epochs})
     return config.model_copy(update={"schedule": schedule})
 
 
-def _epochs_done(run: Run) -> int:
+def epochs_done(run: Run) -> int:
     """Of all phases together."""
     if not run.checkpoint_file.is_file():
         return 0
@@ -67,7 +67,7 @@ def is_finished(run: Run, config: TrainConfig, shards: Path) -> bool:
     Raises:
         SrmriError: A file of the run, the shards or the weights is not what it should be.
     """
-    if not run.config_file.is_file() or _epochs_done(run) < config.schedule.total:
+    if not run.config_file.is_file() or epochs_done(run) < config.schedule.total:
         return False
     read_manifest(shards)
     vgg = _vgg_sha256(config.vgg_weights, run.facts()) if config.vgg_layer() else ""

@@ -1,6 +1,7 @@
 """The training loop: phases, epochs, steps, and what makes them stop. The same for every model."""
 
 import contextlib
+import itertools
 import signal
 import threading
 import time
@@ -19,7 +20,7 @@ from srmri_tf.recipes.config import Phase, TrainConfig
 from srmri_tf.training import watch
 from srmri_tf.training.devices import share
 from srmri_tf.training.journal import Journal
-from srmri_tf.training.validation import Validator
+from srmri_tf.training.validation import Quality, Validator
 
 Step = Callable[[Any, tf.Tensor], dict[str, float]]
 TIMED_STEPS = 2
@@ -55,6 +56,10 @@ class Engine:
         self.board = board
         self.console = console
         self._steps: dict[Phase, Step] = {}
+        # Several workers must stop after the same step, so none of them may stop by itself.
+        self._alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self._unsaved = False  # whether steps were done that are in no checkpoint
+        self._measuring = False
 
     def train(self) -> None:
         """Run every epoch that is left.
@@ -65,11 +70,17 @@ class Engine:
             EnvironmentFault: The device has too little memory.
             KeyboardInterrupt: After Ctrl-C or SIGTERM, with everything saved.
         """
-        with stop_requests() as stop, library_errors(self.shards.folder):
+        with stop_requests(self._loses_nothing) as stop, library_errors(self.shards.folder):
             for phase, epochs in phases(self.config, self.journal.progress.epoch):
                 batches, steps, pairs = self._batches(phase, epochs)
                 for epoch in epochs:
                     self._epoch(epoch, steps, pairs, self._step(phase), batches, stop)
+        if stop.is_set():
+            raise KeyboardInterrupt  # the run is finished, but what would follow it is not wanted
+
+    def _loses_nothing(self) -> bool:
+        """Whether to stop at once: nothing is unsaved, or what is being done can be done again."""
+        return self._alone and (self._measuring or not self._unsaved)
 
     def estimate(self) -> float:
         """Seconds that the training steps left will take, from a few timed steps of each phase.
@@ -81,11 +92,13 @@ class Engine:
         seconds, going = 0.0, tf.constant(0.0)
         for phase, epochs in phases(self.config, self.journal.progress.epoch):
             batches, steps, _ = self._batches(phase, epochs)
-            step = self._step(phase)
-            step(next(batches), going)  # compiles it
+            step, some = self._step(phase), list(itertools.islice(batches, 1 + TIMED_STEPS))
+            if len(some) <= TIMED_STEPS:
+                continue  # so few are left that they take no time
+            step(some[0], going)  # compiles it
             started = time.monotonic()
-            for _ in range(TIMED_STEPS):
-                step(next(batches), going)
+            for batch in some[1:]:
+                step(batch, going)
             seconds += len(epochs) * steps * (time.monotonic() - started) / TIMED_STEPS
         for name, variable in state.items():
             variable.assign(before[name])
@@ -128,14 +141,17 @@ class Engine:
         self.journal.start_clock()
         label = f"epoch {epoch + 1}/{schedule.total}"
         left = schedule.total - epoch - 1
+        if self._alone and stop.is_set():
+            self._stop()
         with watch.Bar(self.console, label, steps, progress.steps, pairs, left) as bar:
             while progress.steps < steps:
                 terms = step(next(batches), tf.constant(float(stop.is_set())))
                 stopping = terms.pop("stop")
                 watch.guard(terms, progress.steps + 1)
                 self.journal.add(terms)
+                self._unsaved = True
                 bar.advance(progress.steps, terms)
-                if stopping:
+                if stopping or (self._alone and stop.is_set()):
                     self._stop()
         self._close_epoch()
 
@@ -153,12 +169,26 @@ class Engine:
         if not self.journal.writes:
             self.journal.skip_epoch()
             return
-        quality = self.validator.measure(list(self.model.kept_weights().values()))
-        row = self.journal.close_epoch(quality, self.validator.low_resolution, self.validator.split)
+        row = self.journal.close_epoch(
+            self._measured(), self.validator.low_resolution, self.validator.split
+        )
+        self._unsaved = False
         line = watch.epoch_line(row, self.config.schedule.total)
         self.console.print(line, highlight=False, soft_wrap=True)
         if self.board:
             self.board.write(row, self.validator.pictures())
+
+    def _measured(self) -> Quality:
+        """Of the generator as it is; what is stopped meanwhile is measured when it goes on."""
+        try:
+            self._measuring = True
+            return self.validator.measure(list(self.model.kept_weights().values()))
+        except KeyboardInterrupt:
+            self._measuring = False
+            self._stop()
+            raise
+        finally:
+            self._measuring = False
 
 
 @contextlib.contextmanager
@@ -225,12 +255,18 @@ def phases(config: TrainConfig, first: int) -> Iterator[tuple[Phase, range]]:
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C stops at once."""
+def stop_requests(
+    loses_nothing: Callable[[], bool] = lambda: False,
+) -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets; a second Ctrl-C stops at once.
+
+    Args:
+        loses_nothing: Asked when a signal comes: whether to stop at once, since that loses nothing.
+    """
     stop = threading.Event()
 
     def request(number: int, frame: Any) -> None:
-        if stop.is_set() and number == signal.SIGINT:
+        if (stop.is_set() and number == signal.SIGINT) or loses_nothing():
             raise KeyboardInterrupt
         stop.set()
 

@@ -144,6 +144,26 @@ def test_a_finished_fold_is_measured_again_for_the_vgg_distance_only_if_that_is_
     assert asked == {None: True, False: True, True: False}
 
 
+def test_a_fold_that_is_being_extended_is_not_done(folded, finished, tmp_path):
+    plan = finished[0]
+    copy = shutil.copytree(plan.out, tmp_path / "out")
+    settings = {**SETTINGS, "schedule": {**SETTINGS["schedule"], "epochs": 1}}
+    longer = dataclasses.replace(plan, config=CpceConfig(**settings), out=copy)
+    old = (copy / "fold-1" / "evaluation", tmp_path / "old")
+    shutil.copytree(*old)
+    run_fold(longer, 1)
+    assert is_done(longer, 1)
+    assert summarise_folds(longer)[1].notes[0] == "Incomplete: 1 of 3 folds are done."
+    shutil.rmtree(old[0])
+    shutil.copytree(old[1], old[0])  # as if killed between training and measuring
+    assert not is_done(longer, 1)
+    checkpoint = longer.run(1).checkpoint_file
+    shutil.copy(plan.run(1).checkpoint_file, checkpoint)  # as if killed before the last epoch
+    assert not is_done(longer, 1)
+    run_fold(longer, 1)
+    assert is_done(longer, 1)
+
+
 def test_what_is_finished_is_known_without_tensorflow(finished, tmp_path):
     plan = finished[0]
     recipe = tmp_path / "recipe.toml"

@@ -1,7 +1,9 @@
 """The engine: learning, resuming to the bit, sharing a batch, guards and refusals."""
 
 import csv
+import functools
 import io
+import itertools
 import json
 import os
 import shutil
@@ -24,7 +26,7 @@ from srmri_tf.networks.vgg19.weights import VggWeights
 from srmri_tf.recipes import load_recipe, to_toml
 from srmri_tf.recipes.config import CpceConfig, Optimizer
 from srmri_tf.training import fitting, watch
-from srmri_tf.training.engine import phases, stop_requests
+from srmri_tf.training.engine import Engine, phases, stop_requests
 from srmri_tf.training.fitting import fit
 from srmri_tf.training.journal import Journal
 from srmri_tf.training.validation import Quality, Validator
@@ -53,6 +55,12 @@ def train(config, shards, run, **kwargs):
 
 def final_arrays(run):
     return checkpoint.load(run.checkpoint_file)[0]
+
+
+def assert_same_bits(run, expected):
+    found = final_arrays(run)
+    for name, array in final_arrays(expected).items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -143,10 +151,7 @@ def test_averaged_weights_are_measured_and_kept(shards, tmp_path):
 def test_a_run_that_was_killed_goes_on_to_the_same_bits(finished, killed, shards, tmp_path, epochs):
     shutil.copytree(killed / str(epochs), tmp_path / "run")
     assert len(checkpoint.load(tmp_path / "run" / "checkpoint.npz")[1]["history"]) == epochs
-    resumed = train(quick(), shards, tmp_path / "run")
-    expected, found = final_arrays(finished), final_arrays(resumed)
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert_same_bits(train(quick(), shards, tmp_path / "run"), finished)
 
 
 def test_a_finished_run_says_so_and_changes_nothing(finished, shards):
@@ -374,13 +379,13 @@ def test_auto_precision_is_one_of_the_two():
 def test_a_stop_request_saves_and_the_run_goes_on_to_the_same_bits(
     finished, shards, tmp_path, monkeypatch
 ):
-    # One run, stopped in the middle of an epoch of each phase; the signal is the real one.
+    # One run, stopped in an epoch of each phase, at last after its last step; the signal is real.
     advance = watch.Bar.advance
     for epoch, step in ((0, 3), (1, 2), (3, 4)):
 
         def interrupt(self, done, terms, epoch=epoch, step=step):
             advance(self, done, terms)
-            if self.epochs_left == 3 - epoch and done == step - 1:
+            if self.epochs_left == 3 - epoch and done == step:
                 os.kill(os.getpid(), signal.SIGTERM if epoch else signal.SIGINT)
 
         monkeypatch.setattr(watch.Bar, "advance", interrupt)
@@ -390,11 +395,62 @@ def test_a_stop_request_saves_and_the_run_goes_on_to_the_same_bits(
         assert f"after step {step} of epoch {epoch + 1}" in console.file.getvalue()
         monkeypatch.setattr(watch.Bar, "advance", advance)
     resumed = train(quick(), shards, tmp_path)
-    expected, found = final_arrays(finished), final_arrays(resumed)
-    for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
+    assert_same_bits(resumed, finished)
     rows = checkpoint.load(resumed.checkpoint_file)[1]["history"]
     assert [r["steps"] for r in rows] == [8, 4, 4, 4]
+
+
+def signals(wanted):
+    """A function that sends this process SIGTERM in its call number ``wanted``, counted from 0."""
+    calls = itertools.count()
+
+    def call(*_args, **_kwargs):
+        if next(calls) == wanted:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return call
+
+
+def before(function, call):
+    @functools.wraps(function)
+    def both(*args, **kwargs):
+        call()
+        return function(*args, **kwargs)
+
+    return both
+
+
+# The validation of the second epoch, and that of the last one.
+@pytest.mark.parametrize(("validation", "epochs"), [(1, 1), (3, 3)])
+def test_a_stop_request_in_a_validation_keeps_the_epoch_and_does_not_wait(
+    finished, shards, tmp_path, monkeypatch, validation, epochs
+):
+    console = Console(file=io.StringIO())
+    monkeypatch.setattr(Validator, "measure", before(Validator.measure, signals(validation)))
+    with pytest.raises(KeyboardInterrupt):
+        fit(quick(), shards, tmp_path, devices=1, console=console)
+    assert f"after step 4 of epoch {epochs + 1}" in console.file.getvalue()
+    meta = checkpoint.load_meta(tmp_path / "checkpoint.npz")
+    assert (len(meta["history"]), meta["steps"]) == (epochs, 4)
+    assert_same_bits(train(quick(), shards, tmp_path, estimate=True), finished)
+
+
+def test_a_stop_request_before_the_first_step_ends_is_not_made_to_wait(
+    shards, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Engine, "_step", before(Engine._step, signals(0)))
+    with pytest.raises(KeyboardInterrupt):
+        train(quick(), shards, tmp_path)
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_a_stop_request_while_the_last_epoch_is_saved_ends_a_finished_run(
+    finished, shards, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Journal, "close_epoch", before(Journal.close_epoch, signals(3)))
+    with pytest.raises(KeyboardInterrupt):
+        train(quick(), shards, tmp_path)
+    assert_same_bits(train(quick(), shards, tmp_path), finished)
 
 
 def test_handlers_are_put_back(finished, shards):
@@ -422,8 +478,7 @@ def test_an_estimate_changes_nothing_of_the_run(finished, shards, tmp_path):
     console = Console(file=said, width=200)
     run = fit(quick(), shards, tmp_path / "run", devices=1, estimate=True, console=console)
     assert "the training steps left take about 1 min here" in said.getvalue()
-    for name, array in final_arrays(finished).items():
-        np.testing.assert_array_equal(final_arrays(run)[name], array, err_msg=name)
+    assert_same_bits(run, finished)
 
 
 @pytest.mark.parametrize("name", ["config.toml", "run.json"])
