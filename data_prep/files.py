@@ -151,11 +151,18 @@ def lock(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise BadInputError(
                 "is in use by another process",
                 path=folder,
                 remedy="Wait for it to end, or choose another folder",
+            ) from None
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot be locked against a second process ({error.strerror}): its file system "
+                "does not lock files",
+                path=folder,
+                remedy="Choose a folder on another file system",
             ) from None
         clear(folder)
         yield

@@ -289,7 +289,7 @@ def _dead_workers() -> Generator[None, None, None]:
     """Say what it means that an executor is broken."""
     try:
         yield
-    except BrokenExecutor:
+    except (BrokenExecutor, EOFError, ConnectionError):
         raise EnvironmentFault(
             "a worker process died, perhaps for want of memory or threads",
             remedy="Run the same command again with fewer --workers; what is finished is kept",

@@ -64,7 +64,9 @@ def _scratch() -> tempfile.TemporaryDirectory:
 
 @cache
 def _converted(folder: Path) -> tuple[Path, ...]:
-    target = Path(tempfile.mkdtemp(dir=_scratch().name))
+    scratch = Path(_scratch().name)
+    target = scratch / f"{len(list(scratch.iterdir())):06d}"  # in the order of the folders
+    target.mkdir()
     command = [_program(), *_OPTIONS, "-o", str(target), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
     made = sorted(target.glob("*.nii"))

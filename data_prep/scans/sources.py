@@ -98,10 +98,11 @@ def find(
     _refuse_odd_names(scans)
     kept = usable([scan.path for scan in scans], allow_missing)
     left_out += kept.left_out
-    scans = sorted(scan for scan in scans if scan.path in set(kept.scans))
+    paths_kept = set(kept.scans)
+    scans = sorted(scan for scan in scans if scan.path in paths_kept)
     refuse_none(scans, left_out)
     warnings = _check_contrasts(scans, all_contrasts)
-    warnings += [f"{s.path}: {shown.warning}" for s, shown in named if s in scans and shown.warning]
+    warnings += [f"{s.path}: {shown.warning}" for s, shown in named if shown.warning and s in scans]
     return Found(tuple(scans), tuple(left_out), tuple(warnings))
 
 

@@ -24,7 +24,8 @@ class _Terminal(logging.Handler):
     """Stderr, wherever it is at the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(_PREFIXES.get(record.levelno, "") + record.getMessage(), err=True)
+        with contextlib.suppress(OSError):  # what is being done matters more than its messages
+            click.echo(_PREFIXES.get(record.levelno, "") + record.getMessage(), err=True)
 
 
 class _File(logging.FileHandler):

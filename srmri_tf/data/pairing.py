@@ -13,6 +13,9 @@ from data_prep.errors import BadInputError
 from data_prep.shards.schema import Shard
 
 SHUFFLE_WINDOW = 8192
+"""Records that are shuffled together: of 64x64 pixels, 134 MB; of larger ones as many bytes."""
+
+_WINDOW_PIXELS = SHUFFLE_WINDOW * 64 * 64
 _MANY = 1 << 32  # more windows than an epoch can have, and more than the largest seed
 _CYCLE = 16
 _SLICE = {"slice": tf.io.FixedLenFeature([], tf.int64)}
@@ -28,12 +31,14 @@ class Pairing:
         share: The fraction of slices whose pairs are known: 1 all, 0 none. They are spread evenly
             over every volume and are the same in every epoch.
         apart: The sorted subjects that have records of other slices.
+        window: Records that are shuffled together.
     """
 
     files: tuple[str, ...]
     subjects: tuple[str, ...]
     share: float = 1.0
     apart: tuple[str, ...] = ()
+    window: int = SHUFFLE_WINDOW
 
     @classmethod
     def of(cls, folder: Path, shards: Sequence[Shard], share: float) -> "Pairing":
@@ -44,7 +49,10 @@ class Pairing:
                 be paired.
         """
         files = [str(folder / shard.file) for shard in shards]
-        pairing = cls(tuple(files), tuple(shard.subject for shard in shards), share)
+        pixels = max(shard.height * shard.width for shard in shards)
+        window = max(1, min(SHUFFLE_WINDOW, _WINDOW_PIXELS // pixels))
+        subjects = tuple(shard.subject for shard in shards)
+        pairing = cls(tuple(files), subjects, share, window=window)
         if share == 1.0:
             return pairing
         kinds = [pairing._kinds(file) for file in files]
@@ -85,10 +93,10 @@ class Pairing:
         """
         state = tf.stack([tf.constant(seed, tf.int64), epoch * _MANY])
         if self.share == 1.0:
-            windows = _windows(tf.constant(self.files), state)
+            windows = self._windows(tf.constant(self.files), state)
             # Cutting windows into batches copies half as often as taking them apart first.
             return windows.rebatch(batch, drop_remainder=True)
-        known = _windows(tf.constant(self.files), _stream(state, 3), self.share)
+        known = self._windows(tf.constant(self.files), _stream(state, 3))
         if known_only and self.share:
             return known.repeat().rebatch(batch, drop_remainder=True)
         apart = self._apart(state).map(lambda x, y: (x, y, 0.0))
@@ -113,12 +121,7 @@ class Pairing:
         order = tf.random.experimental.stateless_shuffle(tf.range(len(self.apart)), state)
         in_half = tf.reduce_any(of_file[:, None] == order[None, : len(self.apart) // 2], axis=1)
         halves = [
-            _windows(
-                tf.boolean_mask(files, chosen),
-                _stream(state, stream),
-                self.share,
-                paired=False,
-            )
+            self._windows(tf.boolean_mask(files, chosen), _stream(state, stream), paired=False)
             .unbatch()
             .repeat()
             for stream, chosen in ((1, in_half), (2, ~in_half))
@@ -135,46 +138,44 @@ class Pairing:
                 break
         return kinds
 
+    def _windows(self, files: tf.Tensor, state: tf.Tensor, paired: bool = True) -> tf.data.Dataset:
+        """The records of files, thousands at a time, in an order that follows from ``state``.
+
+        Args:
+            files: (F,) paths.
+            state: (2,) int64.
+            paired: Keep the records of slices whose pairs are known, or the others'.
+        """
+        order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(files)), state)
+
+        def shuffle(window: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
+            if self.share < 1.0:
+                records = tf.boolean_mask(
+                    records, is_paired(_slices(records), self.share) == paired
+                )
+            window_state = state + tf.stack([tf.constant(0, tf.int64), window])
+            return tf.random.experimental.stateless_shuffle(records, window_state)
+
+        return (
+            tf.data.Dataset.from_tensor_slices(tf.gather(files, order))
+            .interleave(
+                lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
+                cycle_length=_CYCLE,
+                block_length=16,
+                num_parallel_calls=1,
+            )
+            # Dataset.shuffle takes no seed that varies with the epoch; a stateless shuffle of
+            # windows does, and leaves no state that a checkpoint would have to carry.
+            .batch(self.window)
+            .enumerate(start=1)
+            .map(shuffle)
+        )
+
 
 def is_paired(index: tf.Tensor, share: float) -> tf.Tensor:
     """Whether the pair of slice ``index`` is known: evenly spread, a fraction ``share`` of all."""
     done = tf.floor(tf.cast(index, tf.float64) * share)
     return tf.floor(tf.cast(index + 1, tf.float64) * share) > done
-
-
-def _windows(
-    files: tf.Tensor, state: tf.Tensor, share: float = 1.0, paired: bool = True
-) -> tf.data.Dataset:
-    """The records of files, thousands at a time, in an order that follows from ``state``.
-
-    Args:
-        files: (F,) paths.
-        state: (2,) int64.
-        share: The fraction of slices whose pairs are known.
-        paired: Keep those slices' records, or the others'.
-    """
-    order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(files)), state)
-
-    def shuffle(window: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
-        if share < 1.0:
-            records = tf.boolean_mask(records, is_paired(_slices(records), share) == paired)
-        window_state = state + tf.stack([tf.constant(0, tf.int64), window])
-        return tf.random.experimental.stateless_shuffle(records, window_state)
-
-    return (
-        tf.data.Dataset.from_tensor_slices(tf.gather(files, order))
-        .interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
-            cycle_length=_CYCLE,
-            block_length=16,
-            num_parallel_calls=1,
-        )
-        # Dataset.shuffle takes no seed that varies with the epoch; a stateless shuffle of windows
-        # does, and leaves no state that a checkpoint would have to carry.
-        .batch(SHUFFLE_WINDOW)
-        .enumerate(start=1)
-        .map(shuffle)
-    )
 
 
 def _stream(state: tf.Tensor, number: int) -> tf.Tensor:

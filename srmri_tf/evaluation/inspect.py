@@ -19,7 +19,6 @@ from srmri_tf.data.dataset import refuse_small
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST_SIDE = 11  # of a slice that can be measured: SSIM's window
 ALL = "all"
 Metric = Callable[[np.ndarray, np.ndarray], float]
 

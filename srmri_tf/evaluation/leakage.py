@@ -45,7 +45,7 @@ def _leaks(stored: Stored, shards: Shards) -> Iterator[str]:
         (learnt.val, "had its best epoch chosen on"),
     ]
     if stored.init:
-        met.append((stored.init, f"began with {stored.init.name}, which was trained on"))
+        met.append((stored.init, f"began with {stored.init.name}, which learnt from"))
     for seen, verb in met:
         yield from (f"{verb} {what}" for what in _in_test(seen, shards))
 

@@ -23,6 +23,7 @@ _META = "meta"
 DAMAGE = (
     OSError,
     ValueError,
+    TypeError,
     KeyError,
     EOFError,
     RuntimeError,

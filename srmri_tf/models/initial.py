@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.errors import ConfigError, what_differs
 from srmri_tf.models import checkpoint
-from srmri_tf.models.card import Origin
+from srmri_tf.models.card import Origin, shipped_names
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import Stored, meaning, read
 from srmri_tf.recipes.config import TrainConfig
@@ -72,8 +72,10 @@ def initial(config: TrainConfig) -> Initial | None:
         return None
     stored = read(config.init)
     _check_fits(stored, config)
-    origin = Origin(name=stored.name, sha256=stored.sha256, **stored.seen().model_dump())
-    return Initial(origin, stored.weights, _degrader(Path(config.init)))
+    origin = Origin(name=stored.name, sha256=stored.sha256, **stored.met().model_dump())
+    from_package = config.init in shipped_names()
+    degrader = {} if from_package else _degrader(Path(config.init))
+    return Initial(origin, stored.weights, degrader)
 
 
 def _check_fits(stored: Stored, config: TrainConfig) -> None:

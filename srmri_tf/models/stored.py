@@ -10,7 +10,7 @@ import; a SavedModel and a ``.keras`` file with it.
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -90,12 +90,11 @@ class Stored:
 
     def seen(self) -> Seen:
         """All that it was trained on, as far as it says, sorted; also before it was itself."""
-        parts = [self.learnt.train] if self.learnt else []
-        parts += [self.init] if self.init else []
-        return Seen(
-            subjects=tuple(sorted({label for part in parts for label in part.subjects})),
-            scans=tuple(sorted({scan for part in parts for scan in part.scans})),
-        )
+        return _together([self.learnt.train if self.learnt else None, self.init])
+
+    def met(self) -> Seen:
+        """The same, and what its best epoch was chosen on: all that shaped its weights."""
+        return _together([self.seen(), self.learnt.val if self.learnt else None])
 
     def metadata(self) -> Metadata:
         """The description that goes into every exported format."""
@@ -319,9 +318,12 @@ def _saved_model(folder: Path) -> Stored:
     return _checked(folder, metadata, arrays)
 
 
-def checkpoint_key(name: str) -> str:
-    """Where a SavedModel's variables file keeps the array of that name."""
-    return f"{_WEIGHTS}{name.replace('/', '_')}{_VALUE}"
+def _together(found: Iterable[Seen | None]) -> Seen:
+    parts = [part for part in found if part]
+    return Seen(
+        subjects=tuple(sorted({label for part in parts for label in part.subjects})),
+        scans=tuple(sorted({scan for part in parts for scan in part.scans})),
+    )
 
 
 def _described(path: Path, said: Any) -> Metadata:
@@ -361,7 +363,8 @@ def _described(path: Path, said: Any) -> Metadata:
 
 
 def _checked(path: Path, metadata: Metadata, arrays: Mapping[str, np.ndarray]) -> Stored:
-    if digest(metadata.kind, metadata.options, arrays) != metadata.sha256:
+    numbers = all(array.dtype.kind == "f" for array in arrays.values())
+    if not numbers or digest(metadata.kind, metadata.options, arrays) != metadata.sha256:
         raise CorruptArtefactError(
             "holds other weights than those it was exported with", path=path, remedy=_AGAIN
         )

@@ -29,7 +29,6 @@ from srmri_tf.report.rendering import render
 LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
 DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "high_frequency", "vgg")
 _AGAIN = "Run `srmri-tf evaluate` again"
-_KEPT = ("config.toml", "run.json", "model.json")
 MOST_CHARACTERS = 9_500_000
 Roi = tuple[int, int, int]
 

@@ -123,15 +123,17 @@ def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
     text = os.environ.get("TF_CONFIG")
     if text:
         try:
-            cluster = json.loads(text).get("cluster", {})
-        except (ValueError, AttributeError) as error:
+            said = json.loads(text)
+            cluster = said.get("cluster") or {}
+            workers = sum(len(cluster.get(job) or ()) for job in ("chief", "worker"))
+            if workers > 1:
+                cluster[said["task"]["type"]][said["task"]["index"]]
+        except (ValueError, AttributeError, TypeError, KeyError, IndexError) as error:
             raise ConfigError(
-                f"the variable TF_CONFIG is not valid JSON ({error})",
+                f"the variable TF_CONFIG does not describe a cluster and its task ({error!r})",
                 remedy="Correct it, or unset it to train on this machine alone",
             ) from None
-        if sum(len(cluster.get(job, [])) for job in ("chief", "worker")) > 1:
-            return tf.distribute.cluster_resolver.TFConfigClusterResolver()
-        return None
+        return tf.distribute.cluster_resolver.TFConfigClusterResolver() if workers > 1 else None
     return _slurm_step()
 
 

@@ -27,7 +27,7 @@ from srmri_tf.models.run import CONFIG_SHA256, EXTENDED, Run
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.networks.registry import MODELS
 from srmri_tf.networks.vgg19.features import build_features
-from srmri_tf.networks.vgg19.weights import VggWeights, resolve
+from srmri_tf.networks.vgg19.weights import NST_SHA256, VggWeights, resolve, resolve_rescaled
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training import watch
@@ -79,7 +79,7 @@ def fit(
     refuse_foreign(run.folder, "a training run", run.config_file.name, run.facts_file.name)
     shards = Shards.open(shards_folder, config.fold, config.validation.fold)
     _check_data(config, shards, strategy.num_replicas_in_sync)
-    vgg, begun = _vgg(config), _initial(run, config)
+    vgg, begun = _vgg(run, config), _initial(run, config)
     with lock(run.folder) if is_chief(strategy) else contextlib.nullcontext():
         facts = _facts(shards, vgg, strategy)
         _check_same(run, config, facts)
@@ -103,10 +103,14 @@ def fit(
     return run
 
 
-def _vgg(config: TrainConfig) -> VggWeights | None:
+def _vgg(run: Run, config: TrainConfig) -> VggWeights | None:
+    """Those that the recipe names; ``auto`` means what it meant where the run was started."""
     if config.vgg_layer() is None:
         return None
+    started = run.facts().get("vgg_sha256") if run.config_file.is_file() else None
     with downloading() as report:
+        if config.vgg_weights == "auto" and started == NST_SHA256:
+            return resolve_rescaled(report=report)
         return resolve(config.vgg_weights, report=report)
 
 

@@ -5,13 +5,14 @@ import io
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from data_prep.errors import DivergedError
+from data_prep.errors import CorruptArtefactError, DivergedError, EnvironmentFault
 from data_prep.files import write_text
 from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
@@ -79,7 +80,7 @@ class Journal:
         if not path.is_file():
             return False
         arrays, meta = checkpoint.load(path)
-        progress = Progress(**meta)
+        progress = _progress(path, meta)
         stored = "critic_optimizer/000" in arrays or self._critics_have_learnt(progress)
         checkpoint.assign(path, self.model.state(critics=stored), arrays)
         self.progress = progress
@@ -95,6 +96,7 @@ class Journal:
             DivergedError: A weight is not finite; the checkpoint stays the last good one.
         """
         if self.writes:
+            self._check_is_there()
             checkpoint.save(self.run.checkpoint_file, self._state(), asdict(self.progress))
 
     def _state(self) -> dict[str, np.ndarray]:
@@ -110,7 +112,8 @@ class Journal:
         """The error of an epoch that is not kept."""
         good = "There is no checkpoint yet"
         if self.run.checkpoint_file.is_file():
-            progress = Progress(**checkpoint.load_meta(self.run.checkpoint_file))
+            path = self.run.checkpoint_file
+            progress = _progress(path, checkpoint.load_meta(path))
             where = f"step {progress.steps} of epoch {progress.epoch + 1}"
             good = f"{self.run.checkpoint_file} is good: it is of " + (
                 where if progress.steps else f"the end of epoch {progress.epoch}"
@@ -162,14 +165,26 @@ class Journal:
             "lr_ssim": low_resolution.ssim,
             **{term: progress.mean(term) for term in progress.sums},
         }
+        if self.writes:
+            self._check_is_there()
         if self.writes and self._is_best(row):
             meta = {"epoch": row["epoch"], "row": row}
             checkpoint.save(self.run.best_file, self.model.kept_weights(), meta)
         self.progress = Progress(history=[*progress.history, row])
         if self.writes:
-            checkpoint.save(self.run.checkpoint_file, state, asdict(self.progress))
+            # Killed in between, the log has a row more than the checkpoint, which is written again.
             write_text(self.run.log_file, _as_csv(self.progress.history))
+            checkpoint.save(self.run.checkpoint_file, state, asdict(self.progress))
         return row
+
+    def _check_is_there(self) -> None:
+        """A folder that was removed would come back without the run's settings."""
+        if not self.run.folder.is_dir():
+            raise EnvironmentFault(
+                "was removed while it was trained",
+                path=self.run.folder,
+                remedy="Run the same command again: it begins anew",
+            )
 
     def skip_epoch(self) -> None:
         """Finish the epoch on a worker that does not write: only the count goes on."""
@@ -187,6 +202,16 @@ class Journal:
             return True
         rivals = [r[monitor] for r in self.progress.history if r["phase"] == last_phase]
         return all(row[monitor] > rival for rival in rivals)
+
+
+def _progress(path: Path, meta: Mapping[str, Any]) -> Progress:
+    if "history" not in meta or not meta.keys() <= {f.name for f in fields(Progress)}:
+        raise CorruptArtefactError(
+            f"is no checkpoint of a run: it says {', '.join(sorted(meta)) or 'nothing'}",
+            path=path,
+            remedy="Restore it from a copy, or train into a new folder",
+        )
+    return Progress(**meta)
 
 
 def _as_csv(history: list[Row]) -> str:

@@ -21,6 +21,15 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def flock(handle, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", flock)
+    with pytest.raises(EnvironmentFault, match="No locks available"), files.lock(tmp_path):
+        pass
+
+
 def test_a_file_appears_whole(tmp_path):
     with files.atomic_file(tmp_path / "deep" / "a.txt") as temporary:
         temporary.write_text("whole")

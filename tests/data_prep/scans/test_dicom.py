@@ -118,6 +118,14 @@ def test_folders_of_patients_are_prepared(tmp_path):
 
 
 @pytest.mark.usefixtures("program")
+def test_converted_series_come_in_the_order_of_their_folders(tmp_path):
+    for number in range(4):
+        series(tmp_path / "dicom" / f"series{number}", "P1", seed=number, slices=5 + number)
+    scans = find([tmp_path / "dicom"]).scans
+    assert [nib.load(scan.path).shape[2] for scan in scans] == [5, 6, 7, 8]
+
+
+@pytest.mark.usefixtures("program")
 def test_who_has_no_name_is_called_by_the_folder(tmp_path):
     for name in ("one", "two"):
         series(tmp_path / "dicom" / name, "", protocol="Localizer_fast")

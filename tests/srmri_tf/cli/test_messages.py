@@ -1,5 +1,6 @@
 """Quiet, verbose, log files and summaries: what is on stderr and what is not."""
 
+import errno
 import io
 import re
 
@@ -31,6 +32,16 @@ def scans(tmp_path, monkeypatch):
 
 def said(capsys):
     return capsys.readouterr().err.splitlines()
+
+
+def test_what_cannot_be_said_stops_nothing(monkeypatch):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", Full())
+    with messages.speaking():
+        MESSAGES.warning("not said")
 
 
 def test_enhance_ends_with_what_was_done_and_what_was_not(scans, capsys):

@@ -1,13 +1,15 @@
 """Unpaired and partly paired samples: whose images meet, in which order, and what is refused."""
 
 from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError
 from srmri_tf.data.dataset import Shards
-from srmri_tf.data.pairing import is_paired
+from srmri_tf.data.pairing import Pairing, is_paired
 from srmri_tf.recipes.config import Augmentation
 from tests.srmri_tf.conftest import PATCH, SIDE, image_pair
 from tests.srmri_tf.data.test_dataset import keep_slices
@@ -127,6 +129,14 @@ def test_epochs_are_as_long_as_with_pairs(folder):
 def test_all_pairs_known_is_plain_pairs(folder):
     data, _ = Shards.open(folder).pairs(8, 0, range(1), paired_share=1.0)
     assert len(data.element_spec) == 2
+
+
+def test_the_window_of_a_shuffle_takes_no_more_memory_for_larger_patches():
+    def window(side):
+        shard = SimpleNamespace(file="f", subject="s", height=side, width=side)
+        return Pairing.of(Path(), [shard], 1.0).window
+
+    assert [window(side) for side in (16, 64, 128, 256)] == [8192, 8192, 2048, 512]
 
 
 def test_flips_leave_the_flags_alone(folder):

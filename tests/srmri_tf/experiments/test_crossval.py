@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data_prep.errors import ConfigError
+from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.experiments import fold as folding
 from srmri_tf.experiments.crossval import Plan, is_done, summarise_folds
@@ -162,6 +162,15 @@ def test_a_fold_that_is_being_extended_is_not_done(folded, finished, tmp_path):
     assert not is_done(longer, 1)
     run_fold(longer, 1)
     assert is_done(longer, 1)
+
+
+def test_a_model_that_learnt_from_a_fold_is_refused_before_it_trains(folded, finished, tmp_path):
+    first = finished[0].folder(0) / "cpce"  # trained on s2 and s3, or validated on one of them
+    config = CpceConfig(**SETTINGS, init=str(first))
+    plan = Plan(config, folded, tmp_path, measured=EvaluateConfig(bicubic=False, slices="1"))
+    with pytest.raises(BadInputError, match="in the test split: s2"):
+        run_fold(plan, 1)
+    assert not plan.folder(1).exists()
 
 
 def test_what_is_finished_is_known_without_tensorflow(finished, tmp_path):

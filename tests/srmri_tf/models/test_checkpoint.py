@@ -117,6 +117,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
         checkpoint.save(tmp_path / "file" / "c.npz", ARRAYS, {})
 
 
+def test_an_array_alone_is_no_checkpoint(tmp_path):
+    path = tmp_path / "c.npz"
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(CorruptArtefactError, match="is not a whole checkpoint"):
+        checkpoint.load(path)
+
+
 def npz(path, shape, content):
     """An archive of one array whose description says any shape."""
     with zipfile.ZipFile(path, "w") as archive, archive.open("a.npy", "w") as file:

@@ -159,10 +159,29 @@ def test_tasks_on_one_machine_share_its_gpus(monkeypatch, gpus, local, visible):
     assert chosen == ([] if visible is None else [visible])
 
 
-def test_a_broken_tf_config_is_named(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", "{")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "3",
+        "[]",
+        '{"cluster": 3}',
+        '{"cluster": {"worker": 3}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}',
+        '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker"}}',
+    ],
+)
+def test_a_broken_tf_config_is_named(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ConfigError, match="TF_CONFIG"):
         devices.make_strategy()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"cluster": null}', '{"cluster": {"worker": ["a:1"]}}'])
+def test_a_tf_config_of_one_worker_is_none(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    assert devices._cluster() is None
 
 
 def test_a_number_of_devices_makes_no_sense_in_a_cluster(monkeypatch):

@@ -208,6 +208,24 @@ def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path
     assert looked_at == [str(file)]
 
 
+def test_auto_vgg_weights_are_those_that_the_run_was_started_with(shards, tmp_path, monkeypatch):
+    """Keras's were out of reach when it was started, and are not any more."""
+    imagenet, rescaled = (
+        VggWeights(tmp_path / kind, kind, sha256, 1.0, kind, {})
+        for kind, sha256 in (("imagenet", "1" * 64), ("rescaled", weights.NST_SHA256))
+    )
+    monkeypatch.setattr(fitting, "resolve", lambda choice, report: imagenet)
+    monkeypatch.setattr(fitting, "resolve_rescaled", lambda report: rescaled)
+    config = quick(objective={**QUICK["objective"], "perceptual": 0.1}, vgg_weights="auto")
+    run = Run(tmp_path / "run")
+    assert fitting._vgg(run, config) is imagenet
+    run.folder.mkdir()
+    run.config_file.write_text(to_toml(config))
+    for started, expected in ((imagenet, imagenet), (rescaled, rescaled)):
+        run.facts_file.write_text(json.dumps({"vgg_sha256": started.sha256}))
+        assert fitting._vgg(run, config) is expected
+
+
 def test_one_and_two_devices_see_the_same_run(finished, shards, tmp_path):
     # Weights are compared under plain SGD in test_cpce: Adam's first steps turn rounding into
     # signs. The terms of every epoch must agree all the same.

@@ -12,6 +12,7 @@ from data_prep.files import sealed
 from srmri_tf.data.dataset import Shards
 from srmri_tf.evaluation import leakage
 from srmri_tf.models import checkpoint
+from srmri_tf.models.initial import initial
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import read
 from srmri_tf.networks.gan import variables_by_layer
@@ -102,8 +103,9 @@ def test_the_run_says_what_it_began_with_and_so_does_what_is_made_of_it(bases, s
     exported = read(exported_weights(run.folder, tmp_path / "tuned.npz"))
     assert exported.init.model_dump(mode="json") == expected
     again = train(cpce(init=str(tmp_path / "tuned.npz")), shards, tmp_path / "again")
-    assert again.facts()["init"]["subjects"] == ["a", "b", "s1", "s2"]
-    assert again.facts()["init"]["scans"] == sorted(of_bases + of_shards)
+    chosen_on = scans_of("s3")  # by which epoch was kept, that has shaped the weights, too
+    assert again.facts()["init"]["subjects"] == ["a", "b", "s1", "s2", "s3"]
+    assert again.facts()["init"]["scans"] == sorted(of_bases + of_shards + chosen_on)
     assert read(run.folder).seen().subjects == ("a", "b", "s1", "s2")
 
 
@@ -174,10 +176,26 @@ def test_a_run_without_a_checkpoint_begins_with_the_same_model_only(bases, shard
         train(cpce(init=str(bases / "cpce")), shards, tmp_path / "run")
 
 
+def test_what_the_model_was_chosen_on_must_not_be_tested_on(shards, tmp_path):
+    folder = make_shards(tmp_path / "shards", {"a": "train", "v": "val"}, 4, patch=32)
+    first = train(cpce(batch_size=2), folder, tmp_path / "first")
+    begun = initial(cpce(init=str(first.folder)))
+    assert begun.origin.subjects == ("a", "v")
+    assert list(begun.origin.scans) == scans_of("a", "v")
+
+
+def test_a_shipped_model_begins_alone_also_where_a_run_has_its_name(bases, tmp_path, monkeypatch):
+    shutil.copytree(bases / "circle", tmp_path / "l1-x2")
+    monkeypatch.chdir(tmp_path)
+    recipe = {"widths": "paper", "first_stride": 2, "dropout": 0.0}
+    assert not initial(circle(init="l1-x2", generator=recipe)).degrader
+    assert initial(circle(init="./l1-x2")).degrader
+
+
 def test_what_the_model_learnt_from_must_not_be_tested_on(bases, shards, other, tmp_path):
     run = train(cpce(init=str(bases / "cpce")), shards, tmp_path / "run")
     stored = read(run.folder)
     assert leakage.check("run", stored, Shards.open(shards), force=False) == []
     tested = make_shards(tmp_path / "tested", {"c": "train", "b": "test"}, 2, patch=32)
-    with pytest.raises(BadInputError, match=r"began with cpce, which was trained on .*: b"):
+    with pytest.raises(BadInputError, match=r"began with cpce, which learnt from .*: b"):
         leakage.check("run", stored, Shards.open(tested), force=False)

@@ -1,12 +1,13 @@
 """What a run remembers of its steps, against hand-worked means."""
 
 import math
+import shutil
 from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from data_prep.errors import DivergedError
+from data_prep.errors import CorruptArtefactError, DivergedError, EnvironmentFault
 from srmri_tf.models import checkpoint
 from srmri_tf.models.run import Run
 from srmri_tf.networks import cpce
@@ -77,6 +78,24 @@ def test_critics_that_are_kept_although_they_have_not_learnt_are_taken_up(tmp_pa
     assert journal.restore()
     assert journal.progress.epoch == 1
     assert all((variable.numpy() == 1).all() for variable in journal.model.state().values())
+
+
+def test_the_best_generator_in_the_place_of_the_checkpoint_is_refused(tmp_path):
+    journal, quality = journal_in(tmp_path), Quality(30.0, 0.9)
+    journal.progress = Progress(history=[{"phase": "content"}] * 3, steps=1)
+    journal.close_epoch(quality, quality, "val")
+    shutil.copy(journal.run.best_file, journal.run.checkpoint_file)
+    with pytest.raises(CorruptArtefactError, match=r"checkpoint\.npz: is no checkpoint of a run"):
+        journal.restore()
+
+
+def test_a_run_that_was_removed_does_not_come_back_without_its_settings(tmp_path):
+    journal, quality = journal_in(tmp_path / "run"), Quality(30.0, 0.9)
+    journal.progress = Progress(history=[{"phase": "content"}] * 3, steps=1)
+    for write in (journal.save, lambda: journal.close_epoch(quality, quality, "val")):
+        with pytest.raises(EnvironmentFault, match="was removed while it was trained"):
+            write()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("where", ["generator", "generator_optimizer"])
