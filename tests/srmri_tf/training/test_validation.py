@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError
-from srmri_tf.data.dataset import Shards
-from srmri_tf.evaluation.inspect import LEAST_SIDE
+from srmri_tf.data.dataset import LEAST_SIDE, Shards
 from srmri_tf.metrics import image
 from srmri_tf.training.validation import Validator
 from tests.srmri_tf.small import SmallGenerator
