@@ -117,7 +117,7 @@ def evaluate(
 
 
 def _opened(models: Sequence[str | Path], consistency: bool) -> list[Measured]:
-    opened = [open_network(str(model)) for model in models]
+    opened = [open_network(model) for model in models]
     names = [LOW_RESOLUTION, *(network.name for network in opened), BICUBIC, gallery.TRUTH]
     names += [network.name + CONSISTENT for network in opened if consistency]
     if len(set(names)) < len(names):

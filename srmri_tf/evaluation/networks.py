@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srmri_tf.models.card import shipped_names
+from srmri_tf.models.card import is_shipped
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import Stored, read
 
@@ -56,7 +56,7 @@ class Measured:
                 shutil.copyfile(file, folder / file.name)
 
 
-def open_network(model: str) -> Measured:
+def open_network(model: str | Path) -> Measured:
     """Read a MODEL: a RUN folder, an exported model or the name of a shipped one.
 
     Raises:
@@ -64,7 +64,7 @@ def open_network(model: str) -> Measured:
         CorruptArtefactError: It is damaged.
     """
     stored = read(model)
-    if model in shipped_names():
-        return Measured(model, model, stored, None)
+    if is_shipped(model):
+        return Measured(stored.name, stored.name, stored, None)
     run = Run(Path(model))
-    return Measured(run.name, model, stored, run if run.config_file.is_file() else None)
+    return Measured(run.name, str(model), stored, run if run.config_file.is_file() else None)

@@ -322,6 +322,11 @@ def shipped_names() -> list[str]:
     return sorted(card.stem for card in SHIPPED.glob("*.toml") if weights_file(card.stem).is_file())
 
 
+def is_shipped(model: str | Path) -> bool:
+    """Whether a MODEL is the name of one that comes with the package; a `Path` is none."""
+    return isinstance(model, str) and model in shipped_names()
+
+
 def weights_file(name: str) -> Path:
     """Where a shipped model's weights are."""
     return SHIPPED / f"{name}.npz"

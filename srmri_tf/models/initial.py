@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep.errors import ConfigError, what_differs
 from srmri_tf.models import checkpoint
-from srmri_tf.models.card import Origin, shipped_names
+from srmri_tf.models.card import Origin, is_shipped
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import Stored, meaning, read
 from srmri_tf.recipes.config import TrainConfig
@@ -73,8 +73,7 @@ def initial(config: TrainConfig) -> Initial | None:
     stored = read(config.init)
     _check_fits(stored, config)
     origin = Origin(name=stored.name, sha256=stored.sha256, **stored.met().model_dump())
-    from_package = config.init in shipped_names()
-    degrader = {} if from_package else _degrader(Path(config.init))
+    degrader = {} if is_shipped(config.init) else _degrader(Path(config.init))
     return Initial(origin, stored.weights, degrader)
 
 

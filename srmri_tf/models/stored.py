@@ -176,7 +176,7 @@ def meaning(config: TrainConfig) -> dict[str, Any]:
 
 
 def read(model: str | Path) -> Stored:
-    """Open a MODEL, wherever it is kept; the name of a shipped one comes before a path.
+    """Open a MODEL, wherever it is kept; a shipped one's name, as a string, comes before a path.
 
     Raises:
         BadInputError: There is no such model, it has no finished epoch, or it does not say what
@@ -184,7 +184,7 @@ def read(model: str | Path) -> Stored:
         CorruptArtefactError: It is damaged, or its weights are not those it says.
     """
     path = Path(model)
-    if str(model) in cards.shipped_names():
+    if cards.is_shipped(model):
         return _shipped(str(model))
     if (path / "config.toml").is_file():
         return _of_run(Run(path))
@@ -220,7 +220,7 @@ def check_degradation(stored: Stored, model: str | Path) -> None:
 def needs_tensorflow(model: str | Path) -> bool:
     """Whether `read` of a MODEL imports TensorFlow: that of its own formats does."""
     path = Path(model)
-    if str(model) in cards.shipped_names() or (path / "config.toml").is_file():
+    if cards.is_shipped(model) or (path / "config.toml").is_file():
         return False
     return path.suffix == ".keras" or (path / "saved_model.pb").is_file()
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -209,8 +210,10 @@ def test_a_shipped_model_opens_by_its_name_with_its_card(shipped, models, tmp_pa
     assert (network.name, network.card) == ("cpce-t2-x2", shipped)
     assert network.sha256 == load_network(models / "run").sha256
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cpce-t2-x2").mkdir()  # a folder of that name does not hide it
+    shutil.copytree(models / "run", "cpce-t2-x2")  # a folder of that name does not hide it
     assert load_network("cpce-t2-x2").card == shipped
+    for path in ("./cpce-t2-x2", Path("cpce-t2-x2")):
+        assert load_network(path).card is None
     with pytest.raises(BadInputError, match=r"name of a shipped model: cpce-t2-x2"):
         load_network("cpce-t2")
 
