@@ -31,7 +31,7 @@ from data_prep.prepare.convert import Job, convert
 from data_prep.prepare.copies import check_copies
 from data_prep.prepare.plan import Plan, make_plan
 from data_prep.scans import sources
-from data_prep.scans.choosing import LeftOut, printable
+from data_prep.scans.choosing import BEYOND, LeftOut, printable
 from data_prep.scans.coverage import WHOLE
 from data_prep.shards.patches import origins
 from data_prep.shards.schema import MANIFEST_NAME, Manifest, Parameters, Shard, SplitRule
@@ -149,10 +149,10 @@ def carry_out(
 def _interpolated(manifest: Manifest) -> str:
     """Which scans a scanner has interpolated, if that was left as it is; empty if none."""
     scans = {(shard.source, shard.source_sha256): shard.filled for shard in manifest.shards}
-    partly = {scan[0]: part for scan, part in scans.items() if part and min(part) < WHOLE}
+    partly = {scan: part for scan, part in scans.items() if part and min(part) < WHOLE}
     if manifest.parameters.matrix == "acquired" or not partly:
         return ""
-    name, (rows, columns) = min(partly.items(), key=lambda entry: min(entry[1]))
+    (name, _), (rows, columns) = min(partly.items(), key=lambda entry: min(entry[1]))
     return (
         f"{len(partly)} of {len(scans)} scans were interpolated by the scanner, {name} the most: "
         f"its k-space is filled to {rows:.2f} of Nyquist along rows, {columns:.2f} along columns. "
@@ -205,7 +205,11 @@ def plan_for(paths: Sequence[Path], config: PrepareConfig, warn: Warn | None = N
                 faults.append(BadInputError(error.fault, path=scan.path, remedy=error.remedy))
     raise_together(faults)
     _tell(check_copies(plan), warn)
-    left_out = tuple(LeftOut(Path(printable(path)), reason) for path, reason in found.left_out)
+    used = {item.scan.path for item in plan.items}
+    beyond = [LeftOut(s.path, BEYOND) for s in layouts if s.path.absolute() not in used]
+    left_out = tuple(
+        LeftOut(Path(printable(path)), reason) for path, reason in (*found.left_out, *beyond)
+    )
     return plan.model_copy(update={"left_out": left_out})
 
 

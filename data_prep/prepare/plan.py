@@ -53,7 +53,9 @@ class Item(BaseModel):
     def describe(self) -> str:
         """The line that two runs are compared by."""
         fold = "" if self.fold is None else f", fold {self.fold}"
-        return f"{self.scan.path.name}: subject {self.scan.subject}, {self.split}{fold}"
+        return (
+            f"{self.scan.path.name} as {self.file}: subject {self.scan.subject}, {self.split}{fold}"
+        )
 
 
 class Plan(BaseModel):
@@ -188,7 +190,7 @@ def _item(file: str, scan: Scan, layout: SliceLayout, **fields: Any) -> Item:
 
 def _describe(shard: Shard) -> str:
     fold = "" if shard.fold is None else f", fold {shard.fold}"
-    return f"{shard.source}: subject {shard.subject}, {shard.split}{fold}"
+    return f"{shard.source} as {shard.file}: subject {shard.subject}, {shard.split}{fold}"
 
 
 def _settings(plan: Plan | Manifest) -> dict[str, object]:

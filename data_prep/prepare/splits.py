@@ -84,6 +84,12 @@ def read_tsv(path: Path) -> dict[str, Place]:
             f"cannot be read as a table ({error})", path=path, remedy="Check --split"
         ) from None
     rows = csv.DictReader(io.StringIO(text), delimiter="\t")
+    try:
+        lines = [(rows.line_num, row) for row in rows]
+    except csv.Error as error:
+        raise BadInputError(
+            f"cannot be read as a table ({error})", path=path, remedy="Check --split"
+        ) from None
     if not {"subject", "split"} <= set(rows.fieldnames or ()):
         raise BadInputError(
             f"needs the tab-separated columns subject and split, got {rows.fieldnames}",
@@ -92,7 +98,7 @@ def read_tsv(path: Path) -> dict[str, Place]:
         )
     places: dict[str, Place] = {}
     faults: list[str] = []
-    for row in rows:
+    for number, row in lines:
         cells = ((row.get(key) or "").strip() for key in ("subject", "split", "fold"))
         subject, split, fold = cells
         found = list(_line_faults(subject, split, fold))
@@ -100,7 +106,7 @@ def read_tsv(path: Path) -> dict[str, Place]:
             place = Place("train", int(fold)) if fold else Place(cast(Split, split))
             if places.setdefault(subject, place) != place:
                 found = [f"puts subject {subject} in another split than before"]
-        faults += [f"line {rows.line_num} {fault}" for fault in found]
+        faults += [f"line {number} {fault}" for fault in found]
     if faults:
         shown = "".join(f"\n  {fault}" for fault in faults[:50])
         more = f"\n  and {len(faults) - 50} more" if len(faults) > 50 else ""

@@ -20,6 +20,7 @@ RESULT = f"result of {TOOL}"
 UNKNOWN = "scan of unknown contrast"
 NOT_FETCHED = "file whose content is not here"
 IGNORED = "file that .bidsignore names"
+BEYOND = "scan beyond --train-count"
 
 _PLURALS = {
     "real part": "real parts",
@@ -29,6 +30,7 @@ _PLURALS = {
     UNKNOWN: "scans of unknown contrast",
     NOT_FETCHED: "files whose content is not here",
     IGNORED: "files that .bidsignore names",
+    BEYOND: "scans beyond --train-count",
 }
 _LISTED = 20
 

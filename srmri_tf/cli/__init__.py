@@ -44,6 +44,8 @@ messages.with_options(cli)
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; every error is a few lines on stderr and its own exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be none in UTF-8
+        sys.stdout.reconfigure(errors="surrogateescape")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _interrupt)
     process.isolate()

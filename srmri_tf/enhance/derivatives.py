@@ -248,7 +248,8 @@ def _resolution(image: Path, header: nib.Nifti1Header) -> dict[str, str]:
     """What BIDS wants said of a name with ``res-``."""
     if "res" not in entities_of(nifti.stem(image)):
         return {}
-    sides = " x ".join(f"{side:g}" for side in header.get_zooms()[:3])
+    mm = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
+    sides = " x ".join(f"{float(side) * mm:g}" for side in header.get_zooms()[:3])
     return {"Resolution": f"voxels of {sides} mm"}
 
 

@@ -6,15 +6,17 @@ unless it takes TensorFlow to read the model (`srmri_tf.models.stored`).
 """
 
 import contextlib
+import glob
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.files import LOCK, clear, lock
-from data_prep.scans import nifti
+from data_prep.scans import choosing, nifti
 from data_prep.scans.coverage import LEAST, Coverage, of_images
 from data_prep.scans.nifti_header import refined
 from data_prep.scans.orientation import Slicing, find_slicing
@@ -155,6 +157,13 @@ class _Work:
                 path=min(replaced),
                 remedy="Give another -o",
             )
+        for path in target.images:
+            if twins := [scan for scan in _scans_beside(path) if not choosing.is_result(scan)]:
+                raise ConfigError(
+                    f"would have the sidecar of the scan {twins[0].name}",
+                    path=path,
+                    remedy="Give another name for -o",
+                )
         there = any(path.exists() for path in (*target.images, *target.sidecars))
         if self._overwrite or not there:
             return False
@@ -239,6 +248,12 @@ def _of_several(
 ) -> Callable[[int, int], None]:
     """Progress in one of several volumes as that in all of them."""
     return lambda done, total: progress(number * total + done, count * total)
+
+
+def _scans_beside(image: Path) -> list[Path]:
+    """Other scans of the same folder whose names differ from an image's by the suffix alone."""
+    found = image.parent.glob(f"{glob.escape(nifti.stem(image))}.*")
+    return [path for path in found if nifti.is_volume(path) and place(path) != place(image)]
 
 
 def _labelled(progress: Progress, label: str) -> Callable[[int, int], None]:

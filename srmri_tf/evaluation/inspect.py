@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from data_prep.errors import BadInputError
 from data_prep.files import atomic_file
 from data_prep.kspace import Degradation, kept_box
 from data_prep.scans import coverage
@@ -130,12 +131,19 @@ def contact_sheet(folder: Path, manifest: Manifest, path: Path, most: int = 6) -
         most: How many scans to show.
 
     Raises:
+        BadInputError: No shard has records.
         EnvironmentFault: The picture cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     chosen = _spread(manifest.shards, most)
+    if not chosen:
+        raise BadInputError(
+            "has nothing to show: every patch was left out",
+            path=folder,
+            remedy="Prepare with a lower --min-signal or more --max-slices",
+        )
     figure = Figure(figsize=(12, 3.2 * len(chosen)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(chosen), 4, squeeze=False)

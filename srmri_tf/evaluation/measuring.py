@@ -23,7 +23,7 @@ from srmri_tf.evaluation.figure import comparison
 from srmri_tf.evaluation.networks import Measured, open_network
 from srmri_tf.evaluation.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.evaluation.scores import FeatureDistance, Scorer, SliceRow
-from srmri_tf.evaluation.summary import document_of, refuse_others, write_document
+from srmri_tf.evaluation.summary import document_of, plain, refuse_others, write_document
 from srmri_tf.networks.precision import has_gpu
 from srmri_tf.networks.registry import SuperResolve, super_resolver
 from srmri_tf.networks.vgg19.features import LEAST_SIDE, build_features
@@ -50,7 +50,7 @@ class Evaluation:
     @property
     def table(self) -> str:
         """The main table with its notes, as Markdown."""
-        return tables.markdown(tables.main_table(self.document))
+        return tables.markdown(tables.main_table(plain(self.document)))
 
 
 def evaluate(

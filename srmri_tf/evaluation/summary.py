@@ -148,7 +148,7 @@ def read_document(path: Path, remedy: str, *keys: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=remedy) from None
     missing = set(keys) - (document.keys() if isinstance(document, dict) else set())
     if missing or not isinstance(document, dict):

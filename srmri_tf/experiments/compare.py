@@ -4,6 +4,7 @@ Writes ``metrics.json``, ``slices.tsv``, ``volumes.tsv``, ``table.md`` and ``tab
 `evaluate` does for one split (docs/evaluation.md). A network is called by its folder's name.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,13 @@ from srmri_tf.evaluation.scorefiles import (
     write_rows,
 )
 from srmri_tf.evaluation.scores import KEYS, SliceRow, VolumeRow
-from srmri_tf.evaluation.summary import figures_of, read_evaluation, refuse_others, write_document
+from srmri_tf.evaluation.summary import (
+    figures_of,
+    plain,
+    read_evaluation,
+    refuse_others,
+    write_document,
+)
 from srmri_tf.experiments.crossval import read_finished
 
 _AGAIN = "Run `srmri-tf crossval` again"
@@ -79,6 +86,16 @@ def compare_crossvals(folders: Sequence[Path], out: Path) -> tables.Table:
             remedy="Rename its folder",
         )
     opened = [_open(folder, name) for folder, name in zip(folders, names, strict=True)]
+    seen: set[str] = set()
+    for scores in opened:
+        own = {row.method for row in scores.slices} - {LOW_RESOLUTION, BICUBIC}
+        if twice := own & seen:
+            raise ConfigError(
+                f"two rows would be called {min(twice)}",
+                path=scores.folder,
+                remedy="Rename the folder: folders' names tell the rows apart",
+            )
+        seen |= own
     for other in opened[1:]:
         if (other.shards, other.places) != (opened[0].shards, opened[0].places):
             raise BadInputError(
@@ -105,7 +122,7 @@ def compare_crossvals(folders: Sequence[Path], out: Path) -> tables.Table:
         write_rows(folder / SLICES_NAME, slices, unmeasured)
         write_rows(folder / VOLUMES_NAME, volumes, unmeasured)
         write_document(folder, document)
-    return tables.main_table(document)
+    return tables.main_table(plain(document))
 
 
 def _open(folder: Path, name: str) -> _Scores:
@@ -125,13 +142,16 @@ def _open(folder: Path, name: str) -> _Scores:
 
 
 def _merged(parts: Sequence[Sequence[Any]]) -> list[Any]:
-    """All rows, method by method; input and baselines, which are the same in each, once."""
+    """All rows, method by method; input and baselines once, from where most was measured."""
     methods: dict[str, list[Any]] = {}
     for rows in parts:
         known = set(methods)
         for row in rows:
             if row.method not in known:
                 methods.setdefault(row.method, []).append(row)
+    fullest = min(parts, key=lambda rows: sum(math.isnan(row.vgg) for row in rows))
+    for name in {LOW_RESOLUTION, BICUBIC} & methods.keys():
+        methods[name] = [row for row in fullest if row.method == name] or methods[name]
     return [row for rows in methods.values() for row in rows]
 
 

@@ -29,6 +29,10 @@ from srmri_tf.report.rendering import render
 LABELS = {LOW_RESOLUTION: "low resolution", gallery.TRUTH: "truth"}
 DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "high_frequency", "vgg")
 _AGAIN = "Run `srmri-tf evaluate` again"
+_NEEDED = (
+    *("methods", "measures", "parameters", "data", "differences", "published"),
+    *("n_air", "notes", "software", "fold"),
+)
 MOST_CHARACTERS = 9_500_000
 Roi = tuple[int, int, int]
 
@@ -56,8 +60,8 @@ def report(
     """
     folder = Path(evaluation)
     document = _read(folder)
-    exhibits = _wanted(gallery.load(folder, document["slices"]), slices)
-    exhibits = _ordered(exhibits, read_slices(folder), _run_names(document))
+    kept = gallery.load(folder, document["slices"])
+    exhibits = _wanted(_ordered(kept, read_slices(folder), _run_names(document)), slices)
     shown = [_slice(exhibit, document, roi) for exhibit in exhibits]
     degradation = Degradation.model_validate(document["parameters"]["degradation"])
     brightest = pictures.most_error(shown)
@@ -141,7 +145,7 @@ def _read(folder: Path) -> dict[str, Any]:
             path=folder,
             remedy="Make one with `srmri-tf evaluate RUN SHARDS -o EVAL`",
         )
-    document = read_evaluation(folder, _AGAIN, "methods", "measures", "parameters", "data")
+    document = read_evaluation(folder, _AGAIN, *_NEEDED)
     if "slices" not in document:
         raise BadInputError(
             "is a comparison: it has no pictures",

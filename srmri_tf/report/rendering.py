@@ -20,7 +20,9 @@ def render(template: str, **context: Any) -> str:
         undefined=StrictUndefined,
     )
     environment.filters["verdict"] = verdict
-    return environment.get_template(template).render(context)
+    text = environment.get_template(template).render(context)
+    # A file's name may be none in UTF-8; a page must be.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def verdict(cell: str) -> str:

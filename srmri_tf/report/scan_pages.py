@@ -113,7 +113,10 @@ def write_page(result: Result) -> Entry:
 def write_index(root: Path, entries: list[Entry]) -> None:
     """Write the page that links the pages of a folder of results."""
     path = root / INDEX
-    rows = [(quote(Path(os.path.relpath(entry.page, root)).as_posix()), entry) for entry in entries]
+    rows = [
+        (quote(os.fsencode(Path(os.path.relpath(entry.page, root)).as_posix())), entry)
+        for entry in entries
+    ]
     _write(path, render("index.html.j2", rows=rows))
 
 

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -119,7 +120,7 @@ def test_changed_parameters_are_refused_and_the_difference_printed(scans, tmp_pa
 def test_other_scans_are_refused_and_named(scans, tmp_path):
     prepare([scans], tmp_path / "out", CONFIG)
     save(scans / "e.nii.gz", phantom(seed=9))
-    with pytest.raises(ConfigError, match=r"\+ e.nii.gz: subject e"):
+    with pytest.raises(ConfigError, match=r"\+ e.nii.gz as e.tfrecord: subject e"):
         prepare([scans], tmp_path / "out", CONFIG)
 
 
@@ -622,6 +623,42 @@ def interpolated(tmp_path):
         # Seen as a radiologist does, the slices are these images.
         save(folder / f"{name}.nii.gz", images[:, ::-1, ::-1].T, spacing=(0.5, 0.6, 3))
     return folder
+
+
+def test_scans_of_one_name_in_two_folders_are_not_taken_for_each_other(tmp_path):
+    for seed, name in enumerate("abc"):
+        save(tmp_path / "in" / "visit1" / f"{name}.nii.gz", phantom((24, 20, 12), seed))
+    assert len(prepare([tmp_path / "in"], tmp_path / "out", CONFIG).shards) == 3
+    again = save(tmp_path / "in" / "visit2" / "a.nii.gz", phantom((24, 20, 12), 9))
+    with pytest.raises(ConfigError, match=r"\+ a\.nii\.gz as "):
+        prepare([tmp_path / "in"], tmp_path / "out", CONFIG)
+    assert len(prepare([tmp_path / "in"], tmp_path / "four", CONFIG).shards) == 4
+    again.unlink()
+    with pytest.raises(ConfigError, match=r"- a\.nii\.gz as "):
+        prepare([tmp_path / "in"], tmp_path / "four", CONFIG)
+
+
+def test_scans_beyond_the_train_count_are_counted_and_named(scans, tmp_path):
+    rule = SplitRule(train_count=1, val_count=0, test_count=1)
+    config = PrepareConfig(parameters=SMALL, split_rule=rule)
+    manifest = prepare([scans], tmp_path / "out", config)
+    used = {shard.source for shard in manifest.shards}
+    others = {path.name for path in scans.iterdir()} - used
+    assert {item.file for item in manifest.left_out} == others
+    assert {item.reason for item in manifest.left_out} == {"scan beyond --train-count"}
+
+
+def test_interpolated_scans_of_one_name_are_counted(interpolated, tmp_path):
+    half = interpolated / "half.nii.gz"
+    for number in range(2):
+        folder = interpolated / str(number)
+        folder.mkdir()
+        scan = nib.load(half)
+        noise = np.random.default_rng(number).random(scan.shape)
+        nib.save(nib.Nifti1Image(scan.get_fdata() + 1e-3 * noise, scan.affine), folder / half.name)
+    told = []
+    prepare([interpolated], tmp_path / "out", CONFIG, warn=told.append)
+    assert any("3 of 4 scans were interpolated" in text for text in told)
 
 
 def test_interpolated_scans_are_named(interpolated, tmp_path):

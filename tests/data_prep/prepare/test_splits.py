@@ -138,6 +138,13 @@ def test_an_unreadable_table_is_refused(tmp_path):
         read_tsv(tmp_path / "binary.tsv")
 
 
+def test_what_is_no_table_at_all_is_refused(tmp_path):
+    path = tmp_path / "split.tsv"
+    path.write_text("subject\tsplit\n" + "x" * 200_000 + "\ttrain\n")
+    with pytest.raises(BadInputError, match="cannot be read as a table"):
+        read_tsv(path)
+
+
 def test_whoever_has_a_fold_is_stored_for_training(tmp_path):
     path = tmp_path / "split.tsv"
     path.write_text("subject\tsplit\tfold\na\ttrain\t0\nb\tval\t1\nc\ttest\t\n")

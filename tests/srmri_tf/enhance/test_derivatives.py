@@ -48,6 +48,18 @@ def test_twice_the_matrix_is_named_as_bids_names_resolutions(scan, result):
     assert derivatives.result_name(Path(scan), "cpce", doubled=True) == result
 
 
+@pytest.mark.parametrize(
+    ("unit", "sides"), [("mm", "25 x 25 x 100"), ("micron", "0.025 x 0.025 x 0.1")]
+)
+def test_a_resolution_is_in_mm_whatever_the_headers_unit_is(unit, sides):
+    header = nib.Nifti1Header()
+    header.set_data_shape((8, 8, 8))
+    header.set_zooms((25, 25, 100))
+    header.set_xyzt_units(unit)
+    found = derivatives._resolution(Path("sub-1_res-2x_T2w.nii"), header)
+    assert found == {"Resolution": f"voxels of {sides} mm"}
+
+
 def test_a_name_with_a_resolution_has_it_explained(tmp_path):
     target = Target(
         tmp_path / "sub-1_res-2x_desc-cpce_T2w.nii", tmp_path / "sub-1_res-2x_u_T2w.nii"

@@ -339,6 +339,15 @@ def test_a_scan_is_never_replaced_by_its_own_result(network, tmp_path):
                 super_resolve([scan], out, overwrite=overwrite)
 
 
+def test_a_result_does_not_take_the_sidecar_of_a_scan(network, tmp_path):
+    scan = save(tmp_path / "scan.nii.gz")
+    (tmp_path / "scan.json").write_text("{}")
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match=r"sidecar of the scan scan\.nii\.gz"):
+            super_resolve([scan], tmp_path / "scan.nii", overwrite=overwrite)
+    assert (tmp_path / "scan.json").read_text() == "{}"
+
+
 def test_a_foreign_file_is_not_replaced_unless_it_is_said(network, tmp_path):
     scan = save(tmp_path / "scan.nii.gz")
     (tmp_path / "out.nii.gz").write_text("precious")

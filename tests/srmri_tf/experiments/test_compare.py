@@ -110,6 +110,14 @@ def test_differences_are_paired_slice_by_slice(pair, tmp_path):
     assert found["slice_sd"] == pytest.approx(np.std(differences, ddof=1), abs=1e-5)
 
 
+def test_two_rows_of_one_name_are_refused(tmp_path):
+    folders = [
+        make_crossval(tmp_path / n, m, k) for n, m, k in (("C", "cpce", 1), ("C+dc", "circle", 2))
+    ]
+    with pytest.raises(ConfigError, match=r"two rows would be called C\+dc"):
+        compare_crossvals(folders, tmp_path / "out")
+
+
 def test_other_slices_are_refused(pair, tmp_path):
     other = make_crossval(tmp_path / "other", "cpce", 3, shards="xyz")
     with pytest.raises(BadInputError, match="other slices"):
