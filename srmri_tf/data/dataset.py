@@ -38,6 +38,7 @@ class SlicePair:
         index: Index of the slice in its volume.
         lr: (H, W) float32, low resolution.
         hr: (H, W) float32 in [0, 1].
+        spacing: Of rows and of columns in mm.
     """
 
     subject: str
@@ -45,6 +46,7 @@ class SlicePair:
     index: int
     lr: np.ndarray
     hr: np.ndarray
+    spacing: tuple[float, float] = (1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class Shards:
             alone = scans[shard.subject, shard.session] == 1
             session = shard.session if alone else Path(shard.file).stem
             for index, lr, hr in whole_slices(self.folder, shard):
-                yield SlicePair(shard.subject, session, index, lr, hr)
+                yield SlicePair(shard.subject, session, index, lr, hr, shard.spacing[:2])
 
     def some_slices(self, split: Split, at_most: int) -> list[SlicePair]:
         """At most so many slices of a split, evenly spaced; 0 takes all."""

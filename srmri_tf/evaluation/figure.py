@@ -66,7 +66,14 @@ def comparison(exhibit: Exhibit, path: Path, marked: Collection[str] = ()) -> No
     for column, (name, image) in enumerate(images.items()):
         window = image[row : row + side, col : col + side]
         for axis, shown in zip(axes[:, column], (image, window), strict=True):
-            axis.imshow(shown, cmap="gray", vmin=0, vmax=brightest, interpolation="nearest")
+            axis.imshow(
+                shown,
+                cmap="gray",
+                vmin=0,
+                vmax=brightest,
+                interpolation="nearest",
+                aspect=exhibit.spacing[0] / exhibit.spacing[1],
+            )
             axis.set_xticks([])
             axis.set_yticks([])
         axes[0, column].add_patch(

@@ -39,6 +39,7 @@ class Exhibit:
         images: (H, W) float32 by method; ``truth`` is the last.
         scores: PSNR and SSIM (range 1, gaussian) by method.
         reasons: Why it is shown.
+        spacing: Of rows and of columns in mm.
     """
 
     subject: str
@@ -47,6 +48,7 @@ class Exhibit:
     images: dict[str, np.ndarray]
     scores: dict[str, dict[str, float]]
     reasons: list[str] = field(default_factory=list)
+    spacing: tuple[float, float] = (1.0, 1.0)
 
     @property
     def place(self) -> Place:
@@ -170,7 +172,8 @@ class Gallery:
         scores = {row.method: {"psnr": row.psnr, "ssim": row.ssim} for row in rows}
         # Copies: a method's image may be part of a batch, which would be kept whole.
         copies = {name: image.copy() for name, image in {**images, TRUTH: pair.hr}.items()}
-        exhibit = Exhibit(pair.subject, pair.session, pair.index, copies, scores)
+        place = pair.subject, pair.session, pair.index
+        exhibit = Exhibit(*place, copies, scores, spacing=pair.spacing)
         if exhibit.place in self._chosen:
             self._kept[exhibit.place] = exhibit
         for run in self._runs:
@@ -211,6 +214,7 @@ def save(exhibits: Sequence[Exhibit], folder: Path) -> list[dict[str, Any]]:
             "slice": e.slice,
             "reasons": e.reasons,
             "scores": e.scores,
+            "spacing": e.spacing,
         }
         for e in exhibits
     ]

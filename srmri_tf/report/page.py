@@ -107,6 +107,7 @@ def _slice(exhibit: Exhibit, document: Mapping[str, Any], roi: Roi | None) -> pi
         box,
         exhibit.reasons,
         exhibit.scores,
+        exhibit.spacing,
     )
 
 

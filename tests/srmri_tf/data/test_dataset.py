@@ -222,6 +222,15 @@ def test_a_fold_that_is_not_there_is_refused(folded, shards):
         Shards.open(shards, fold=0)
 
 
+def test_slices_know_the_size_of_their_pixels(shards, tmp_path):
+    folder = shutil.copytree(shards, tmp_path / "shards")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        shard["spacing"] = [0.5, 2.0, 3.0]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert {pair.spacing for pair in Shards.open(folder).slices("test")} == {(0.5, 2.0)}
+
+
 def test_test_scans_of_one_contrast(shards, tmp_path):
     folder = shutil.copytree(shards, tmp_path / "shards")
     manifest = json.loads((folder / "manifest.json").read_text())

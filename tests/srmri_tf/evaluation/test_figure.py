@@ -1,6 +1,7 @@
 """Which slice and which box a figure shows."""
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from srmri_tf.evaluation.figure import box_of, busiest_box, comparison
 from srmri_tf.evaluation.gallery import Exhibit
@@ -30,6 +31,19 @@ def test_the_box_is_no_larger_than_a_small_slice(tmp_path):
     assert 0 <= col <= 40 - 13
     comparison(exhibit, tmp_path / "small.png")
     assert (tmp_path / "small.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pixels_have_the_shape_that_they_have_in_the_head(tmp_path, monkeypatch):
+    truth = np.zeros((20, 40), np.float32)
+    truth[2:-2, 5:-5] = 0.8
+    images = {"lr": truth * 0.9, "truth": truth}
+    scores = {"lr": {"psnr": 30.0, "ssim": 0.9}}
+    drawn, imshow = [], Axes.imshow
+    monkeypatch.setattr(
+        Axes, "imshow", lambda *a, **k: drawn.append(k["aspect"]) or imshow(*a, **k)
+    )
+    comparison(Exhibit("s", "", 3, images, scores, spacing=(3.0, 1.5)), tmp_path / "tall.png")
+    assert drawn == [2.0] * 4
 
 
 def test_the_picture_is_written_and_leaks_are_marked(tmp_path):

@@ -1,11 +1,20 @@
 """The slices that an evaluation keeps for looking at."""
 
+import json
+
 import numpy as np
 import pytest
 
 from data_prep.errors import CorruptArtefactError
 from srmri_tf.evaluation import gallery
 from srmri_tf.evaluation.gallery import Exhibit
+
+
+def test_the_shape_of_pixels_is_kept(tmp_path):
+    images = {"lr": np.ones((16, 16), np.float32), "truth": np.ones((16, 16), np.float32)}
+    kept = gallery.save([Exhibit("s1", "", 3, images, {}, spacing=(3.0, 1.0))], tmp_path)
+    (exhibit,) = gallery.load(tmp_path, json.loads(json.dumps(kept)))
+    assert list(exhibit.spacing) == [3.0, 1.0]
 
 
 def test_damaged_images_are_refused_wherever_the_damage_is(tmp_path):

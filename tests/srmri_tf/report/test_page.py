@@ -119,7 +119,8 @@ def test_slices_and_box_can_be_chosen(evaluation, tmp_path):
     assert 'width="7" height="7"' in text
     assert report(evaluation, tmp_path / "r.html", slices="1").read_text().count("<article") == 1
     document = json.loads((evaluation / "metrics.json").read_text())
-    kept = [exhibit.label for exhibit in gallery.load(evaluation, document["slices"])]
+    exhibits = gallery.load(evaluation, document["slices"])
+    kept = [exhibit.label for exhibit in exhibits]
     alone = [report(evaluation, tmp_path / "r.html", slices=label).read_text() for label in kept]
     # Which slice is typical does not depend on which are shown.
     assert sum("nearest to the median gain of" in text for text in alone) == 1
