@@ -1,11 +1,11 @@
 """What does `enhance --ensemble` gain, and at what price in time?
 
-    python benchmarks/ensemble.py SCAN... [--quick] [--json FILE]
+    python benchmarks/ensemble.py SCAN... [--model MODEL] [--quick] [--json FILE]
 
-Each NIfTI scan is measured at half its matrix, made a magnitude, and enhanced by the model that
-`enhance` takes by default, without and with the mean over eight flips and transposes, in turns. The
-scans should be of people that the model did not learn from: `srmri-tf models NAME` says from whom
-it did.
+Each NIfTI scan is measured at half its matrix, made a magnitude, and enhanced by MODEL, else by the
+one that `enhance` takes by default, without and with the mean over eight flips and transposes, in
+turns. The scans should be of people that the model did not learn from: `srmri-tf models NAME` says
+from whom it did.
 """
 
 import argparse
@@ -46,11 +46,12 @@ def main() -> None:
     """Measure, and print a line per scan."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scans", type=Path, nargs="+", metavar="SCAN")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--quick", action="store_true", help="six slices of each scan")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     figures, times = {}, []
-    network = load_network(DEFAULT_MODEL)
+    network = load_network(options.model)
     for job in make_worklist(options.scans, Path("unused")).jobs:
         truth = truth_of(job.scan, options.quick).astype(np.float32)
         filled = zero_filled(truth, Degradation(lr="coarse"))
@@ -68,12 +69,12 @@ def main() -> None:
         times.append(ratio(seconds["mean"], seconds["once"]))
         input_, once, mean = (quality(i, truth) for i in (filled, images["once"], images["mean"]))
         print(
-            f"{job.scan.name} ({DEFAULT_MODEL}): over the input {once[0] - input_[0]:+.2f} dB "
+            f"{job.scan.name} ({options.model}): over the input {once[0] - input_[0]:+.2f} dB "
             f"{once[1] - input_[1]:+.4f}, the ensemble more {mean[0] - once[0]:+.3f} dB "
             f"{mean[1] - once[1]:+.4f}"
         )
         figures[job.scan.name] = {
-            "model": DEFAULT_MODEL,
+            "model": options.model,
             "gain": (once - input_).tolist(),
             "ensemble_more": (mean - once).tolist(),
         }
