@@ -6,7 +6,7 @@
 #
 # SCANS: folder with openms_patient{03,04,12}_study*_{T2W,FLAIR,T1W} (Lesjak et al. 2016), torchio_FLAIR,
 #        studyforrest_sub02_T1w, uih132225_T1w, vsseg001_T1ce and ixi_t1_defaced_example{1,2,3}, all .nii.gz;
-#        docs/measurements.md, "The scans", says where they come from.
+#        docs/measurements.md says where they come from.
 # OUT:   gets shards, the runs and the evaluations. The same command goes on where it stopped.
 set -euo pipefail
 scans=$1 out=$2
@@ -19,24 +19,24 @@ test=(openms_patient04 ixi_t1_defaced_example2 torchio vsseg001)
   printf '%s\ttest\n' "${test[@]}"
 } >"$out/split.tsv"
 prepare() { # isotropic volumes shall not outweigh the others
-  srmri-tf prepare "$scans" -o "$out/$1" --all-contrasts --split "$out/split.tsv" --lr coarse "${@:2}"
+  srmri-tf prepare "$scans" -o "$out/$1" --all-contrasts --split "$out/split.tsv" --lr coarse \
+    --max-slices 60 "${@:2}"
 }
-prepare clean --max-slices 60 --min-signal 0.05
-prepare shards --max-slices 120
+prepare clean --min-signal 0.05
+prepare shards
 train() { # NAME SHARDS SETTINGS...: L1 alone
   srmri-tf fit circle "$out/$2" -o "$out/$1" --recipe fast-circle --set degrader=kspace --set transposes=true \
-    --batch-size 4 --precision float32 --set schedule.decay_from=0 --set schedule.critic_epochs=0 --epochs 0 "${@:3}"
+    --batch-size 4 --precision float32 --set schedule.decay_from=0 --set schedule.steps_per_epoch=800 \
+    --set schedule.critic_epochs=0 --epochs 0 "${@:3}"
 }
-# First what there is to learn, then also what to make of noise and masks.
-train l1-x2-clean clean --set schedule.steps_per_epoch=800 --set schedule.warmup_epochs=66
-train l1-x2 shards --init "$out/l1-x2-clean" --set noise=0.01 --set noise_share=0.1 --set erase=0.05 \
-  --set schedule.steps_per_epoch=1000 --set schedule.warmup_epochs=24 --set schedule.warmup_learning_rate=4e-4
+# First what there is to learn, then also what to make of air, noise and masks.
+train l1-x2-clean clean --set schedule.warmup_epochs=66
+train l1-x2 shards --init "$out/l1-x2-clean" --set noise=0.01 --set erase=0.15 \
+  --set schedule.warmup_epochs=60 --set schedule.warmup_learning_rate=5e-4
 for contrast in T2 FLAIR T1 T1CE; do
   # The shipped networks of one contrast have learnt from some of these subjects: their rows are marked.
   srmri-tf evaluate "$out/l1-x2" cpce-t2-x2 cpce-t1-x2 "$out/shards" --force \
     --contrast "$contrast" --consistency --no-bicubic -o "$out/evaluation-$contrast"
 done
-srmri-tf evaluate "$out"/l1-x2{,-clean} "$out/shards" --consistency --no-bicubic -o "$out/evaluation"
-python "$(dirname "$0")/masks.py" "$out"/l1-x2{,-clean} "$scans/openms_patient04_study1_T2W.nii.gz" \
-  --json "$out/masks.json"
+srmri-tf evaluate "$out/l1-x2" "$out/shards" --consistency --no-bicubic -o "$out/evaluation-l1-x2"
 python "$(dirname "$0")/picture.py" "$out/evaluation-FLAIR" lr l1-x2+dc -o "$out/unseen.png"

@@ -79,14 +79,9 @@ def read_tsv(path: Path) -> dict[str, Place]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(
-            f"cannot be read as a table ({error})", path=path, remedy="Check --split"
-        ) from None
-    rows = csv.DictReader(io.StringIO(text), delimiter="\t")
-    try:
+        rows = csv.DictReader(io.StringIO(text), delimiter="\t")
         lines = [(rows.line_num, row) for row in rows]
-    except csv.Error as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInputError(
             f"cannot be read as a table ({error})", path=path, remedy="Check --split"
         ) from None

@@ -39,7 +39,7 @@ _LEAK = (
 @click.option("--slice-wise", is_flag=True, help="Deal single slices, not subjects: this leaks.")
 @click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
 @click.option("--patch-size", default=64, show_default=True, help="Side of a training patch.")
-@click.option("--min-signal", default=0.0, help="Leave out darker training patches (maximum: 1).")
+@click.option("--min-signal", default=0.0, help="Leave out patches below this part of the maximum.")
 @click.option("--max-slices", default=0, help="At most so many slices of a training scan.  [all]")
 @click.option("--plane", default="auto", show_default=True, help="axial, coronal, sagittal, auto.")
 @click.option("--keep", default=0.25, show_default=True, help="Fraction of k-space kept.")

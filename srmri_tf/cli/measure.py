@@ -94,12 +94,14 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @click.argument("model", type=click.Choice(["cpce", "circle"]))
 @click.argument("shards", type=PATH)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="A folder for all folds.")
-@click.option("--folds", type=click.IntRange(2), help="How many there must be in SHARDS.")
+@click.option("--folds", type=click.IntRange(1), help="Number of folds that SHARDS must have.")
 @click.option("--fold", type=click.IntRange(0), help="Train and measure this fold only.")
 @click.option("--recipe", type=NAME, help="A recipe's name or a TOML file; the paper's by default.")
 @setting_options
 @_PERCEPTUAL
-@click.option("--vgg-weights", type=NAME, help="For training and that distance, as for fit.")
+@click.option(
+    "--vgg-weights", type=NAME, help="VGG-19 of training and of that distance, as for fit."
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option(
     "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."

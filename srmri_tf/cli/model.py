@@ -127,7 +127,7 @@ def fit_cpce(**given: Any) -> None:
 @training_options
 @click.option("--mode", help="supervised, semi or unsupervised: how many pairs are known.")
 @click.option(
-    "--paired-fraction", type=float, help="Share of slices with pairs, --mode semi.  [0.5]"
+    "--paired-fraction", type=float, help="Share of slices with known pairs, in semi.  [0.5]"
 )
 def fit_circle(**given: Any) -> None:
     """Train GAN-CIRCLE on SHARDS.

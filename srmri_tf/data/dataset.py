@@ -175,10 +175,11 @@ class Shards:
         data = tf.data.Dataset.range(epochs.start, epochs.stop).flat_map(
             lambda epoch: _parsed(pairing.epoch(seed, epoch, batch, known_only), shape).take(steps)
         )
-        data = data.enumerate(start=epochs.start * steps).map(
-            functools.partial(augmented, seed, augmentation),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        if augmentation != UNCHANGED:
+            data = data.enumerate(start=epochs.start * steps).map(
+                functools.partial(augmented, seed, augmentation),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
         options = tf.data.Options()
         options.deterministic = True
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -157,7 +157,8 @@ class _Work:
                 path=min(replaced),
                 remedy="Give another -o",
             )
-        for path in target.images:
+        # Names that are not the user's own are those of no scan.
+        for path in target.images if job.name else ():
             if twins := [scan for scan in _scans_beside(path) if not choosing.is_result(scan)]:
                 raise ConfigError(
                     f"would have the sidecar of the scan {twins[0].name}",

@@ -87,4 +87,4 @@ def _vgg_sha256(choice: str, facts: Mapping[str, Any]) -> str:
 
     if choice == "auto" and recorded == weights.NST_SHA256 and weights.is_cached():
         return recorded
-    return weights.resolve(choice).sha256
+    return weights.resolve(choice, recorded).sha256

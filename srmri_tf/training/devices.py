@@ -126,7 +126,7 @@ def _cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
             said = json.loads(text)
             cluster = said.get("cluster") or {}
             workers = sum(len(cluster.get(job) or ()) for job in ("chief", "worker"))
-            if workers > 1:
+            if workers > 1:  # this task must be one of them
                 cluster[said["task"]["type"]][said["task"]["index"]]
         except (ValueError, AttributeError, TypeError, KeyError, IndexError) as error:
             raise ConfigError(

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -155,7 +155,7 @@ class Engine:
                     self._stop()
         self._close_epoch()
 
-    def _stop(self) -> None:
+    def _stop(self) -> NoReturn:
         self.journal.save()
         progress = self.journal.progress
         self.console.print(
@@ -169,9 +169,11 @@ class Engine:
         if not self.journal.writes:
             self.journal.skip_epoch()
             return
-        row = self.journal.close_epoch(
-            self._measured(), self.validator.low_resolution, self.validator.split
-        )
+        try:
+            quality = self._measured()
+        except KeyboardInterrupt:  # it is measured when the run goes on
+            self._stop()
+        row = self.journal.close_epoch(quality, self.validator.low_resolution, self.validator.split)
         self._unsaved = False
         line = watch.epoch_line(row, self.config.schedule.total)
         self.console.print(line, highlight=False, soft_wrap=True)
@@ -179,14 +181,10 @@ class Engine:
             self.board.write(row, self.validator.pictures())
 
     def _measured(self) -> Quality:
-        """Of the generator as it is; what is stopped meanwhile is measured when it goes on."""
+        """Of the generator as it is."""
+        self._measuring = True
         try:
-            self._measuring = True
             return self.validator.measure(list(self.model.kept_weights().values()))
-        except KeyboardInterrupt:
-            self._measuring = False
-            self._stop()
-            raise
         finally:
             self._measuring = False
 

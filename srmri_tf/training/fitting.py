@@ -27,7 +27,7 @@ from srmri_tf.models.run import CONFIG_SHA256, EXTENDED, Run
 from srmri_tf.networks.precision import POLICIES, resolve_precision
 from srmri_tf.networks.registry import MODELS
 from srmri_tf.networks.vgg19.features import build_features
-from srmri_tf.networks.vgg19.weights import NST_SHA256, VggWeights, resolve, resolve_rescaled
+from srmri_tf.networks.vgg19.weights import VggWeights, resolve
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import TrainConfig
 from srmri_tf.training import watch
@@ -109,9 +109,7 @@ def _vgg(run: Run, config: TrainConfig) -> VggWeights | None:
         return None
     started = run.facts().get("vgg_sha256") if run.config_file.is_file() else None
     with downloading() as report:
-        if config.vgg_weights == "auto" and started == NST_SHA256:
-            return resolve_rescaled(report=report)
-        return resolve(config.vgg_weights, report=report)
+        return resolve(config.vgg_weights, started, report=report)
 
 
 def _build(

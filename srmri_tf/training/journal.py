@@ -110,12 +110,11 @@ class Journal:
 
     def _diverged(self, fault: str) -> DivergedError:
         """The error of an epoch that is not kept."""
-        good = "There is no checkpoint yet"
-        if self.run.checkpoint_file.is_file():
-            path = self.run.checkpoint_file
+        good, path = "There is no checkpoint yet", self.run.checkpoint_file
+        if path.is_file():
             progress = _progress(path, checkpoint.load_meta(path))
             where = f"step {progress.steps} of epoch {progress.epoch + 1}"
-            good = f"{self.run.checkpoint_file} is good: it is of " + (
+            good = f"{path} is good: it is of " + (
                 where if progress.steps else f"the end of epoch {progress.epoch}"
             )
         return DivergedError(
@@ -167,9 +166,9 @@ class Journal:
         }
         if self.writes:
             self._check_is_there()
-        if self.writes and self._is_best(row):
-            meta = {"epoch": row["epoch"], "row": row}
-            checkpoint.save(self.run.best_file, self.model.kept_weights(), meta)
+            if self._is_best(row):
+                meta = {"epoch": row["epoch"], "row": row}
+                checkpoint.save(self.run.best_file, self.model.kept_weights(), meta)
         self.progress = Progress(history=[*progress.history, row])
         if self.writes:
             # Killed in between, the log has a row more than the checkpoint, which is written again.

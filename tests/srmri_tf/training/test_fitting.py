@@ -196,7 +196,7 @@ def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path
     run.facts_file.write_text(json.dumps(sealed(facts)))
     looked_at = []
 
-    def look(choice):
+    def look(choice, started):
         looked_at.append(choice)
         return VggWeights(file, "file", "another", 1.0, "", {})
 
@@ -214,8 +214,8 @@ def test_auto_vgg_weights_are_those_that_the_run_was_started_with(shards, tmp_pa
         VggWeights(tmp_path / kind, kind, sha256, 1.0, kind, {})
         for kind, sha256 in (("imagenet", "1" * 64), ("rescaled", weights.NST_SHA256))
     )
-    monkeypatch.setattr(fitting, "resolve", lambda choice, report: imagenet)
-    monkeypatch.setattr(fitting, "resolve_rescaled", lambda report: rescaled)
+    monkeypatch.setattr(weights, "_imagenet", lambda report: imagenet)
+    monkeypatch.setattr(weights, "resolve_rescaled", lambda report: rescaled)
     config = quick(objective={**QUICK["objective"], "perceptual": 0.1}, vgg_weights="auto")
     run = Run(tmp_path / "run")
     assert fitting._vgg(run, config) is imagenet
