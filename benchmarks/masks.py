@@ -3,8 +3,9 @@
     python benchmarks/masks.py MODEL... SCAN [--json FILE]
 
 Low-resolution images of the scan, at its own matrix and scaled to its maximum, go through each
-network as they are, with a rectangle set to zero, and with Gaussian noise of standard deviation
-0.01, 0.03 and 0.1. Said is the largest change that the network makes to an image of each kind.
+network as they are, with a rectangle set to zero, with all but an ellipse set to zero, and with
+Gaussian noise of standard deviation 0.01, 0.03 and 0.1. Said is the largest change that the network
+makes to an image of each kind.
 """
 
 import argparse
@@ -38,10 +39,13 @@ def variants(scan: Path) -> dict[str, np.ndarray]:
     for number, image in enumerate(masked):
         top, left = (int((0.1 + 0.05 * number) * side) for side in image.shape)
         image[top : top + height // 3, left : left + width // 3] = 0
+    rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    inside = np.hypot(rows / 0.65, columns / 0.6) < 1
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(plain.shape, np.float32)
     noisy = {f"noise {d}": plain + np.float32(d) * noise for d in DEVIATIONS}
-    return {"as it is": plain, "a rectangle set to zero": masked, **noisy}
+    around = {"all but an ellipse set to zero": np.where(inside, plain, np.float32(0))}
+    return {"as it is": plain, "a rectangle set to zero": masked, **around, **noisy}
 
 
 def main() -> None:

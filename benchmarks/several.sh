@@ -6,7 +6,7 @@
 #
 # SCANS: folder with openms_patient{03,04,12}_study*_{T2W,FLAIR,T1W} (Lesjak et al. 2016), torchio_FLAIR,
 #        studyforrest_sub02_T1w, uih132225_T1w, vsseg001_T1ce and ixi_t1_defaced_example{1,2,3}, all .nii.gz;
-#        docs/measurements.md says where they come from.
+#        docs/measurements.md, "The scans", says where they come from.
 # OUT:   gets shards, the runs and the evaluations. The same command goes on where it stopped.
 set -euo pipefail
 scans=$1 out=$2
@@ -39,4 +39,8 @@ for contrast in T2 FLAIR T1 T1CE; do
     --contrast "$contrast" --consistency --no-bicubic -o "$out/evaluation-$contrast"
 done
 srmri-tf evaluate "$out/l1-x2" "$out/shards" --consistency --no-bicubic -o "$out/evaluation-l1-x2"
+for contrast in T2W T1W; do
+  python "$(dirname "$0")/masks.py" "$out"/l1-x2{,-clean} cpce-t2-x2 cpce-t1-x2 \
+    "$scans"/openms_patient04_study1_"$contrast".nii.gz --json "$out/masks-$contrast.json"
+done
 python "$(dirname "$0")/picture.py" "$out/evaluation-FLAIR" lr l1-x2+dc -o "$out/unseen.png"

@@ -36,9 +36,9 @@ PIXELS = 4 * 256 * 256
 THREADS = 2
 """So many groups of slices at a time: while one is in the network, others are transformed."""
 
-BRIGHTEST = 3.0
-"""No answer of a sound network is so many times as bright as the scan's maximum: zero-filling and
-what a network adds between two bright pixels reach less than 2."""
+LIMITS = -0.5, 3.0
+"""No sound result is outside of these parts of the scan's maximum: zero-filling reaches 1.6 of it
+between bright pixels and rings a little below zero, and a network adds little."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -87,7 +87,7 @@ def enhance_volume(
 
     Raises:
         BadInputError: The volume is no magnitude image, its slices are too small, its
-            intensities too large, or the network's answer is no image of it (`BRIGHTEST`).
+            intensities too large, or the network's answer is no image of it (`LIMITS`).
         CorruptArtefactError: The network gives values that are not finite.
     """
     config = config or EnhanceConfig()
@@ -107,17 +107,18 @@ def enhance_volume(
     def super_resolve(chunk: slice) -> int:
         images = super_resolver(stack[chunk] / np.float32(scale))
         for view, image in zip(views, images, strict=True):
-            largest = max(-float(image.min()), float(image.max()))
+            lowest, highest = float(image.min()), float(image.max())
+            largest = max(-lowest, highest)
             if not math.isfinite(largest):
                 raise CorruptArtefactError(
                     f"model {network.name} gives values that are not finite",
                     remedy="Train it again, or give another --model",
                 )
-            if largest > BRIGHTEST:
+            if lowest < LIMITS[0] or highest > LIMITS[1]:
                 raise BadInputError(
-                    f"is answered by model {network.name} with {largest:,.0f} times its maximum "
-                    "intensity: it has what the model was not trained for, such as the edges of a "
-                    "mask or noise in a scan that was interpolated before",
+                    f"would get intensities of {lowest:,.1f} to {highest:,.1f} times its maximum "
+                    f"from model {network.name}: it has what the model was not trained for, such "
+                    "as noise or the edges of a mask in a scan that was interpolated before",
                     path=path,
                     remedy="Enhance the scan as it was measured, or give another --model",
                 )
