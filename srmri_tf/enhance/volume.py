@@ -36,7 +36,7 @@ PIXELS = 4 * 256 * 256
 THREADS = 2
 """So many groups of slices at a time: while one is in the network, others are transformed."""
 
-LIMITS = -0.5, 3.0
+LIMITS = -1.0, 3.0
 """No sound result is outside of these parts of the scan's maximum: zero-filling reaches 1.6 of it
 between bright pixels and rings a little below zero, and a network adds little."""
 

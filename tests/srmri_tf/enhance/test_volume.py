@@ -396,7 +396,7 @@ def test_a_volume_too_bright_for_its_result_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("factor", "said"), [(2.5, ""), (-0.4, ""), (3.5, "0.0 to 3.5"), (-0.6, "-0.6 to 0.0")]
+    ("factor", "said"), [(2.5, ""), (-0.9, ""), (3.5, "0.0 to 3.5"), (-1.2, "-1.2 to -0.0")]
 )
 def test_an_answer_far_from_the_scans_intensities_is_refused(factor, said):
     def answer():
