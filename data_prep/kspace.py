@@ -50,6 +50,9 @@ class Degradation(BaseModel):
 
 _HALF = Degradation()
 
+_SIGN_ROUNDS = 2
+"""More change nothing that a network's answer would show (0.01 dB)."""
+
 
 def kept_box(shape: tuple[int, int], degradation: Degradation) -> tuple[slice, slice]:
     """The rows and columns of a centred k-space that are kept; DC is at index n // 2.
@@ -278,13 +281,43 @@ def consistent_with_scan(
     return result
 
 
-def _inside(images: np.ndarray, degradation: Degradation) -> np.ndarray:
-    """What of real images lies inside the kept box of k-space, unpaired lines left out."""
+def band_limited(images: np.ndarray, degradation: Degradation) -> np.ndarray:
+    """Images like these that have no k-space outside the kept box, or are magnitudes of such.
+
+    A magnitude lacks the signs of what rang below zero, without which its spectrum is wider than
+    the box. They are estimated in turns: cut to the box, take the signs of that, cut again.
+
+    Args:
+        images: ``(..., H, W)`` real, in any scale; magnitudes are not negative.
+        degradation: Decides the box, and whether the images are magnitudes.
+
+    Returns:
+        ``(..., H, W)`` float32 in the same scale.
+
+    Source: the alternating projections of Gerchberg and Saxton (1972) for phases, here signs.
+    """
+    inside = _inside(images, degradation, unpaired=True)
+    if not degradation.is_magnitude:
+        return inside
+    for _ in range(_SIGN_ROUNDS):
+        inside = _inside(np.copysign(images, inside), degradation, unpaired=True)
+    return np.abs(inside)
+
+
+def _inside(images: np.ndarray, degradation: Degradation, *, unpaired: bool = False) -> np.ndarray:
+    """What of real images lies inside the kept box of k-space.
+
+    Args:
+        images: ``(..., H, W)`` real.
+        degradation: Decides the box.
+        unpaired: Also the outermost line of an even box, whose mirror image lies outside.
+    """
     import scipy.fft
 
+    images = np.asarray(images, np.float32)
     height, width = images.shape[-2:]
     rows, columns = (
-        _reach(kept, n)
+        n // 2 - kept.start if unpaired else _reach(kept, n)
         for kept, n in zip(kept_box((height, width), degradation), (height, width), strict=True)
     )
     half = scipy.fft.rfft(images, axis=-1)

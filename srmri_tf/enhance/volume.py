@@ -19,7 +19,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.kspace import consistent, consistent_with_scan, upsampled
+from data_prep.kspace import band_limited, consistent, consistent_with_scan, upsampled
 from data_prep.scans.intensity import intensity_scale
 from data_prep.scans.orientation import Slicing, find_slicing
 from srmri_tf.enhance import tiles
@@ -188,14 +188,19 @@ class _Enhancer:
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
-        measured = scan if self._config.same_grid else upsampled(scan)
+        stored = scan if self._config.same_grid else upsampled(scan)
+        if self._network.degradation.is_magnitude:
+            stored = np.abs(stored)
+        familiar = self._familiar(stored)
+        kept = self._shown(stored)
+        seen = kept if familiar is stored else self._shown(familiar)
         mask = self._slicing.shown(head.head_mask(scan))
-        sharp = self._turned(scan, measured, mask, (False, False, False))
+        sharp = self._turned(scan, kept, seen, mask, (False, False, False))
         if not (self._config.uncertainty or self._config.ensemble):
             return [sharp]
         first, second = np.zeros_like(sharp), np.zeros_like(sharp)
         for turn in _TURNS[1:]:
-            change = self._turned(scan, measured, mask, turn) - sharp
+            change = self._turned(scan, kept, seen, mask, turn) - sharp
             first += change
             second += change * change
         mean = first / len(_TURNS)  # of the changes
@@ -205,24 +210,49 @@ class _Enhancer:
             images.append(np.sqrt(np.maximum(variance, 0, out=variance)))
         return images
 
+    def _familiar(self, images: np.ndarray) -> np.ndarray:
+        """Stored images without what lies outside of the k-space that the network was trained on.
+
+        On a grid that is kept there may be something: noise that was added later, the edge of a
+        mask. The network's answer to it is arbitrary, and can be a thousand times its size.
+        """
+        degradation = self._network.degradation
+        if not self._config.same_grid or degradation.lr == "magnitude":
+            return images
+        return band_limited(images, degradation)
+
     def _turned(
-        self, scan: np.ndarray, measured: np.ndarray, mask: np.ndarray, turn: Transform
+        self,
+        scan: np.ndarray,
+        kept: np.ndarray,
+        seen: np.ndarray,
+        mask: np.ndarray,
+        turn: Transform,
     ) -> np.ndarray:
         """The network's answer to the heads of slices that are turned first, turned back.
 
         Slices go through it together, so what it gets is the box around all of their heads. Each
         keeps its zero-filled values outside its own box, whichever slices went with it.
+
+        Args:
+            scan: ``(S, A, B)`` stored slices, for data consistency.
+            kept: ``(S, H, W)`` zero-filled, as shown: what stays outside of the boxes.
+            seen: What of it the network gets; the rest is added to its answer.
+            mask: Where the heads are in the scan, as shown.
+            turn: How slices are turned.
         """
-        is_magnitude = self._network.degradation.is_magnitude
-        images = self._shown(np.abs(measured) if is_magnitude else measured)
+        images = kept
         box = head.box_around(mask, self._config.factor)
         if box is not None:
-            turned = np.ascontiguousarray(_turn(images, turn))
+            turned = np.ascontiguousarray(_turn(seen, turn))
             answer = tiles.tiled(
-                self._network, turned, tiles.TILE, _turn_box(box, images.shape[1:], turn)
+                self._network, turned, tiles.TILE, _turn_box(box, seen.shape[1:], turn)
             )
+            answer = _turn_back(answer, turn)
+            if seen is not kept:
+                answer = answer + (kept - seen)
             inside = head.in_boxes(mask, self._config.factor)
-            images = np.where(inside, _turn_back(answer, turn), images)
+            images = np.where(inside, answer, kept)
         sharp = self._stored(images)
         if not self._config.puts_back:
             return sharp

@@ -6,6 +6,7 @@ from scipy.signal import resample
 
 from data_prep.kspace import (
     Degradation,
+    band_limited,
     consistent,
     consistent_with_scan,
     downsampled,
@@ -283,3 +284,38 @@ def test_the_scan_comes_back_from_an_image_made_consistent_with_it(height, width
         sharp + upsampled(scan - downsampled(sharp)),
         atol=1e-5,
     )
+
+
+@given(st.integers(6, 40), st.integers(6, 40), st.integers(0, 99))
+def test_what_was_band_limited_stays_and_what_was_not_becomes_so(height, width, seed):
+    real = Degradation(lr="real")
+    image = np.random.default_rng(seed).standard_normal((height, width)).astype(np.float32)
+    low = zero_filled(image, real)
+    np.testing.assert_allclose(band_limited(low, real), low, atol=1e-5)
+    rows, columns = kept_box(image.shape, real)
+    down, across = (np.abs(np.fft.fftfreq(n, 1 / n)) for n in image.shape)
+    outside = np.logical_or.outer(
+        down > height // 2 - rows.start, across > width // 2 - columns.start
+    )
+    expected = np.fft.ifft2(np.where(outside, 0, np.fft.fft2(image.astype(float)))).real
+    np.testing.assert_allclose(band_limited(image, real), expected, atol=1e-5)
+
+
+def test_signs_that_a_magnitude_has_lost_are_estimated():
+    # One wave of a frequency that is kept, a fifth of which is below zero.
+    wave = 0.8 + np.cos(2 * np.pi * 5 * np.arange(32) / 32)
+    magnitudes = np.abs(np.tile(wave, (8, 1))).astype(np.float32)
+    without_signs = np.abs(band_limited(magnitudes, Degradation(lr="real")))
+    errors = [
+        np.abs(each - magnitudes) for each in (without_signs, band_limited(magnitudes, COARSE))
+    ]
+    assert errors[0].max() > 0.15
+    assert errors[1].max() < 0.5 * errors[0].max()
+
+
+def test_what_is_no_magnitude_of_a_band_limited_image_becomes_one():
+    rows, columns = np.mgrid[-1:1:64j, -1:1:64j]
+    masked = (np.hypot(rows, columns) < 0.4).astype(np.float32)
+    smooth = band_limited(masked, COARSE)
+    assert (smooth >= 0).all()
+    assert np.abs(smooth - masked).max() > 0.2

@@ -167,6 +167,36 @@ def test_a_network_cannot_change_what_was_measured(side):
         assert np.abs(measured_part(off[:, :, k], side) - mine).max() > 100
 
 
+@pytest.mark.parametrize("lr", ["coarse", "real"])
+@pytest.mark.parametrize("sides", [(16, 18), (17, 15)])
+def test_a_network_gets_no_k_space_that_it_was_not_trained_on(lr, sides):
+    # Half of each axis is known; Nyquist's stripes are not, and come out as they went in.
+    rows, columns = np.ogrid[: sides[0], : sides[1]]
+    slow = 3 + np.cos(2 * np.pi * rows / sides[0]) + np.sin(4 * np.pi * columns / sides[1])
+    fastest = np.cos(2 * np.pi * (sides[0] // 2) * rows / sides[0])
+    scan = (slow + fastest)[..., np.newaxis].repeat(2, axis=2).astype(np.float32)
+    seen = []
+
+    def super_resolve(images):
+        seen.append(images)
+        return 3 * images
+
+    result = enhance_volume(fake(super_resolve, lr=lr), scan, affine((1, 1, 3)), SAME)
+    largest = scan.max()
+    for image in seen[0]:
+        np.testing.assert_allclose(largest * image.T[::-1, ::-1], slow, atol=1e-5)
+    expected = (3 * slow + fastest)[..., np.newaxis].repeat(2, axis=2)
+    np.testing.assert_allclose(result.voxels, expected, atol=1e-4)
+
+
+def test_a_network_that_was_trained_on_magnitudes_of_the_whole_matrix_gets_them():
+    scan = phantom((16, 14, 2))
+    seen = []
+    enhance_volume(fake(lambda images: seen.append(images) or images), scan, affine(), SAME)
+    expected = scan.transpose(2, 1, 0)[:, ::-1, ::-1] / scan.max()
+    np.testing.assert_array_equal(seen[0], expected.astype(np.float32))
+
+
 def test_on_the_same_grid_consistency_is_a_choice():
     scan = phantom((16, 16, 3))
     network = fake(lambda x: x + 0.5)
