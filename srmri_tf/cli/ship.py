@@ -68,7 +68,11 @@ def export(model: str, out: Path, overwrite: bool) -> None:
 @click.argument("run", type=PATH)
 @click.argument("shards", type=PATH)
 @click.option("-o", "--output", "out", type=PATH, required=True, help="NAME.toml.")
-@click.option("--measured", type=PATH, help="An evaluation of RUN, or a whole cross-validation.")
+@click.option(
+    "--measured",
+    type=PATH,
+    help="An evaluation of RUN, or of its recipe on fewer subjects; or a whole cross-validation.",
+)
 @click.option("--title", required=True, help="What the model is, in a line.")
 @click.option("--contrast", required=True, help="Of the scans: T2, or 'FLAIR, T1, T2'.")
 @click.option("--data", required=True, help="Name of the training data.")

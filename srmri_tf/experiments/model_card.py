@@ -23,6 +23,7 @@ from srmri_tf.models.card import (
     Interval,
     Measured,
     ModelCard,
+    Protocol,
     Ranges,
     Score,
     head_statistics,
@@ -69,7 +70,8 @@ def make_card(
         shards: What it was trained on.
         about: What no file says.
         out: ``NAME.toml``; NAME is what the model will be called.
-        measured: An evaluation of this very run, or a finished cross-validation of its recipe.
+        measured: An evaluation of this very run, or of one of the same recipe that was trained on
+            fewer of its subjects; or a finished cross-validation of its recipe.
 
     Raises:
         ConfigError: The shards are not those of the run, or the measurement is of another recipe
@@ -82,7 +84,7 @@ def make_card(
     stored = read(run.folder)
     check_degradation(stored, run.folder)
     manifest = _training_shards(run, Path(shards))
-    trained = sorted(run.facts()["subjects"]["train"])
+    trained = _trained_on(run)
     chosen = [s for s in manifest.of("train") if s.subject in trained]
     name = Path(out).stem
     config = run.config().model_copy(update={"fold": None, "vgg_weights": "auto"})
@@ -184,14 +186,18 @@ def _options(said: BaseModel, usual: BaseModel, left_out: Set[str] = frozenset()
 
 
 def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
-    folded = (folder / SUMMARY_NAME).is_file()
-    if folded:
+    trained_on: Sequence[str] = ()
+    if (folder / SUMMARY_NAME).is_file():
+        protocol: Protocol = "crossval"
         evaluations, method = read_finished(folder)[1], run.config().model
         again = "Remove it and run `srmri-tf crossval` again"
         command = f"srmri-tf crossval {method} shards -o crossval --recipe {name}.toml"
         command += _validation(run, [Run(each.parent / method) for each in evaluations])
     elif (folder / METRICS_NAME).is_file():
-        evaluations, method = [folder], _name_in(run, folder)
+        found = _like(run, folder)
+        evaluations, method = [folder], found.name
+        protocol = "evaluation" if _is_same(found, run) else "subset"
+        trained_on = _trained_on(found) if protocol == "subset" else ()
         again = "Run `srmri-tf evaluate` again"
         command = "srmri-tf evaluate run shards -o evaluation"
     else:
@@ -219,7 +225,8 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     }
     counts = summarise(values[method]["psnr"])
     return Measured(
-        protocol="crossval" if folded else "evaluation",
+        protocol=protocol,
+        trained_on=tuple(trained_on),
         command=command + (" --consistency" if method + CONSISTENT in values else ""),
         data=f"{about.measured_data or about.data}: {', '.join(sorted(subjects))}",
         subjects=counts.n_subjects,
@@ -247,20 +254,47 @@ def _validation(run: Run, folds: Sequence[Run]) -> str:
     return "" if theirs == run.config().validation.fold else f" --set validation.fold={theirs}"
 
 
-def _name_in(run: Run, evaluation: Path) -> str:
-    """What an evaluation calls this run: the one with the same settings, facts and log."""
+def _like(run: Run, evaluation: Path) -> Run:
+    """What an evaluation says of this run; else of one of its recipe with fewer subjects.
+
+    Raises:
+        ConfigError: It measured neither, or several of the second kind.
+    """
+    measured = [Run(folder) for folder in sorted((evaluation / "runs").glob("*"))]
+    trained = [each for each in measured if each.facts_file.is_file()]
+    if same := [each for each in trained if _is_same(each, run)]:
+        return same[0]
+    like = [each for each in trained if _is_of_fewer_subjects(each, run)]
+    if len(like) == 1:
+        return like[0]
+    raise ConfigError(
+        f"did not measure {run.folder} as it is now, nor one run of the same recipe on fewer of "
+        "its subjects",
+        path=evaluation,
+        remedy="Evaluate the finished run again",
+    )
+
+
+def _is_same(one: Run, other: Run) -> bool:
+    """Whether settings, facts and log are the same."""
 
     def contents(of: Run) -> list[bytes]:
         return [f.read_bytes() for f in (of.config_file, of.facts_file, of.log_file) if f.is_file()]
 
-    for folder in sorted((evaluation / "runs").glob("*")):
-        if contents(Run(folder)) == contents(run):
-            return folder.name
-    raise ConfigError(
-        f"did not measure {run.folder} as it is now",
-        path=evaluation,
-        remedy="Evaluate the finished run again",
+    return contents(one) == contents(other)
+
+
+def _is_of_fewer_subjects(one: Run, other: Run) -> bool:
+    changed = {line.split(":")[0] for line in differences(one.config(), other.config())}
+    return (
+        changed <= set(_OF_THE_PLACE)
+        and one.facts()["parameters"] == other.facts()["parameters"]
+        and set(_trained_on(one)) < set(_trained_on(other))
     )
+
+
+def _trained_on(run: Run) -> list[str]:
+    return sorted(run.facts()["subjects"]["train"])
 
 
 def _score(low: Values, output: Values) -> Score:

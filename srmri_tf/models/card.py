@@ -38,6 +38,7 @@ LIMITS = (
 )
 
 Interval = tuple[float, float]
+Protocol = Literal["crossval", "evaluation", "subset"]
 
 
 class _Section(BaseModel):
@@ -121,22 +122,25 @@ class Measured(_Section):
 
     Args:
         protocol: ``crossval``: networks of the same recipe, each measured on the fold it was not
-            shown; ``evaluation``: this network on held-out subjects.
+            shown; ``evaluation``: this network on held-out subjects; ``subset``: one of the same
+            recipe that was trained on fewer of the subjects, on others.
         command: What measured it.
         data: What it was measured on.
         subjects: Number of subjects measured on.
         slices: Number of slices of them.
+        trained_on: The subjects of that one.
         psnr: In dB, range 1.
         ssim: Gaussian 11x11, range 1.
         psnr_consistent: PSNR with the measured centre of k-space put back; None if not measured.
         ssim_consistent: The same of SSIM.
     """
 
-    protocol: Literal["crossval", "evaluation"]
+    protocol: Protocol
     command: str
     data: str
     subjects: int = Field(ge=1)
     slices: int = Field(ge=1)
+    trained_on: tuple[str, ...] = ()
     psnr: Score
     ssim: Score
     psnr_consistent: Score | None = None

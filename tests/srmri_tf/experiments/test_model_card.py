@@ -24,7 +24,7 @@ from srmri_tf.experiments.model_card import (
     _split_options,
     make_card,
 )
-from srmri_tf.models.card import read_card
+from srmri_tf.models.card import markdown, read_card
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import read
 from srmri_tf.recipes import load_recipe
@@ -163,6 +163,19 @@ def test_an_evaluation_of_something_else_is_refused(made, shards, tmp_path):
     with pytest.raises(BadInputError, match="neither an evaluation nor"):
         make_card(run, shards, ABOUT, tmp_path / "a.toml", tmp_path)
     assert not (tmp_path / "a.toml").exists()
+
+
+def test_a_run_of_the_same_recipe_on_fewer_subjects_can_be_measured_instead(made, shards, tmp_path):
+    run = trained_on(shards, tmp_path / "all", train=("s1", "s2", "s3"))
+    card = make_card(run, shards, ABOUT, tmp_path / "all.toml", made[0] / "evaluation")
+    assert (card.measured.protocol, card.measured.trained_on) == ("subset", ("s1", "s2"))
+    assert card.measured.psnr == made[1].measured.psnr
+    assert card.data.labels == ("s1", "s2", "s3")
+    assert "a network of this recipe that was trained on s1, s2 alone" in markdown(card)
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace("batch_size = 128", "batch_size = 64"))
+    with pytest.raises(ConfigError, match="did not measure"):
+        make_card(run, shards, ABOUT, tmp_path / "a.toml", made[0] / "evaluation")
 
 
 def test_figures_that_leak_are_refused(made, shards, tmp_path):
