@@ -1,18 +1,21 @@
-"""What networks make of masks and noise in a scan that was interpolated.
+"""What networks make of masks and noise in a scan that a scanner has interpolated.
 
     python benchmarks/masks.py MODEL... SCAN [--json FILE]
 
-Low-resolution images of the scan, at its own matrix and scaled to its maximum, are enhanced as they
-are, with a rectangle set to zero, with all but an ellipse set to zero, with one pixel in a thousand
-set to 1, and with Gaussian noise of standard deviation 0.01, 0.03 and 0.1. Said is the largest
-change to an image of each kind: that of the network alone, and that of `enhance --same-grid`;
-``inf`` where it refuses.
+Eight slices of the scan, at its own matrix and scaled to its maximum, keep the centre of k-space
+and become magnitudes. They are enhanced as they are, with a rectangle set to zero, with all but an
+ellipse set to zero, with one pixel in a thousand set to 1, and with Gaussian noise of standard
+deviation 0.01, 0.03 and 0.1: by the network alone, and by `enhance --same-grid`.
+
+``change`` is the largest one of a pixel, ``gain`` that in PSNR (dB) over the input, where nothing
+was set to zero or 1. Where `enhance` refuses, they are ``inf`` and ``-inf``.
 """
 
 import argparse
 import math
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -31,31 +34,45 @@ SLICES = 8
 DEVIATIONS = (0.01, 0.03, 0.1)
 
 
-def variants(scan: Path) -> dict[str, np.ndarray]:
-    """Low-resolution slices of a scan, (S, H, W) in [0, 1], by what was done to them."""
+class Changed(NamedTuple):
+    """Slices that something was done to, (S, H, W), and where their own intensities are left."""
+
+    images: np.ndarray
+    kept: np.ndarray
+
+
+def truth_of(scan: Path) -> np.ndarray:
+    """Slices of the middle half of a scan, (S, H, W) in [0, 1], with even sides."""
     image = read(scan)
     found = find_slicing(image.affine)
     slices = found.shown(found.stack(image.voxels))
     height, width = (side // 2 * 2 for side in slices.shape[1:])
     places = np.linspace(0.25, 0.75, SLICES) * len(slices)
-    chosen = slices[places.astype(int), :height, :width] / slices.max()
-    plain = zero_filled(chosen, Degradation(lr="coarse"))
-    masked = plain.copy()
-    for number, image in enumerate(masked):
+    return slices[places.astype(int), :height, :width] / slices.max()
+
+
+def variants(plain: np.ndarray) -> dict[str, Changed]:
+    """The same slices, by what was done to them."""
+    _, height, width = plain.shape
+    outside = np.ones(plain.shape, bool)
+    for number, image in enumerate(outside):
         top, left = (int((0.1 + 0.05 * number) * side) for side in image.shape)
-        image[top : top + height // 3, left : left + width // 3] = 0
+        image[top : top + height // 3, left : left + width // 3] = False
     rows, columns = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    inside = np.hypot(rows / 0.65, columns / 0.6) < 1
+    inside = np.broadcast_to(np.hypot(rows / 0.65, columns / 0.6) < 1, plain.shape)
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(plain.shape, np.float32)
-    noisy = {f"noise {d}": np.clip(plain + np.float32(d) * noise, 0, 1) for d in DEVIATIONS}
-    bright = np.where(rng.random(plain.shape) < 1e-3, np.float32(1), plain)
+    dull = rng.random(plain.shape) >= 1e-3
+    everywhere = np.ones(plain.shape, bool)
     return {
-        "as it is": plain,
-        "a rectangle set to zero": masked,
-        "all but an ellipse set to zero": np.where(inside, plain, np.float32(0)),
-        "bright pixels": bright,
-        **noisy,
+        "as it is": Changed(plain, everywhere),
+        "a rectangle set to zero": Changed(plain * outside, outside),
+        "all but an ellipse set to zero": Changed(plain * inside, inside),
+        "bright pixels": Changed(np.where(dull, plain, np.float32(1)), dull),
+        **{
+            f"noise {deviation}": Changed(np.abs(plain + np.float32(deviation) * noise), everywhere)
+            for deviation in DEVIATIONS
+        },
     }
 
 
@@ -76,14 +93,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     *models, scan = options.models
-    kinds, figures = variants(Path(scan)), {}
+    truth = truth_of(Path(scan))
+    changed, figures = variants(zero_filled(truth, Degradation())), {}
     for model in models:
         network = load_network(model)
-        for kind, images in kinds.items():
+        for kind, (images, kept) in changed.items():
+            before = np.square(images - truth)[kept].mean()
             answers = {"alone": network.super_resolve(images), "enhance": enhanced(network, images)}
             for way, answer in answers.items():
-                change = math.inf if answer is None else float(np.abs(answer - images).max())
-                figures[f"{model}, {way}: {kind}"] = change
+                change, gain = math.inf, -math.inf
+                if answer is not None:
+                    change = float(np.abs(answer - images).max())
+                    gain = float(10 * np.log10(before / np.square(answer - truth)[kept].mean()))
+                figures[f"{model}, {way}: {kind}, change"] = change
+                figures[f"{model}, {way}: {kind}, gain"] = gain
     report({}, figures, Path(scan).name, options.json)
 
 
