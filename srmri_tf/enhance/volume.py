@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from nibabel.affines import voxel_sizes
@@ -173,6 +173,22 @@ def departures(
     return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
 
 
+class _Slices(NamedTuple):
+    """A few slices on their way to the network.
+
+    Args:
+        scan: ``(S, A, B)`` as they are stored, scaled to the volume's maximum.
+        zero_filled: ``(S, H, W)`` as a person sees them, as are the others.
+        seen: What of that the network gets; the rest is added to its answer.
+        mask: ``(S, A, B)`` bool, where the heads are.
+    """
+
+    scan: np.ndarray
+    zero_filled: np.ndarray
+    seen: np.ndarray
+    mask: np.ndarray
+
+
 class _Enhancer:
     """A few stored slices at a time, scaled to a maximum of 1.
 
@@ -188,19 +204,13 @@ class _Enhancer:
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
-        stored = scan if self._config.same_grid else upsampled(scan)
-        if self._network.degradation.is_magnitude:
-            stored = np.abs(stored)
-        familiar = self._familiar(stored)
-        kept = self._shown(stored)
-        seen = kept if familiar is stored else self._shown(familiar)
-        mask = self._slicing.shown(head.head_mask(scan))
-        sharp = self._turned(scan, kept, seen, mask, (False, False, False))
+        slices = self._prepared(scan)
+        sharp = self._turned(slices, (False, False, False))
         if not (self._config.uncertainty or self._config.ensemble):
             return [sharp]
         first, second = np.zeros_like(sharp), np.zeros_like(sharp)
         for turn in _TURNS[1:]:
-            change = self._turned(scan, kept, seen, mask, turn) - sharp
+            change = self._turned(slices, turn) - sharp
             first += change
             second += change * change
         mean = first / len(_TURNS)  # of the changes
@@ -210,54 +220,45 @@ class _Enhancer:
             images.append(np.sqrt(np.maximum(variance, 0, out=variance)))
         return images
 
-    def _familiar(self, images: np.ndarray) -> np.ndarray:
-        """Stored images without what lies outside of the k-space that the network was trained on.
+    def _prepared(self, scan: np.ndarray) -> _Slices:
+        """What the network gets of ``(S, A, B)`` slices.
 
-        On a grid that is kept there may be something: noise that was added later, the edge of a
-        mask. The network's answer to it is arbitrary, and can be a thousand times its size.
+        On a grid that is kept k-space may hold what no image had that the network was trained on:
+        noise that was added later, the edge of a mask. Its answer to that is arbitrary, and can be
+        a thousand times as large. So it gets the centre of k-space alone.
         """
         degradation = self._network.degradation
-        if not self._config.same_grid or degradation.lr == "magnitude":
-            return images
-        return band_limited(images, degradation)
+        images = scan if self._config.same_grid else upsampled(scan)
+        if degradation.is_magnitude:
+            images = np.abs(images)
+        zero_filled = seen = self._shown(images)
+        if self._config.same_grid and degradation.lr != "magnitude":
+            seen = self._shown(band_limited(images, degradation))
+        return _Slices(scan, zero_filled, seen, self._slicing.shown(head.head_mask(scan)))
 
-    def _turned(
-        self,
-        scan: np.ndarray,
-        kept: np.ndarray,
-        seen: np.ndarray,
-        mask: np.ndarray,
-        turn: Transform,
-    ) -> np.ndarray:
+    def _turned(self, slices: _Slices, turn: Transform) -> np.ndarray:
         """The network's answer to the heads of slices that are turned first, turned back.
 
         Slices go through it together, so what it gets is the box around all of their heads. Each
         keeps its zero-filled values outside its own box, whichever slices went with it.
-
-        Args:
-            scan: ``(S, A, B)`` stored slices, for data consistency.
-            kept: ``(S, H, W)`` zero-filled, as shown: what stays outside of the boxes.
-            seen: What of it the network gets; the rest is added to its answer.
-            mask: Where the heads are in the scan, as shown.
-            turn: How slices are turned.
         """
-        images = kept
-        box = head.box_around(mask, self._config.factor)
+        images, seen = slices.zero_filled, slices.seen
+        box = head.box_around(slices.mask, self._config.factor)
         if box is not None:
             turned = np.ascontiguousarray(_turn(seen, turn))
             answer = tiles.tiled(
                 self._network, turned, tiles.TILE, _turn_box(box, seen.shape[1:], turn)
             )
             answer = _turn_back(answer, turn)
-            if seen is not kept:
-                answer = answer + (kept - seen)
-            inside = head.in_boxes(mask, self._config.factor)
-            images = np.where(inside, answer, kept)
+            if seen is not images:
+                answer = answer + (images - seen)
+            inside = head.in_boxes(slices.mask, self._config.factor)
+            images = np.where(inside, answer, images)
         sharp = self._stored(images)
         if not self._config.puts_back:
             return sharp
         put_back = consistent if self._config.same_grid else consistent_with_scan
-        return put_back(sharp, scan, self._network.degradation)
+        return put_back(sharp, slices.scan, self._network.degradation)
 
     def _shown(self, stored: np.ndarray) -> np.ndarray:
         """Stored slices as a person sees them, on the same grid whichever way they are stored.
