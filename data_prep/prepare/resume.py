@@ -6,6 +6,7 @@ compared with their notes before they are kept, and are all on the disk before t
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +15,7 @@ from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.files import clear, disk_errors, is_scratch, sync_to_disk, write_text
 from data_prep.prepare import splits
 from data_prep.prepare.plan import Item, Plan, scan_differences, setting_differences
-from data_prep.scans import layouts, nifti
+from data_prep.scans import dicom, layouts, nifti
 from data_prep.shards import files
 from data_prep.shards.schema import (
     MANIFEST_NAME,
@@ -169,12 +170,15 @@ def _read_note(path: Path) -> _Note | None:
 
 def _still_true(note: _Note, item: Item, folder: Path) -> bool:
     """Whether the note is about this item, its scan is unchanged and its shard is there."""
+    scan = item.scan.path
     try:
-        return (
-            note.item == item
-            and _stamp(item.scan.path) == (note.scan_bytes, note.scan_mtime_ns)
-            and files.is_intact(folder / item.file, note.shard)
-        )
+        if dicom.is_converted(scan):  # by every process anew, into a folder of its own
+            there = replace(item.scan, path=note.item.scan.path.with_name(scan.name))
+            item = item.model_copy(update={"scan": there})
+            unchanged = nifti.checksum(scan) == note.shard.source_sha256
+        else:
+            unchanged = _stamp(scan) == (note.scan_bytes, note.scan_mtime_ns)
+        return note.item == item and unchanged and files.is_intact(folder / item.file, note.shard)
     except OSError:
         return False
 

@@ -43,6 +43,11 @@ def converted(folder: Path) -> list[Path]:
     return [scan for part in parts for scan in _converted(part.resolve())]
 
 
+def is_converted(scan: Path) -> bool:
+    """Whether a scan is one that this process has made of DICOM files."""
+    return bool(_scratch.cache_info().currsize) and Path(_scratch().name) in scan.parents
+
+
 def _holds_dicom(folder: Path) -> bool:
     files = (path for path in folder.rglob("*") if not path.name.startswith("."))
     return any(map(_is_dicom, itertools.islice(files, _PROBED)))

@@ -1,5 +1,6 @@
 """Folders of DICOM files; a head of three slices is written here, as a scanner would."""
 
+import shutil
 import struct
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.prepare import pipeline
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.scans import dicom
 from data_prep.scans.sources import find, read, slice_layout
@@ -115,6 +117,46 @@ def test_folders_of_patients_are_prepared(tmp_path):
     dicom._converted.cache_clear()  # as another process would
     again = prepare([tmp_path / "dicom"], tmp_path / "out", config)
     assert again == manifest
+
+
+@pytest.mark.usefixtures("program")
+def test_what_was_made_of_a_series_before_an_interrupt_is_kept(tmp_path, monkeypatch):
+    for seed, name in enumerate(("a", "b", "c")):
+        series(tmp_path / "dicom" / name, f"P{name}", seed)
+    out = tmp_path / "out"
+    config = PrepareConfig(
+        parameters=Parameters(patch_size=10), split_rule=SplitRule(val_fraction=0, test_fraction=0)
+    )
+    attempt, finished = pipeline.attempt, []
+
+    def stop(job):
+        if len(finished) == 2:
+            raise KeyboardInterrupt
+        finished.append(out / job.item.file)
+        return attempt(job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "attempt", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare([tmp_path / "dicom"], out, config)
+    before = [path.stat().st_mtime_ns for path in finished]
+    dicom._converted.cache_clear()  # as another process would
+    manifest = prepare([tmp_path / "dicom"], out, config)
+    assert [path.stat().st_mtime_ns for path in finished] == before
+    assert len(manifest.shards) == 3
+    # A series with other pixels under the same names is made again.
+    shutil.rmtree(out)
+    finished.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "attempt", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare([tmp_path / "dicom"], out, config)
+    before = [path.stat().st_mtime_ns for path in finished]
+    series(tmp_path / "dicom" / "a", "Pa", seed=9)
+    dicom._converted.cache_clear()
+    prepare([tmp_path / "dicom"], out, config)
+    after = [path.stat().st_mtime_ns for path in finished]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True]
 
 
 @pytest.mark.usefixtures("program")
