@@ -113,6 +113,16 @@ paper_cpce paper-cpce
 paper_cpce paper-cpce-row --set objective.penalty_norm=row
 srmri-tf fit circle "$shards" -o "$runs/paper-circle" --recipe paper-circle "${paper[@]}"
 
+# What each term and setting of it does, at 490 updates of the generator.
+single() { paper_cpce "single-$1" --epochs 10 --precision auto "${@:2}"; }
+single printed
+single shortcut --set generator.shortcut=true
+single critic-first --set schedule.critic_epochs=2
+single perceptual-0 --set objective.perceptual=0.0
+single perceptual-1 --set objective.perceptual=1.0
+single l1-200 --set objective.l1=200.0
+single l1-400 --set objective.l1=400.0
+
 # Precisions at equal epochs; float16, which a CPU emulates, at small batches.
 precision() {
   srmri-tf fit cpce "$shards" -o "$runs/$1" --recipe fast-cpce --vgg-weights "$vgg" \
@@ -136,6 +146,7 @@ perceptual() { # NAME RUN...
 }
 perceptual evaluation "$runs"/{l1,fast-cpce,circle-adam}
 perceptual paper "$runs"/paper-{cpce,cpce-row,circle} --consistency
+perceptual single "$runs"/single-*
 python "$here/air.py" "$runs"/paper-{cpce,cpce-row,circle} "$shards" --json "$out/air.json"
 srmri-tf prepare "$scans" -o "$out/acquired" --split "$out/split12.tsv" --min-signal 0.05 --matrix acquired
 srmri-tf evaluate "$runs"/paper-{cpce,cpce-row,circle} "$out/acquired" -o "$out/paper-acquired" \
