@@ -1,14 +1,15 @@
 """What networks make of masks and noise in a scan that a scanner has interpolated.
 
-    python benchmarks/masks.py MODEL... SCAN [--json FILE]
+    python benchmarks/masks.py MODEL... SCAN [--coarse] [--json FILE]
 
 Eight slices of the scan, at its own matrix and scaled to its maximum, keep the centre of k-space
-and become magnitudes. They are enhanced as they are, with a rectangle set to zero, with all but an
-ellipse set to zero, with one pixel in a thousand set to 1, and with Gaussian noise of standard
-deviation 0.01, 0.03 and 0.1: by the network alone, and by `enhance --same-grid`.
+and become magnitudes; with ``--coarse`` those of half the matrix. They are enhanced as they are,
+with a rectangle set to zero, with all but an ellipse set to zero, with one pixel in a thousand set
+to 1, and with Gaussian noise of standard deviation 0.01, 0.03 and 0.1: by the network alone, and by
+`enhance`, with ``--same-grid`` or, of coarse slices, without. Both scale them to their maximum.
 
-``change`` is the largest one of a pixel, ``gain`` that in PSNR (dB) over the input, where nothing
-was set to zero or 1. Where `enhance` refuses, they are ``inf`` and ``-inf``.
+``change`` is the largest one of a pixel of the zero-filled slices, ``gain`` that in PSNR (dB) over
+them, where nothing was set to zero or 1. Where `enhance` refuses, they are ``inf`` and ``-inf``.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import numpy as np
 from turns import report
 
 from data_prep.errors import BadInputError
-from data_prep.kspace import Degradation, zero_filled
+from data_prep.kspace import Degradation, downsampled, upsampled, zero_filled
 from data_prep.scans.nifti import read
 from data_prep.scans.orientation import find_slicing
 from srmri_tf.enhance.config import EnhanceConfig
@@ -76,12 +77,12 @@ def variants(plain: np.ndarray) -> dict[str, Changed]:
     }
 
 
-def enhanced(network: Network, images: np.ndarray) -> np.ndarray | None:
-    """What `enhance --same-grid` makes of slices; None if it refuses."""
+def enhanced(network: Network, images: np.ndarray, same_grid: bool) -> np.ndarray | None:
+    """What `enhance` makes of slices; None if it refuses."""
     # As a volume whose slices are shown as they are stored.
     voxels, affine = images.transpose(2, 1, 0), np.diag([-1.0, -1.0, 3.0, 1.0])
     try:
-        made = enhance_volume(network, voxels, affine, EnhanceConfig(same_grid=True))
+        made = enhance_volume(network, voxels, affine, EnhanceConfig(same_grid=same_grid))
     except BadInputError:
         return None
     return made.voxels.transpose(2, 1, 0)
@@ -90,20 +91,31 @@ def enhanced(network: Network, images: np.ndarray) -> np.ndarray | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL... SCAN")
+    parser.add_argument(
+        "--coarse", action="store_true", help="as the scanner stores half the matrix"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     *models, scan = options.models
-    truth = truth_of(Path(scan))
-    changed, figures = variants(zero_filled(truth, Degradation())), {}
+    truth, figures = truth_of(Path(scan)), {}
+    stored = np.abs(downsampled(truth)) if options.coarse else zero_filled(truth, Degradation())
+    changed = variants(stored)
     for model in models:
         network = load_network(model)
         for kind, (images, kept) in changed.items():
-            before = np.square(images - truth)[kept].mean()
-            answers = {"alone": network.super_resolve(images), "enhance": enhanced(network, images)}
+            filled = np.abs(upsampled(images)) if options.coarse else images
+            if options.coarse:
+                kept = kept.repeat(2, axis=1).repeat(2, axis=2)
+            before = np.square(filled - truth)[kept].mean()
+            largest = images.max()
+            answers = {
+                "alone": network.super_resolve(filled / largest) * largest,
+                "enhance": enhanced(network, images, not options.coarse),
+            }
             for way, answer in answers.items():
                 change, gain = math.inf, -math.inf
                 if answer is not None:
-                    change = float(np.abs(answer - images).max())
+                    change = float(np.abs(answer - filled).max())
                     gain = float(10 * np.log10(before / np.square(answer - truth)[kept].mean()))
                 figures[f"{model}, {way}: {kind}, change"] = change
                 figures[f"{model}, {way}: {kind}, gain"] = gain
