@@ -102,10 +102,11 @@ def main() -> None:
     changed = variants(stored)
     for model in models:
         network = load_network(model)
-        for kind, (images, kept) in changed.items():
-            filled = np.abs(upsampled(images)) if options.coarse else images
+        for kind, (images, counted) in changed.items():
+            filled, kept = images, counted
             if options.coarse:
-                kept = kept.repeat(2, axis=1).repeat(2, axis=2)
+                filled = np.abs(upsampled(images))
+                kept = counted.repeat(2, axis=1).repeat(2, axis=2)
             before = np.square(filled - truth)[kept].mean()
             largest = images.max()
             answers = {

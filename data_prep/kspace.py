@@ -296,6 +296,7 @@ def band_limited(images: np.ndarray, degradation: Degradation) -> np.ndarray:
 
     Source: the alternating projections of Gerchberg and Saxton (1972) for phases, here signs.
     """
+    images = np.asarray(images, np.float32)
     inside = _inside(images, degradation, unpaired=True)
     if not degradation.is_magnitude:
         return inside
@@ -308,13 +309,12 @@ def _inside(images: np.ndarray, degradation: Degradation, *, unpaired: bool = Fa
     """What of real images lies inside the kept box of k-space.
 
     Args:
-        images: ``(..., H, W)`` real.
+        images: ``(..., H, W)`` float32.
         degradation: Decides the box.
         unpaired: Also the outermost line of an even box, whose mirror image lies outside.
     """
     import scipy.fft
 
-    images = np.asarray(images, np.float32)
     height, width = images.shape[-2:]
     rows, columns = (
         n // 2 - kept.start if unpaired else _reach(kept, n)

@@ -171,14 +171,20 @@ def _read_note(path: Path) -> _Note | None:
 def _still_true(note: _Note, item: Item, folder: Path) -> bool:
     """Whether the note is about this item, its scan is unchanged and its shard is there."""
     scan = item.scan.path
+    converted = dicom.is_converted(scan)
+    if converted:  # by every process anew, into a folder of its own
+        there = replace(item.scan, path=note.item.scan.path.with_name(scan.name))
+        item = item.model_copy(update={"scan": there})
     try:
-        if dicom.is_converted(scan):  # by every process anew, into a folder of its own
-            there = replace(item.scan, path=note.item.scan.path.with_name(scan.name))
-            item = item.model_copy(update={"scan": there})
-            unchanged = nifti.checksum(scan) == note.shard.source_sha256
-        else:
-            unchanged = _stamp(scan) == (note.scan_bytes, note.scan_mtime_ns)
-        return note.item == item and unchanged and files.is_intact(folder / item.file, note.shard)
+        return (
+            note.item == item
+            and (
+                nifti.checksum(scan) == note.shard.source_sha256
+                if converted
+                else _stamp(scan) == (note.scan_bytes, note.scan_mtime_ns)
+            )
+            and files.is_intact(folder / item.file, note.shard)
+        )
     except OSError:
         return False
 

@@ -196,8 +196,9 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
     elif (folder / METRICS_NAME).is_file():
         found = _like(run, folder)
         evaluations, method = [folder], found.name
-        protocol = "evaluation" if _is_same(found, run) else "subset"
-        trained_on = _trained_on(found) if protocol == "subset" else ()
+        protocol = "evaluation"
+        if _trained_on(found) != _trained_on(run):
+            protocol, trained_on = "subset", _trained_on(found)
         again = "Run `srmri-tf evaluate` again"
         command = "srmri-tf evaluate run shards -o evaluation"
     else:
@@ -260,9 +261,13 @@ def _like(run: Run, evaluation: Path) -> Run:
     Raises:
         ConfigError: It measured neither, or several of the second kind.
     """
+
+    def contents(of: Run) -> list[bytes]:
+        return [f.read_bytes() for f in (of.config_file, of.facts_file, of.log_file) if f.is_file()]
+
     measured = [Run(folder) for folder in sorted((evaluation / "runs").glob("*"))]
     trained = [each for each in measured if each.facts_file.is_file()]
-    if same := [each for each in trained if _is_same(each, run)]:
+    if same := [each for each in trained if contents(each) == contents(run)]:
         return same[0]
     like = [each for each in trained if _is_of_fewer_subjects(each, run)]
     if len(like) == 1:
@@ -273,15 +278,6 @@ def _like(run: Run, evaluation: Path) -> Run:
         path=evaluation,
         remedy="Evaluate the finished run again",
     )
-
-
-def _is_same(one: Run, other: Run) -> bool:
-    """Whether settings, facts and log are the same."""
-
-    def contents(of: Run) -> list[bytes]:
-        return [f.read_bytes() for f in (of.config_file, of.facts_file, of.log_file) if f.is_file()]
-
-    return contents(one) == contents(other)
 
 
 def _is_of_fewer_subjects(one: Run, other: Run) -> bool:
