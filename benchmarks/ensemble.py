@@ -15,6 +15,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from coarse import super_resolved
 from turns import in_turns, ratio, report
 
 from data_prep.kspace import Degradation, zero_filled
@@ -22,7 +23,6 @@ from data_prep.scans import nifti
 from data_prep.scans.orientation import find_slicing
 from srmri_tf import DEFAULT_MODEL, metrics
 from srmri_tf.enhance.config import EnhanceConfig
-from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.enhance.worklist import make_worklist
 from srmri_tf.models.model import load_network
 
@@ -55,13 +55,12 @@ def main() -> None:
     for job in make_worklist(options.scans, Path("unused")).jobs:
         truth = truth_of(job.scan, options.quick).astype(np.float32)
         filled = zero_filled(truth, Degradation(lr="coarse"))
-        stored = filled[:, ::2, ::2].transpose(2, 1, 0)
+        stored = filled[:, ::2, ::2]
         images = {}
 
         def enhance(name, ensemble, stored=stored, images=images):
             config = EnhanceConfig(plane="axial", ensemble=ensemble)
-            result = enhance_volume(network, stored, np.eye(4), config)
-            images[name] = result.voxels.transpose(2, 1, 0)
+            images[name] = super_resolved(network, stored, config)
 
         seconds = in_turns(
             {"once": lambda: enhance("once", False), "mean": lambda: enhance("mean", True)}, 1, 0

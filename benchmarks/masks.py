@@ -21,6 +21,7 @@ from typing import NamedTuple
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from coarse import super_resolved
 from turns import report
 
 from data_prep.errors import BadInputError
@@ -28,7 +29,6 @@ from data_prep.kspace import Degradation, downsampled, upsampled, zero_filled
 from data_prep.scans.nifti import read
 from data_prep.scans.orientation import find_slicing
 from srmri_tf.enhance.config import EnhanceConfig
-from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.models.model import Network, load_network
 
 SLICES = 8
@@ -79,13 +79,10 @@ def variants(plain: np.ndarray) -> dict[str, Changed]:
 
 def enhanced(network: Network, images: np.ndarray, same_grid: bool) -> np.ndarray | None:
     """What `enhance` makes of slices; None if it refuses."""
-    # As a volume whose slices are shown as they are stored.
-    voxels, affine = images.transpose(2, 1, 0), np.diag([-1.0, -1.0, 3.0, 1.0])
     try:
-        made = enhance_volume(network, voxels, affine, EnhanceConfig(same_grid=same_grid))
+        return super_resolved(network, images, EnhanceConfig(same_grid, plane="axial"))
     except BadInputError:
         return None
-    return made.voxels.transpose(2, 1, 0)
 
 
 def main() -> None:
