@@ -24,7 +24,7 @@ from srmri_tf.enhance import derivatives
 from srmri_tf.enhance.acquisition import acquisition_of
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
-from srmri_tf.enhance.volume import departures, enhance_volume
+from srmri_tf.enhance.volume import Enhanced, departures, enhance_volume, kept_values
 from srmri_tf.enhance.worklist import Job, Worklist, place
 from srmri_tf.models.stored import check_degradation, read
 
@@ -190,8 +190,12 @@ class _Work:
             "SlicePlane": found.plane,
             "Warnings": warnings,
         }
-        volumes = _enhanced(network, series, found, config, progress and _labelled(progress, label))
-        derivatives.write(self.target(job), volumes, header, record)
+        results = _enhanced(network, series, found, config, progress and _labelled(progress, label))
+        kept = sum(result.kept for result in results) / len(results)
+        if text := kept_values(kept, network.name):
+            say(f"{job.scan}: {text}")
+            warnings.append(text)
+        derivatives.write(self.target(job), _volumes(results), header, record)
 
     def _record(self, job: Job, sha256: str) -> dict[str, Any]:
         config, model = self._config, self._stored
@@ -219,13 +223,9 @@ def _enhanced(
     found: Slicing,
     config: EnhanceConfig,
     progress: Callable[[int, int], None] | None,
-) -> list[np.ndarray]:
-    """A scan enhanced volume by volume and, if asked for, its uncertainty.
-
-    Returns:
-        ``(X, Y, Z)`` float32, or of a series ``(X, Y, Z, T)``.
-    """
-    results = [
+) -> list[Enhanced]:
+    """A scan enhanced volume by volume."""
+    return [
         enhance_volume(
             network,
             series.volume(number),
@@ -237,9 +237,17 @@ def _enhanced(
         )
         for number in range(series.volumes)
     ]
+
+
+def _volumes(results: list[Enhanced]) -> list[np.ndarray]:
+    """The enhanced scan and, if asked for, its uncertainty.
+
+    Returns:
+        ``(X, Y, Z)`` float32, or of a series ``(X, Y, Z, T)``.
+    """
     images = [[result.voxels for result in results]]
     images += [[r.uncertainty for r in results if r.uncertainty is not None]]
-    if series.volumes == 1:
+    if len(results) == 1:
         return [volumes[0] for volumes in images if volumes]
     return [np.stack(volumes, axis=-1) for volumes in images if volumes]
 

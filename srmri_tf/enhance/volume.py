@@ -6,7 +6,6 @@ it was trained on. Nothing is resampled, and a few slices are in the network at 
 box around the head, and outside of it the zero-filled values are kept.
 """
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from data_prep.scans.orientation import Slicing, find_slicing
 from srmri_tf.enhance import tiles
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.models import head
+from srmri_tf.models.plausible import implausible
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.model import Network
@@ -36,9 +36,12 @@ PIXELS = 4 * 256 * 256
 THREADS = 2
 """So many groups of slices at a time: while one is in the network, others are transformed."""
 
-LIMITS = -1.0, 3.0
-"""No sound result is outside of these parts of the scan's maximum: zero-filling reaches 1.6 of it
-between bright pixels and rings a little below zero, and a network adds little."""
+MOST_KEPT = 0.5
+"""A model whose answer cannot be true in more than this part of a head is none for the scan."""
+
+WORTH_SAYING = 1e-4
+"""So small a part of a head that kept its values is not worth a warning: sound models of the
+package have below 1e-6 (docs/measurements.md)."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -54,6 +57,8 @@ class Enhanced:
         voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
         slicing: How the volume was cut into slices.
+        kept: Part of the heads' boxes that kept its zero-filled values, because the network's
+            answer cannot be true there (`srmri_tf.models.plausible`).
         uncertainty: Standard deviation of each voxel over the eight flips and transposes of its
             slice, in the scan's units; None if it was not asked for.
     """
@@ -61,6 +66,7 @@ class Enhanced:
     voxels: np.ndarray
     affine: np.ndarray
     slicing: Slicing
+    kept: float = 0.0
     uncertainty: np.ndarray | None = None
 
 
@@ -87,7 +93,7 @@ def enhance_volume(
 
     Raises:
         BadInputError: The volume is no magnitude image, its slices are too small, its
-            intensities too large, or the network's answer is no image of it (`LIMITS`).
+            intensities too large, or the network's answer can hardly anywhere be true.
         CorruptArtefactError: The network gives values that are not finite.
     """
     config = config or EnhanceConfig()
@@ -107,22 +113,7 @@ def enhance_volume(
     def super_resolve(chunk: slice) -> int:
         images = super_resolver(stack[chunk] / np.float32(scale))
         for view, image in zip(views, images, strict=True):
-            lowest, highest = float(image.min()), float(image.max())
-            largest = max(-lowest, highest)
-            if not math.isfinite(largest):
-                raise CorruptArtefactError(
-                    f"model {network.name} gives values that are not finite",
-                    remedy="Train it again, or give another --model",
-                )
-            if lowest < LIMITS[0] or highest > LIMITS[1]:
-                raise BadInputError(
-                    f"would get intensities of {lowest:,.1f} to {highest:,.1f} times its maximum "
-                    f"from model {network.name}: it has what the model was not trained for, such "
-                    "as noise or the edges of a mask in a scan that was interpolated before",
-                    path=path,
-                    remedy="Enhance the scan as it was measured, or give another --model",
-                )
-            if largest * scale > _LARGEST:
+            if max(-float(image.min()), float(image.max())) * scale > _LARGEST:
                 raise BadInputError(
                     f"becomes brighter than {_LARGEST:.2g}, the largest number of 32 bits",
                     path=path,
@@ -136,7 +127,15 @@ def enhance_volume(
         for done in pool.map(super_resolve, _chunks(len(stack), together)):
             if progress:
                 progress(done, len(stack))
-    return Enhanced(volumes[0], affine @ np.diag(steps), found, *volumes[1:])
+    kept = super_resolver.kept
+    if kept > MOST_KEPT:
+        raise BadInputError(
+            f"is a scan to which model {network.name} gives answers that cannot be true in "
+            f"{kept:.0%} of the head",
+            path=path,
+            remedy="Give another --model",
+        )
+    return Enhanced(volumes[0], affine @ np.diag(steps), found, kept, *volumes[1:])
 
 
 def volume_scale(voxels: np.ndarray, path: Path | None = None) -> float:
@@ -173,6 +172,21 @@ def departures(
     return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
 
 
+def kept_values(kept: float, name: str) -> str:
+    """What a person should know of a result that kept some of the scan's values; empty if nothing.
+
+    Args:
+        kept: `Enhanced.kept`.
+        name: Of the model.
+    """
+    if kept < WORTH_SAYING:
+        return ""
+    return (
+        f"has what model {name} was not trained for, such as single bright pixels: in {kept:.2%} "
+        "of the head its answer cannot be true, and the zero-filled values were kept"
+    )
+
+
 class _Slices(NamedTuple):
     """A few slices on their way to the network.
 
@@ -201,6 +215,13 @@ class _Enhancer:
     def __init__(self, network: "Network", found: Slicing, config: EnhanceConfig) -> None:
         self._network = replace(network, super_resolve=_one_at_a_time(network.super_resolve))
         self._slicing, self._config = found, config
+        self._counting = threading.Lock()
+        self._kept = self._pixels = 0
+
+    @property
+    def kept(self) -> float:
+        """Part of the heads' boxes, of all turns so far, that kept its zero-filled values."""
+        return self._kept / max(1, self._pixels)
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
@@ -240,7 +261,8 @@ class _Enhancer:
         """The network's answer to the heads of slices that are turned first, turned back.
 
         Slices go through it together, so what it gets is the box around all of their heads. Each
-        keeps its zero-filled values outside its own box, whichever slices went with it.
+        keeps its zero-filled values outside its own box, whichever slices went with it, and where
+        the answer cannot be true.
         """
         images, seen = slices.zero_filled, slices.seen
         box = head.box_around(slices.mask, self._config.factor)
@@ -250,10 +272,19 @@ class _Enhancer:
                 self._network, turned, tiles.TILE, _turn_box(box, seen.shape[1:], turn)
             )
             answer = _turn_back(answer, turn)
+            if not np.isfinite(answer).all():
+                raise CorruptArtefactError(
+                    f"model {self._network.name} gives values that are not finite",
+                    remedy="Train it again, or give another --model",
+                )
+            inside = head.in_boxes(slices.mask, self._config.factor)
+            taken = inside & ~implausible(answer - seen, seen)
+            with self._counting:
+                self._pixels += int(inside.sum())
+                self._kept += int(inside.sum() - taken.sum())
             if seen is not images:
                 answer = answer + (images - seen)
-            inside = head.in_boxes(slices.mask, self._config.factor)
-            images = np.where(inside, answer, images)
+            images = np.where(taken, answer, images)
         sharp = self._stored(images)
         if not self._config.puts_back:
             return sharp

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from srmri_tf.models import head
+from srmri_tf.models import head, plausible
 from srmri_tf.models.stored import MIN_SIDE, Stored
 from srmri_tf.networks.gan import variables_by_layer
 
@@ -95,8 +95,8 @@ class Graphs(tf.Module):
     ) -> tf.Tensor:
         """Zero-fill raw slices to twice the matrix and enhance them, one in memory at a time.
 
-        Outside the box around its head a slice keeps its zero-filled values, as in
-        `srmri_tf.enhance.volume`.
+        Outside the box around its head, and where the network's answer cannot be true, a slice
+        keeps its zero-filled values, as in `srmri_tf.enhance.volume`.
 
         Args:
             image: (B, H, W, 1) in any intensities.
@@ -114,7 +114,8 @@ class Graphs(tf.Module):
             scan = single[tf.newaxis, ..., 0] / scale
             fine = tf.abs(upsampled(scan)) if self._magnitude else upsampled(scan)
             answer = self.super_resolved(fine[..., tf.newaxis])[..., 0]
-            sharp = tf.where(in_box(scan), answer, fine)
+            taken = in_box(scan) & ~implausible(answer - fine, fine)
+            sharp = tf.where(taken, answer, fine)
             sharp = put_back(sharp, scan, magnitude=self._magnitude) if consistent else sharp
             return sharp[0, ..., tf.newaxis] * scale
 
@@ -146,6 +147,29 @@ def _in_span(inside: tf.Tensor) -> tf.Tensor:
     stop = -(-2 * (last + 1 + head.MARGIN) // head.STEP) * head.STEP
     fine = tf.range(2 * count)
     return (fine >= start) & (fine < stop) & (last >= 0)
+
+
+def implausible(changes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Where a network's answer cannot be true: `plausible.implausible`.
+
+    Args:
+        changes: (B, H, W) float32, the answer without the image.
+        images: (B, H, W) float32; the volume's maximum is 1.
+
+    Returns:
+        (B, H, W) bool.
+    """
+    varies = _largest_around(images) + _largest_around(-images)
+    beyond = tf.abs(changes) > plausible.RANGES * varies + plausible.SLACK
+    return _largest_around(tf.cast(beyond, tf.float32)) > 0
+
+
+def _largest_around(images: tf.Tensor) -> tf.Tensor:
+    """The largest in the square around each pixel of (B, H, W), rows first: fewer comparisons."""
+    largest = images[..., tf.newaxis]
+    for window in ((plausible.SIDE, 1), (1, plausible.SIDE)):
+        largest = tf.nn.max_pool2d(largest, window, 1, "SAME")
+    return largest[..., 0]
 
 
 def upsampled(images: tf.Tensor) -> tf.Tensor:
