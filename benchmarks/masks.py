@@ -10,6 +10,8 @@ to 1, and with Gaussian noise of standard deviation 0.01, 0.03 and 0.1: by the n
 
 ``change`` is the largest one of a pixel of the zero-filled slices, ``gain`` that in PSNR (dB) over
 them, where nothing was set to zero or 1. Where `enhance` refuses, they are ``inf`` and ``-inf``.
+``truth`` is by how many times the range around a pixel the truth differs from the slices as they
+are (docs/enhance.md, "Where an answer cannot be true").
 """
 
 import argparse
@@ -30,6 +32,7 @@ from data_prep.scans.nifti import read
 from data_prep.scans.orientation import find_slicing
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.models.model import Network, load_network
+from srmri_tf.models.plausible import RANGES, excess
 
 SLICES = 8
 DEVIATIONS = (0.01, 0.03, 0.1)
@@ -87,7 +90,7 @@ def enhanced(network: Network, images: np.ndarray, same_grid: bool) -> np.ndarra
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="+", metavar="MODEL... SCAN")
+    parser.add_argument("models", nargs="+", metavar="[MODEL...] SCAN")
     parser.add_argument(
         "--coarse", action="store_true", help="as the scanner stores half the matrix"
     )
@@ -97,6 +100,8 @@ def main() -> None:
     truth, figures = truth_of(Path(scan)), {}
     stored = np.abs(downsampled(truth)) if options.coarse else zero_filled(truth, Degradation())
     changed = variants(stored)
+    filled = np.abs(upsampled(stored)) if options.coarse else stored
+    figures["truth"] = RANGES * float(excess(truth - filled, filled).max())
     for model in models:
         network = load_network(model)
         for kind, (images, counted) in changed.items():

@@ -24,6 +24,7 @@ from srmri_tf.evaluation.networks import Measured, open_network
 from srmri_tf.evaluation.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.evaluation.scores import FeatureDistance, Scorer, SliceRow
 from srmri_tf.evaluation.summary import document_of, plain, refuse_others, write_document
+from srmri_tf.models.plausible import implausible
 from srmri_tf.networks.precision import has_gpu
 from srmri_tf.networks.registry import SuperResolve, super_resolver
 from srmri_tf.networks.vgg19.features import LEAST_SIDE, build_features
@@ -178,13 +179,17 @@ class _Remembering:
 
 
 def _put_back(super_resolve: SuperResolve, degradation: Degradation) -> SuperResolve:
-    if degradation.lr == "coarse":
-        return lambda slices: consistent_with_scan(
-            super_resolve(slices),
-            np.stack([small_image(lr, degradation) for lr in slices]),
-            degradation,
-        )
-    return lambda slices: consistent(super_resolve(slices), slices, degradation)
+    """What `enhance` makes of a network's answer: taken where it can be true, k-space put back."""
+
+    def enhanced(slices: np.ndarray) -> np.ndarray:
+        answer = super_resolve(slices)
+        answer = np.where(implausible(answer - slices, slices), slices, answer)
+        if degradation.lr != "coarse":
+            return consistent(answer, slices, degradation)
+        scan = np.stack([small_image(lr, degradation) for lr in slices])
+        return consistent_with_scan(answer, scan, degradation)
+
+    return enhanced
 
 
 def _measure(

@@ -1,10 +1,10 @@
 """Find where a network's answer cannot be true, so that the zero-filled values are kept there.
 
 What truncated k-space takes from a pixel it spreads over the pixels around it, so that the image
-varies there, too. The truth never differs from the image by twice the range of the image around a
-pixel (1.7 times in 168 slices of 21 scans). To what no training image had, such as the ringing of a
-single bright pixel, a network may answer with a thousand times that range (docs/measurements.md,
-"Masks and noise").
+varies there, too. The truth differs from the image by less than twice the range of the image around
+a pixel (docs/enhance.md, "Where an answer cannot be true", has the figures). To what no training
+image had, such as the ringing of a single bright pixel, a network may answer with a thousand times
+that range.
 """
 
 from collections.abc import Callable
@@ -44,13 +44,28 @@ def implausible(changes: np.ndarray, images: np.ndarray) -> np.ndarray:
         >>> implausible(-3 * image, image).astype(int).tolist()
         [[[1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]]]
     """
-    found = np.empty(images.shape, bool)
-    for change, image, beyond in zip(changes, images, found, strict=True):
-        varies = _around(np.maximum, image) - _around(np.minimum, image)
-        beyond[:] = np.abs(change) > np.float32(RANGES) * varies + np.float32(SLACK)
+    found = excess(changes, images) > 1
+    for beyond in found:
         if beyond.any():
             beyond[:] = _around(np.logical_or, beyond)
     return found
+
+
+def excess(changes: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """How much each pixel changed, as parts of what it may change.
+
+    Args:
+        changes: ``(S, H, W)`` float32, the network's answer without the image.
+        images: ``(S, H, W)`` float32, what it got; the volume's maximum is 1.
+
+    Returns:
+        ``(S, H, W)`` float32.
+    """
+    parts = np.empty(images.shape, np.float32)
+    for change, image, part in zip(changes, images, parts, strict=True):
+        varies = _around(np.maximum, image) - _around(np.minimum, image)
+        np.divide(np.abs(change), np.float32(RANGES) * varies + np.float32(SLACK), out=part)
+    return parts
 
 
 def _around(combine: Callable[..., np.ndarray], image: np.ndarray) -> np.ndarray:
