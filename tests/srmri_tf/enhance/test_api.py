@@ -11,10 +11,12 @@ import pytest
 
 import srmri_tf
 from data_prep.errors import BadInputError
+from srmri_tf.enhance import volume
 from srmri_tf.enhance.api import Model
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.models.card import ModelCard, Ranges
+from srmri_tf.models.plausible import implausible
 from tests.data_prep.phantoms import affine, phantom
 from tests.srmri_tf.enhance.test_volume import fake, identity
 from tests.srmri_tf.evaluation.test_measuring import make_run
@@ -87,6 +89,13 @@ def test_what_is_unlike_the_training_data_is_warned_of():
         known(scan, (5, 5, 3))
     with pytest.warns(UserWarning, match="slice spacing"):
         known(scan, (1.1, 1.1, 9))
+
+
+def test_values_that_were_kept_are_warned_of(monkeypatch):
+    monkeypatch.setattr(volume, "implausible", implausible)
+    wild = Model(fake(lambda x: np.where(x > 0.98, 100, x)))
+    with pytest.warns(UserWarning, match=r"the volume has what model fake was not trained for"):
+        wild(phantom((40, 32, 3)), (1, 1, 3))
 
 
 def test_importing_the_package_imports_nothing_heavy():

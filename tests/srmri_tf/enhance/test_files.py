@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,12 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
-from srmri_tf.enhance import files
+from srmri_tf.enhance import files, volume
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
 from srmri_tf.models import model as models
+from srmri_tf.models.plausible import implausible
 from tests.data_prep.malformed import CASES
 from tests.data_prep.phantoms import OF_A_DEAD_PROCESS, affine, edit, phantom, save
 from tests.srmri_tf.cli.test_cli import run, run_alone
@@ -412,6 +414,19 @@ def test_what_is_out_of_range_is_warned_of_and_noted(network, tmp_path, monkeypa
     assert any("in-plane spacing 2.5 mm, but 0.5 to 0.6 in training" in text for text in said)
     noted = json.loads(result.target.sidecar.read_text())["Warnings"]
     assert [f"{scan}: {text}" for text in noted] == said
+
+
+def test_values_that_were_kept_are_warned_of_and_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(volume, "implausible", implausible)
+    use(fake(lambda x: np.where(x > 0.98, 100, x)), monkeypatch)
+    scan = save(tmp_path / "head_T2w.nii", phantom((40, 32, 3)))
+    said = []
+    (result,) = super_resolve([scan], warn=said.append)
+    assert re.fullmatch(rf"{scan}: has what model fake was .*in \d+\.\d\d% of the head .*", said[0])
+    noted = json.loads(result.target.sidecar.read_text())["Warnings"]
+    assert [f"{scan}: {text}" for text in noted] == said
+    brightest = nib.load(scan).get_fdata().max()
+    assert nib.load(result.target.image).get_fdata().max() < 2 * brightest
 
 
 def test_every_contrast_that_a_model_learnt_from_is_its_own(network, tmp_path, monkeypatch):
