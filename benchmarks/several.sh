@@ -18,21 +18,17 @@ test=(openms_patient04 ixi_t1_defaced_example2 torchio vsseg001)
   printf '%s\ttrain\n' "${train[@]}"
   printf '%s\ttest\n' "${test[@]}"
 } >"$out/split.tsv"
-prepare() { # isotropic volumes shall not outweigh the others
-  srmri-tf prepare "$scans" -o "$out/$1" --all-contrasts --split "$out/split.tsv" --lr coarse \
-    --max-slices 60 "${@:2}"
-}
-prepare clean --min-signal 0.05
-prepare shards
-train() { # NAME SHARDS SETTINGS...: L1 alone
-  srmri-tf fit circle "$out/$2" -o "$out/$1" --recipe fast-circle --set degrader=kspace --set transposes=true \
-    --batch-size 4 --precision float32 --set schedule.decay_from=0 --set schedule.steps_per_epoch=800 \
+# Isotropic volumes shall not outweigh the others, and air teaches nothing.
+srmri-tf prepare "$scans" -o "$out/shards" --all-contrasts --split "$out/split.tsv" --lr coarse \
+  --max-slices 60 --min-signal 0.05
+train() { # NAME EPOCHS SETTINGS...: L1 alone, by the known degradation
+  srmri-tf fit circle "$out/shards" -o "$out/$1" --recipe fast-circle --set degrader=kspace \
+    --set transposes=true --batch-size 4 --precision float32 --set schedule.decay_from=0 \
+    --set schedule.steps_per_epoch=800 --set schedule.warmup_epochs="$2" \
     --set schedule.critic_epochs=0 --epochs 0 "${@:3}"
 }
-# First what there is to learn, then also what to make of air, noise and masks.
-train l1-x2-clean clean --set schedule.warmup_epochs=66
-train l1-x2 shards --init "$out/l1-x2-clean" --set noise=0.01 --set erase=0.15 \
-  --set schedule.warmup_epochs=60 --set schedule.warmup_learning_rate=5e-4
+train l1-x2-first 66
+train l1-x2 30 --init "$out/l1-x2-first" --set schedule.warmup_learning_rate=5e-4
 for contrast in T2 FLAIR T1 T1CE; do
   # The shipped networks of one contrast have learnt from some of these subjects: their rows are marked.
   srmri-tf evaluate "$out/l1-x2" cpce-t2-x2 cpce-t1-x2 "$out/shards" --force \
@@ -40,7 +36,9 @@ for contrast in T2 FLAIR T1 T1CE; do
 done
 srmri-tf evaluate "$out/l1-x2" "$out/shards" --consistency --no-bicubic -o "$out/evaluation-l1-x2"
 for contrast in T2W T1W; do
-  python "$(dirname "$0")/masks.py" "$out"/l1-x2{,-clean} cpce-t2-x2 cpce-t1-x2 \
-    "$scans"/openms_patient04_study1_"$contrast".nii.gz --json "$out/masks-$contrast.json"
+  for stored in "" --coarse; do
+    python "$(dirname "$0")/masks.py" "$out/l1-x2" cpce-t2-x2 cpce-t1-x2 \
+      "$scans"/openms_patient04_study1_"$contrast".nii.gz $stored --json "$out/masks$stored-$contrast.json"
+  done
 done
 python "$(dirname "$0")/picture.py" "$out/evaluation-FLAIR" lr l1-x2+dc -o "$out/unseen.png"

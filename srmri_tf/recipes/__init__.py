@@ -20,8 +20,14 @@ from srmri_tf.recipes.config import CONFIGS, TrainConfig
 RUN_CONFIG = "config.toml"
 """What a RUN calls its own settings."""
 
-_FORMER = {"penalty_every": 1, "shared_batch": False}
-"""Settings of the objective that runs made before may name, with the values they mostly had."""
+_FORMER = {
+    "noise": 0.0,
+    "noise_share": 1.0,
+    "erase": 0.0,
+    "objective.penalty_every": 1,
+    "objective.shared_batch": False,
+}
+"""Settings that runs made before may name, with the values they mostly had."""
 
 
 def recipe_names() -> list[str]:
@@ -148,11 +154,13 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 
 def _drop_former(settings: dict[str, Any]) -> None:
     """Forget settings of a RUN that no longer exist, where they had no effect."""
-    objective = settings.get("objective")
-    if isinstance(objective, dict):
-        for key, value in _FORMER.items():
-            if objective.get(key) == value:
-                del objective[key]
+    for name, value in _FORMER.items():
+        *parents, key = name.split(".")
+        section: Any = settings
+        for parent in parents:
+            section = section.get(parent, {})
+        if isinstance(section, dict) and section.get(key) == value:
+            del section[key]
 
 
 def _recipe_text(name_or_path: str) -> tuple[Path, str]:

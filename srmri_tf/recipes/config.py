@@ -192,17 +192,10 @@ class Augmentation(_Section):
     Args:
         flips: Mirror training pairs at random along both axes.
         transposes: Exchange rows and columns of training pairs at random.
-        noise: Add Gaussian noise to the low-resolution image of some pairs, of a standard
-            deviation drawn evenly from 0 to this (images are in [0, 1]).
-        noise_share: Share of pairs that get noise.
-        erase: Set a random rectangle of both images to zero in this share of training pairs.
     """
 
     flips: bool = False
     transposes: bool = False
-    noise: float = Field(0.0, ge=0.0, lt=1.0)
-    noise_share: float = Field(1.0, ge=0.0, le=1.0)
-    erase: float = Field(0.0, ge=0.0, le=1.0)
 
 
 class TrainConfig(Augmentation):

@@ -4,10 +4,8 @@ import functools
 from itertools import chain
 
 import numpy as np
-from scipy.stats import binomtest, kstest
 
 from srmri_tf.recipes.config import Augmentation
-from tests.srmri_tf.conftest import PATCH
 from tests.srmri_tf.data.test_dataset import epochs_of
 
 FLIPS = Augmentation(flips=True)
@@ -56,49 +54,3 @@ def test_transposes_exchange_rows_and_columns_of_both_images_alike(shards):
     assert len(seen) == 4  # neither follows from the other
     again = images_of(shards, range(1, 2), transposes=True)
     np.testing.assert_array_equal(again, turned[:, -again.shape[1] :])
-
-
-def test_noise_is_gaussian_of_every_deviation_up_to_the_largest_and_on_the_input_alone(
-    shards,
-):
-    images = functools.partial(images_of, shards, range(20))
-    plain, noisy = images(flips=True), images(flips=True, noise=0.1)
-    np.testing.assert_array_equal(noisy[1], plain[1])
-    noise = noisy[0] - plain[0]
-    deviations = noise.std((1, 2))
-    assert kstest(deviations, "uniform", (0, 0.1)).pvalue > 0.001
-    assert kstest(noise[0].ravel() / deviations[0], "norm").pvalue > 0.001
-    correlations = np.corrcoef(noise.reshape(len(noise), -1)) - np.eye(len(noise))
-    assert np.abs(correlations).max() < 6 / np.sqrt(noise[0].size)
-    again = images_of(shards, range(1, 2), flips=True, noise=0.1)
-    count = again.shape[1]
-    np.testing.assert_array_equal(again, noisy[:, count : 2 * count])
-
-
-def test_noise_comes_to_a_share_of_pairs(shards):
-    images = functools.partial(images_of, shards, range(40))
-    plain, noisy = images(), images(noise=0.1, noise_share=0.25)
-    changed = (noisy != plain)[0].any((1, 2))
-    assert binomtest(int(changed.sum()), len(changed), 0.25).pvalue > 0.001
-    deviations = (noisy - plain)[0, changed].std((1, 2))
-    assert kstest(deviations, "uniform", (0, 0.1)).pvalue > 0.001
-
-
-def test_erasing_sets_a_rectangle_of_both_images_to_zero_in_a_share_of_pairs(shards):
-    images = functools.partial(images_of, shards, range(40))
-    plain, erased = images(), images(erase=0.25)
-    changed = 0
-    for before, after in zip(plain.swapaxes(0, 1), erased.swapaxes(0, 1), strict=True):
-        rows, columns = np.nonzero((before != after).any(0))
-        changed += rows.size > 0
-        if rows.size:
-            inside = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-            before = before.copy()
-            before[:, *inside] = 0
-            np.testing.assert_array_equal(after, before)
-    count = plain.shape[1]
-    has_pixels = (1 - 1 / PATCH) ** 2  # two corners lie between the same pixels in 1 of PATCH cases
-    assert binomtest(changed, count, 0.25 * has_pixels).pvalue > 0.001
-    assert not np.array_equal(images_of(shards, range(1)), images_of(shards, range(1), erase=1.0))
-    noisy = images_of(shards, range(2), erase=0.25, noise=0.1)
-    np.testing.assert_array_equal(noisy[1], erased[1, : noisy.shape[1]])

@@ -236,6 +236,11 @@ def test_a_run_of_before_opens_but_a_recipe_with_settings_that_are_gone_does_not
     (tmp_path / "config.toml").write_text(text.replace("penalty_every = 1", "penalty_every = 2"))
     with pytest.raises(ConfigError, match=r"objective\.penalty_every: unknown key"):
         load_recipe(str(tmp_path / "config.toml"))
+    (tmp_path / "config.toml").write_text("noise = 0.0\nnoise_share = 1.0\nerase = 0.0\n" + text)
+    assert load_recipe(str(tmp_path / "config.toml")) == load_recipe(str(before))
+    (tmp_path / "config.toml").write_text("noise = 0.01\n" + text)
+    with pytest.raises(ConfigError, match="noise: unknown key"):
+        load_recipe(str(tmp_path / "config.toml"))
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path):
