@@ -136,7 +136,7 @@ for kind in float32 bfloat16 float16; do precision "small-$kind" "$kind" 4; done
 # Of the fold that tests patient 12, under their own names.
 gans=(circle-{adam,no-lsup,semi50,semi10,unsupervised})
 both=("${gans[@]}" "${gans[@]/%/-seed1}")
-for name in l1 fast-cpce "${both[@]}"; do
+for name in l1 fast-cpce fast-circle "${both[@]}"; do
   rm -rf "${runs:?}/$name"
   cp -r "$crossval/$name"/fold-1/c[pi]* "$runs/$name"
 done
@@ -144,7 +144,7 @@ perceptual() { # NAME RUN...
   srmri-tf evaluate "${@:2}" "$shards" -o "$out/$1" --perceptual --vgg-weights "$vgg" --slices 12 \
     --licence "$licence"
 }
-perceptual evaluation "$runs"/{l1,fast-cpce,circle-adam}
+perceptual evaluation "$runs"/{l1,fast-cpce,fast-circle}
 perceptual paper "$runs"/paper-{cpce,cpce-row,circle} --consistency
 perceptual single "$runs"/single-* --consistency
 python "$here/air.py" "$runs"/paper-{cpce,cpce-row,circle} "$shards" --json "$out/air.json"
@@ -156,11 +156,11 @@ srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
   --licence "$licence"
 srmri-tf report "$out/evaluation"
 
-python "$here/curves.py" "$runs"/{l1,fast-cpce} -o "$out/curves-cpce.png"
+python "$here/curves.py" "$runs"/{l1,fast-cpce} --by epochs -o "$out/curves-cpce.png"
 python "$here/curves.py" "$runs"/paper-{cpce,cpce-row,circle} --by epochs -o "$out/curves-paper.png"
 python "$here/curves.py" "${gans[@]/#/$runs/}" --by epochs -o "$out/curves-circle.png"
 python "$here/curves.py" "$runs"/{float32,bfloat16} --by epochs -o "$out/curves-precision.png"
 python "$here/curves.py" "$runs"/small-{float32,bfloat16,float16} --by epochs \
   -o "$out/curves-float16.png"
-python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce circle-adam -o "$out/results.png"
+python "$here/picture.py" "$out/evaluation" lr l1 fast-cpce fast-circle -o "$out/results.png"
 python "$here/picture.py" "$out/paper" lr paper-cpce paper-circle -o "$out/paper.png"
