@@ -11,7 +11,7 @@ to 1, and with Gaussian noise of standard deviation 0.01, 0.03 and 0.1: by the n
 ``change`` is the largest one of a pixel of the zero-filled slices, ``gain`` that in PSNR (dB) over
 them, where nothing was set to zero or 1. Where `enhance` refuses, they are ``inf`` and ``-inf``.
 ``truth`` is by how many times the range around a pixel the truth differs from the slices as they
-are (docs/enhance.md, "Where an answer cannot be true").
+are (docs/enhance.md, "Implausible answers").
 """
 
 import argparse
@@ -100,15 +100,18 @@ def main() -> None:
     truth, figures = truth_of(Path(scan)), {}
     stored = np.abs(downsampled(truth)) if options.coarse else zero_filled(truth, Degradation())
     changed = variants(stored)
-    filled = np.abs(upsampled(stored)) if options.coarse else stored
+
+    def whole(images: np.ndarray) -> np.ndarray:
+        """The images at the truth's matrix."""
+        return np.abs(upsampled(images)) if options.coarse else images
+
+    filled = whole(stored)
     figures["truth"] = RANGES * float(excess(truth - filled, filled).max())
     for model in models:
         network = load_network(model)
         for kind, (images, counted) in changed.items():
-            filled, kept = images, counted
-            if options.coarse:
-                filled = np.abs(upsampled(images))
-                kept = counted.repeat(2, axis=1).repeat(2, axis=2)
+            filled, times = whole(images), 2 if options.coarse else 1
+            kept = counted.repeat(times, axis=1).repeat(times, axis=2)
             before = np.square(filled - truth)[kept].mean()
             largest = images.max()
             answers = {

@@ -24,7 +24,12 @@ from srmri_tf.enhance import derivatives
 from srmri_tf.enhance.acquisition import acquisition_of
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
-from srmri_tf.enhance.volume import Enhanced, departures, enhance_volume, kept_values
+from srmri_tf.enhance.volume import (
+    Enhanced,
+    departures,
+    enhance_volume,
+    implausible_warning,
+)
 from srmri_tf.enhance.worklist import Job, Worklist, place
 from srmri_tf.models.stored import check_degradation, read
 
@@ -191,8 +196,8 @@ class _Work:
             "Warnings": warnings,
         }
         results = _enhanced(network, series, found, config, progress and _labelled(progress, label))
-        kept = sum(result.kept for result in results) / len(results)
-        if text := kept_values(kept, network.name):
+        part = sum(result.implausible for result in results) / len(results)
+        if text := implausible_warning(part, network.name):
             say(f"{job.scan}: {text}")
             warnings.append(text)
         derivatives.write(self.target(job), _volumes(results), header, record)

@@ -36,12 +36,11 @@ PIXELS = 4 * 256 * 256
 THREADS = 2
 """So many groups of slices at a time: while one is in the network, others are transformed."""
 
-MOST_KEPT = 0.5
-"""A model whose answer cannot be true in more than this part of a head is none for the scan."""
+MAX_IMPLAUSIBLE = 0.5
+"""A scan is refused where the answer is implausible in more than this part of the head."""
 
-WORTH_SAYING = 1e-4
-"""So small a part of a head that kept its values is not worth a warning: sound models of the
-package have below 1e-6 (docs/measurements.md)."""
+WARN_IMPLAUSIBLE = 1e-4
+"""A person is warned from this part of the head on: a few pixels are nothing to look for."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -57,8 +56,8 @@ class Enhanced:
         voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
         slicing: How the volume was cut into slices.
-        kept: Part of the heads' boxes that kept its zero-filled values, because the network's
-            answer cannot be true there (`srmri_tf.models.plausible`).
+        implausible: Part of the boxes around the heads where the network's answer is implausible
+            (`srmri_tf.models.plausible`), so that the zero-filled values were kept.
         uncertainty: Standard deviation of each voxel over the eight flips and transposes of its
             slice, in the scan's units; None if it was not asked for.
     """
@@ -66,7 +65,7 @@ class Enhanced:
     voxels: np.ndarray
     affine: np.ndarray
     slicing: Slicing
-    kept: float = 0.0
+    implausible: float = 0.0
     uncertainty: np.ndarray | None = None
 
 
@@ -93,7 +92,7 @@ def enhance_volume(
 
     Raises:
         BadInputError: The volume is no magnitude image, its slices are too small, its
-            intensities too large, or the network's answer can hardly anywhere be true.
+            intensities too large, or the network's answer is implausible nearly everywhere.
         CorruptArtefactError: The network gives values that are not finite.
     """
     config = config or EnhanceConfig()
@@ -127,15 +126,13 @@ def enhance_volume(
         for done in pool.map(super_resolve, _chunks(len(stack), together)):
             if progress:
                 progress(done, len(stack))
-    kept = super_resolver.kept
-    if kept > MOST_KEPT:
+    if (part := super_resolver.implausible) > MAX_IMPLAUSIBLE:
         raise BadInputError(
-            f"is a scan to which model {network.name} gives answers that cannot be true in "
-            f"{kept:.0%} of the head",
+            f"gets implausible answers from model {network.name} in {part:.0%} of the head",
             path=path,
             remedy="Give another --model",
         )
-    return Enhanced(volumes[0], affine @ np.diag(steps), found, kept, *volumes[1:])
+    return Enhanced(volumes[0], affine @ np.diag(steps), found, part, *volumes[1:])
 
 
 def volume_scale(voxels: np.ndarray, path: Path | None = None) -> float:
@@ -172,18 +169,18 @@ def departures(
     return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
 
 
-def kept_values(kept: float, name: str) -> str:
-    """What a person should know of a result that kept some of the scan's values; empty if nothing.
+def implausible_warning(part: float, name: str) -> str:
+    """What a person should know of a result that has zero-filled values in a head; empty if few.
 
     Args:
-        kept: `Enhanced.kept`.
+        part: `Enhanced.implausible`.
         name: Of the model.
     """
-    if kept < WORTH_SAYING:
+    if part < WARN_IMPLAUSIBLE:
         return ""
     return (
-        f"has what model {name} was not trained for, such as single bright pixels: in {kept:.2%} "
-        "of the head its answer cannot be true, and the zero-filled values were kept"
+        f"has what model {name} was not trained for, such as single bright pixels: in {part:.2%} "
+        "of the head its answer is implausible, and the zero-filled values were kept"
     )
 
 
@@ -215,13 +212,13 @@ class _Enhancer:
     def __init__(self, network: "Network", found: Slicing, config: EnhanceConfig) -> None:
         self._network = replace(network, super_resolve=_one_at_a_time(network.super_resolve))
         self._slicing, self._config = found, config
-        self._counting = threading.Lock()
-        self._kept = self._pixels = 0
+        self._counts: list[tuple[int, int]] = []  # pixels in boxes, and implausible
 
     @property
-    def kept(self) -> float:
-        """Part of the heads' boxes, of all turns so far, that kept its zero-filled values."""
-        return self._kept / max(1, self._pixels)
+    def implausible(self) -> float:
+        """`Enhanced.implausible`, of all turns so far."""
+        pixels = sum(inside for inside, _ in self._counts)
+        return sum(refused for _, refused in self._counts) / max(1, pixels)
 
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
@@ -262,7 +259,7 @@ class _Enhancer:
 
         Slices go through it together, so what it gets is the box around all of their heads. Each
         keeps its zero-filled values outside its own box, whichever slices went with it, and where
-        the answer cannot be true.
+        the answer is implausible.
         """
         images, seen = slices.zero_filled, slices.seen
         box = head.box_around(slices.mask, self._config.factor)
@@ -278,13 +275,11 @@ class _Enhancer:
                     remedy="Train it again, or give another --model",
                 )
             inside = head.in_boxes(slices.mask, self._config.factor)
-            taken = inside & ~implausible(answer - seen, seen)
-            with self._counting:
-                self._pixels += int(inside.sum())
-                self._kept += int(inside.sum() - taken.sum())
+            refused = inside & implausible(answer - seen, seen)
+            self._counts.append((int(inside.sum()), int(refused.sum())))
             if seen is not images:
                 answer = answer + (images - seen)
-            images = np.where(taken, answer, images)
+            images = np.where(inside & ~refused, answer, images)
         sharp = self._stored(images)
         if not self._config.puts_back:
             return sharp

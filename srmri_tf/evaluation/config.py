@@ -21,7 +21,7 @@ class EvaluateConfig:
         force: Measure networks that learnt from test subjects, marked.
         licence: Where the data come from and on what terms; repeated in the report.
         consistency: Also measure what `enhance` makes of each network's answer, as ``NAME+dc``: the
-            measured centre of k-space put back, and nothing taken that cannot be true.
+            measured centre of k-space put back, and implausible answers not taken.
     """
 
     bicubic: bool = True

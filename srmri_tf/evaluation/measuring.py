@@ -159,7 +159,7 @@ def _methods(
     for name, network in generators.items():
         methods[name] = super_resolve = _Remembering(super_resolver(network, BATCH))
         if config.consistency:
-            methods[name + CONSISTENT] = _put_back(super_resolve, degradation)
+            methods[name + CONSISTENT] = _as_enhanced(super_resolve, degradation)
     if config.bicubic:
         methods[BICUBIC] = lambda slices: np.stack([bicubic(lr, degradation) for lr in slices])
     return methods
@@ -178,8 +178,8 @@ class _Remembering:
         return self._last[1]
 
 
-def _put_back(super_resolve: SuperResolve, degradation: Degradation) -> SuperResolve:
-    """What `enhance` makes of a network's answer: taken where it can be true, k-space put back."""
+def _as_enhanced(super_resolve: SuperResolve, degradation: Degradation) -> SuperResolve:
+    """What `enhance` makes of a network's answer: implausible pixels not, k-space put back."""
 
     def enhanced(slices: np.ndarray) -> np.ndarray:
         answer = super_resolve(slices)

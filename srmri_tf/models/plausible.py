@@ -1,10 +1,10 @@
-"""Find where a network's answer cannot be true, so that the zero-filled values are kept there.
+"""Find where a network's answer is implausible, so that the zero-filled values are kept there.
 
 What truncated k-space takes from a pixel it spreads over the pixels around it, so that the image
 varies there, too. The truth differs from the image by less than twice the range of the image around
-a pixel (docs/enhance.md, "Where an answer cannot be true", has the figures). To what no training
-image had, such as the ringing of a single bright pixel, a network may answer with a thousand times
-that range.
+a pixel (docs/enhance.md, "Implausible answers", has the figures). To what no training
+image had, such as the ringing of a single bright pixel, a network may answer with thousands of
+times that range.
 """
 
 from collections.abc import Callable
@@ -54,12 +54,10 @@ def implausible(changes: np.ndarray, images: np.ndarray) -> np.ndarray:
 def excess(changes: np.ndarray, images: np.ndarray) -> np.ndarray:
     """How much each pixel changed, as parts of what it may change.
 
-    Args:
-        changes: ``(S, H, W)`` float32, the network's answer without the image.
-        images: ``(S, H, W)`` float32, what it got; the volume's maximum is 1.
+    Takes what `implausible` takes.
 
     Returns:
-        ``(S, H, W)`` float32.
+        ``(S, H, W)`` float32; implausible is what is above 1.
     """
     parts = np.empty(images.shape, np.float32)
     for change, image, part in zip(changes, images, parts, strict=True):

@@ -95,7 +95,7 @@ class Graphs(tf.Module):
     ) -> tf.Tensor:
         """Zero-fill raw slices to twice the matrix and enhance them, one in memory at a time.
 
-        Outside the box around its head, and where the network's answer cannot be true, a slice
+        Outside the box around its head, and where the network's answer is implausible, a slice
         keeps its zero-filled values, as in `srmri_tf.enhance.volume`.
 
         Args:
@@ -150,7 +150,7 @@ def _in_span(inside: tf.Tensor) -> tf.Tensor:
 
 
 def implausible(changes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Where a network's answer cannot be true: `plausible.implausible`.
+    """Where a network's answer is implausible: `plausible.implausible`.
 
     Args:
         changes: (B, H, W) float32, the answer without the image.

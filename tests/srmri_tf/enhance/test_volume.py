@@ -15,7 +15,7 @@ from data_prep.kspace import Degradation
 from srmri_tf.enhance import tiles
 from srmri_tf.enhance import volume as volumes
 from srmri_tf.enhance.config import EnhanceConfig
-from srmri_tf.enhance.volume import enhance_volume, kept_values
+from srmri_tf.enhance.volume import enhance_volume, implausible_warning
 from srmri_tf.models import plausible
 from srmri_tf.models.model import Network, load_network
 from srmri_tf.models.stored import reach
@@ -429,13 +429,13 @@ def test_a_volume_too_bright_for_its_result_is_refused():
 
 @pytest.fixture
 def judged(monkeypatch):
-    """Answers are taken where they can be true, as they are outside of tests."""
+    """Implausible answers are not taken, as outside of tests."""
     monkeypatch.setattr(volumes, "implausible", plausible.implausible)
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
 @pytest.mark.parametrize(("config", "factor"), [(SAME, 1), (PLAIN, 2)])
-def test_where_an_answer_cannot_be_true_the_zero_filled_values_are_kept(
+def test_where_an_answer_is_implausible_the_zero_filled_values_are_kept(
     judged, config, factor, ensemble
 ):
     scan = phantom((40, 32, 3))
@@ -451,20 +451,20 @@ def test_where_an_answer_cannot_be_true_the_zero_filled_values_are_kept(
     around = binary_dilation(bright, np.ones((9, 9, 1)))
     expected = np.where(around, filled, 1.001 * filled)
     np.testing.assert_allclose(result.voxels, expected, rtol=1e-5, atol=1e-4 * scan.max())
-    assert result.kept == pytest.approx(around.mean(), abs=1e-3)
-    said = kept_values(result.kept, "fake")
-    assert f"{result.kept:.2%} of the head" in said
+    assert result.implausible == pytest.approx(around.mean(), abs=1e-3)
+    said = implausible_warning(result.implausible, "fake")
+    assert f"{result.implausible:.2%} of the head" in said
     assert "fake" in said
 
 
-def test_a_few_kept_values_are_not_worth_saying():
-    assert not kept_values(0.0, "fake")
-    assert not kept_values(9e-5, "fake")
-    assert kept_values(1.1e-4, "fake")
+def test_a_few_implausible_pixels_are_not_warned_of():
+    assert not implausible_warning(0.0, "fake")
+    assert not implausible_warning(9e-5, "fake")
+    assert implausible_warning(1.1e-4, "fake")
 
 
-def test_a_network_whose_answer_is_hardly_anywhere_true_is_refused(judged):
-    with pytest.raises(BadInputError, match="model fake gives answers that cannot be true in 100%"):
+def test_a_network_whose_answer_is_implausible_everywhere_is_refused(judged):
+    with pytest.raises(BadInputError, match="gets implausible answers from model fake in 100%"):
         enhance_volume(fake(lambda x: x + 5), phantom((40, 32, 3)), affine(), SAME)
 
 

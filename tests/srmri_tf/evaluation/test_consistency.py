@@ -91,7 +91,7 @@ def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
     assert mean_psnr(result, "net+dc") == pytest.approx(np.mean(scores), abs=1e-4)
 
 
-def test_an_answer_that_cannot_be_true_is_not_taken(tmp_path):
+def test_an_implausible_answer_is_not_taken(tmp_path):
     shards = make_shards(tmp_path / "shards", {"s1": "train", "s4": "test"})
     keras.utils.set_random_seed(0)
     wild = make_run(tmp_path / "wild", gain=30.0, train=["s1"])

@@ -93,7 +93,7 @@ def test_a_mean_at_the_level_is_in_the_box_in_both():
     "shape", [pytest.param((2, 16, 12), marks=pytest.mark.slow), (2, 13, 9), (3, 40, 31)]
 )
 def test_the_graph_is_the_command_lines_path(tmp_path, monkeypatch, kind, shape):
-    monkeypatch.setattr(volume, "MOST_KEPT", 1.0)  # random weights make no image
+    monkeypatch.setattr(volume, "MAX_IMPLAUSIBLE", 1.0)  # random weights make no image
     run = {"cpce": lambda p: make_run(p, gain=1.0), "circle": make_circle_run}[kind](tmp_path / "r")
     scan = (900 * RNG.random(shape) if shape[0] == 2 else head_in_air(shape)).astype(np.float32)
     graphs = Graphs(read(run))
