@@ -147,7 +147,7 @@ perceptual() { # NAME RUN...
 perceptual evaluation "$runs"/{l1,fast-cpce,fast-circle}
 perceptual paper "$runs"/paper-{cpce,cpce-row,circle} --consistency
 perceptual single "$runs"/single-* --consistency
-python "$here/air.py" "$runs"/paper-{cpce,cpce-row,circle} "$shards" --json "$out/air.json"
+python "$here/background.py" "$runs"/paper-{cpce,cpce-row,circle} "$shards" --json "$out/background.json"
 srmri-tf prepare "$scans" -o "$out/acquired" --split "$out/split12.tsv" --min-signal 0.05 --matrix acquired
 srmri-tf evaluate "$runs"/paper-{cpce,cpce-row,circle} "$out/acquired" -o "$out/paper-acquired" \
   --no-bicubic --licence "$licence"

@@ -18,7 +18,7 @@ test=(openms_patient04 ixi_t1_defaced_example2 torchio vsseg001)
   printf '%s\ttrain\n' "${train[@]}"
   printf '%s\ttest\n' "${test[@]}"
 } >"$out/split.tsv"
-# Isotropic volumes shall not outweigh the others, and air teaches nothing.
+# Isotropic volumes shall not outweigh the others, and background teaches nothing.
 srmri-tf prepare "$scans" -o "$out/shards" --all-contrasts --split "$out/split.tsv" --lr coarse \
   --max-slices 60 --min-signal 0.05
 train() { # NAME EPOCHS SETTINGS...: L1 alone, by the known degradation

@@ -238,7 +238,7 @@ def consistent(
 
     Inside the kept box the result has the spectrum of ``measured``, outside it that of
     ``images``. A magnitude has lost its signs, and with them its spectrum: truncated k-space rings
-    below zero in the air around a head. They are taken from the images, cut to the kept box.
+    below zero in the background. They are taken from the images, cut to the kept box.
 
     An even box reaches one line further below DC than above. A real image holds that line's
     samples at half their strength, mixed with their unmeasured mirror image, so it is not put back.

@@ -67,29 +67,29 @@ class Survey:
 
     Args:
         maxima: Maximum of the true volume by (subject, session).
-        tissue: The slices that are not air, with their mean intensity.
-        n_air: How many are.
+        tissue: The slices with tissue, with their mean intensity.
+        n_background: How many have none.
     """
 
     maxima: dict[tuple[str, str], float]
     tissue: list[tuple[Place, float]]
-    n_air: int
+    n_background: int
 
 
 def survey(shards: "Shards") -> Survey:
     """Look at every test slice once.
 
     Raises:
-        BadInputError: All are air, or there are none.
+        BadInputError: All are background, or there are none.
     """
     maxima: dict[tuple[str, str], float] = {}
     tissue: list[tuple[Place, float]] = []
-    n_air = 0
+    n_background = 0
     for pair in shards.slices("test"):
         volume = pair.subject, pair.session
         maxima[volume] = max(maxima.get(volume, 0.0), float(pair.hr.max()))
         if metrics.is_background(pair.hr):
-            n_air += 1
+            n_background += 1
         else:
             tissue.append(((*volume, pair.index), float(pair.hr.mean())))
     if not tissue:
@@ -98,7 +98,7 @@ def survey(shards: "Shards") -> Survey:
             path=shards.folder,
             remedy="Prepare with --test-fraction above 0, or with --folds and give --fold",
         )
-    return Survey(maxima, tissue, n_air)
+    return Survey(maxima, tissue, n_background)
 
 
 def choose(wanted: str, seen: Survey) -> dict[Place, str]:
@@ -168,7 +168,7 @@ class Gallery:
     def consider(
         self, pair: "SlicePair", images: Mapping[str, np.ndarray], rows: Iterable[SliceRow]
     ) -> None:
-        """Look at a slice that is not air."""
+        """Look at a slice with tissue."""
         scores = {row.method: {"psnr": row.psnr, "ssim": row.ssim} for row in rows}
         # Copies: a method's image may be part of a batch, which would be kept whole.
         copies = {name: image.copy() for name, image in {**images, TRUTH: pair.hr}.items()}

@@ -200,14 +200,14 @@ def _measure(
     seen: gallery.Survey,
     progress: Progress | None,
 ) -> Iterator[SliceRow]:
-    total, done = len(seen.tissue) + seen.n_air, 0
+    total, done = len(seen.tissue) + seen.n_background, 0
     for batch in _batches(shards.slices("test")):
         lr = np.stack([pair.lr for pair in batch])
         outputs = {name: super_resolve(lr) for name, super_resolve in methods.items()}
         for i, pair in enumerate(batch):
             images = {name: output[i] for name, output in outputs.items()}
             rows = scorer.slice(pair, images, seen.maxima[pair.subject, pair.session])
-            if not rows[0].air:
+            if not rows[0].background:
                 looks.consider(pair, images, rows)
             yield from rows
             done += 1

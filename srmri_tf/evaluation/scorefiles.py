@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from data_prep.errors import CorruptArtefactError
-from srmri_tf.evaluation.scores import KEYS, SliceRow, VolumeRow
+from srmri_tf.evaluation.scores import SliceRow, VolumeRow
 
 SLICES_NAME = "slices.tsv"
 VOLUMES_NAME = "volumes.tsv"
-_FORMER = {"high_frequency": "detail"}  # in evaluations of version 3
+_FORMER = {"high_frequency": "detail", "background": "air"}  # until versions 3 and 4
 
 R = TypeVar("R", SliceRow, VolumeRow)
 
@@ -66,8 +66,10 @@ def _read(path: Path, kind: type[R]) -> list[R]:
 
 
 def _value(row: Mapping[str, str], name: str, kind: Any) -> Any:
-    if name in KEYS:
-        return float(row.get(name, row.get(_FORMER.get(name, ""), "nan")))
+    if name not in row:
+        name = _FORMER.get(name, name)
+    if kind is float:
+        return float(row.get(name, "nan"))
     return row[name] == "True" if kind is bool else kind(row[name])
 
 

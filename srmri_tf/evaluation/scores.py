@@ -79,7 +79,7 @@ class SliceRow:
     subject: str
     session: str
     slice: int
-    air: bool
+    background: bool
     psnr: float
     ssim: float
     psnr_fastmri: float = float("nan")
@@ -91,7 +91,7 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class VolumeRow:
-    """One method on one volume, air and all: errors and energies summed over its slices.
+    """One method on one volume, background and all: errors and energies summed over its slices.
 
     SSIM and VGG distance, which are means over a slice, are averaged over the slices instead.
     """
@@ -204,11 +204,11 @@ class Scorer:
             maximum: Of the true volume: fastMRI's range. Where it is 0, that range is 1.
         """
         maximum = self._maxima[pair.subject, pair.session] = maximum or 1.0
-        air, rows = metrics.is_background(pair.hr), []
+        background, rows = metrics.is_background(pair.hr), []
         for name, sums in zip(images, self._measure(pair.hr, images, maximum), strict=True):
             volume = name, pair.subject, pair.session
             self._sums[volume] = self._sums[volume].plus(sums) if volume in self._sums else sums
-            rows.append(SliceRow(*volume, pair.index, air, **sums.measures(maximum)))
+            rows.append(SliceRow(*volume, pair.index, background, **sums.measures(maximum)))
         return rows
 
     def volumes(self) -> list[VolumeRow]:

@@ -22,7 +22,7 @@ from srmri_tf.evaluation.statistics import compare, subject_means, summarise
 if TYPE_CHECKING:
     from srmri_tf.data.dataset import Shards
 
-VERSION = 4
+VERSION = 5
 METRICS_NAME = "metrics.json"
 _TABLES = frozenset({METRICS_NAME, "table.md", "table.tex", "slices.tsv", "volumes.tsv"})
 _PICTURES = frozenset({"figure.png", "images.npz", "runs", "report.html"})
@@ -91,7 +91,7 @@ def figures_of(
         "methods": methods,
         "differences": differences(slices, keys),
         "published": [dataclasses.asdict(row) for row in PUBLISHED],
-        "n_air": sum(row.air for row in slices if row.method == LOW_RESOLUTION),
+        "n_background": sum(row.background for row in slices if row.method == LOW_RESOLUTION),
     }
 
 
@@ -158,7 +158,7 @@ def read_document(path: Path, remedy: str, *keys: str) -> dict[str, Any]:
 
 
 def read_evaluation(folder: Path, remedy: str, *keys: str) -> dict[str, Any]:
-    """Read an evaluation's metrics.json, of this version or of the one before.
+    """Read an evaluation's metrics.json, of this version or of the two before.
 
     Args:
         folder: The evaluation.
@@ -171,18 +171,22 @@ def read_evaluation(folder: Path, remedy: str, *keys: str) -> dict[str, Any]:
     """
     path = folder / METRICS_NAME
     document = read_document(path, remedy, "version")
-    if document["version"] not in (3, VERSION):
+    if document["version"] not in (3, 4, VERSION):
         raise BadInputError(
             f"is of version {document['version']}, but this software reads {VERSION}",
             path=path,
             remedy=remedy,
         )
-    document = read_document(path, remedy, *keys)
+    former = {"n_background": "n_air"} if document["version"] < VERSION else {}
+    document = read_document(path, remedy, *(former.get(key, key) for key in keys))
+    for name, before in former.items():
+        if before in document:
+            document[name] = document.pop(before)
     return _from_version_3(document) if document["version"] == 3 else document
 
 
 def _from_version_3(document: dict[str, Any]) -> dict[str, Any]:
-    """The same in the words of version 4: ``high_frequency`` was called ``detail``.
+    """The same in the words of today: ``high_frequency`` was called ``detail``.
 
     Its intervals over slices are left out; the spread of slices' differences is not in it.
     """
@@ -208,7 +212,7 @@ def _from_version_3(document: dict[str, Any]) -> dict[str, Any]:
 def method_summaries(
     slices: Sequence[SliceRow], volumes: Sequence[VolumeRow], keys: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Everything about each method, air-only slices apart.
+    """Everything about each method, background slices apart.
 
     Args:
         slices: All slices of all methods; the first method is the one gains refer to.
@@ -220,16 +224,16 @@ def method_summaries(
     base = next(iter(values))
     result = {}
     for name, mine in values.items():
-        air = [row for row in slices if row.method == name and row.air]
+        background = [row for row in slices if row.method == name and row.background]
         result[name] = {
             "measures": {key: dataclasses.asdict(summarise(mine[key])) for key in keys},
             "gains": {key: compare(mine[key], values[base][key]).mean for key in keys},
             "subjects": _each_subject(mine),
             "volumes": {key: summarise(by_volume[name][key]).mean for key in keys},
-            "air": {
-                "n_slices": len(air),
-                "psnr": _mean(row.psnr for row in air),
-                "ssim": _mean(row.ssim for row in air),
+            "background": {
+                "n_slices": len(background),
+                "psnr": _mean(row.psnr for row in background),
+                "ssim": _mean(row.ssim for row in background),
             },
         }
     return result
@@ -258,10 +262,10 @@ def plain(tree: Any) -> Any:
 def by_subject(
     rows: Sequence[SliceRow] | Sequence[VolumeRow], keys: Sequence[str]
 ) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Method, measure, subject: the slices' or volumes' values; air-only slices are left out."""
+    """Method, measure, subject: the slices' or volumes' values; background slices are left out."""
     values: dict[str, dict[str, dict[str, list[float]]]] = {}
     for row in rows:
-        if isinstance(row, SliceRow) and row.air:
+        if isinstance(row, SliceRow) and row.background:
             continue
         mine = values.setdefault(row.method, {key: {} for key in keys})
         for key in keys:

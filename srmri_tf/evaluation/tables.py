@@ -73,8 +73,8 @@ def convention_table(document: Document) -> Table:
     )
     notes = (
         "fastMRI columns: range is the maximum of the true volume, SSIM with a uniform 7x7 window.",
-        "Volume columns: errors and energies summed over a whole volume, air and all; SSIM and VGG "
-        "distance averaged over its slices; mean over subjects.",
+        "Volume columns: errors and energies summed over a whole volume, background and all; SSIM "
+        "and VGG distance averaged over its slices; mean over subjects.",
     )
     return Table("fastMRI's convention, and per volume", ("method", *labels), rows, notes)
 
@@ -236,8 +236,8 @@ def _notes(document: Document) -> tuple[str, ...]:
         for name, method in document["methods"].items()
         if method["marks"]
     ]
-    if document["n_air"]:
-        notes.append(f"{document['n_air']} background slices are left out.")
+    if document["n_background"]:
+        notes.append(f"{document['n_background']} background slices are left out.")
     notes += document["notes"]
     if document["published"]:
         listed = "; ".join(sorted({f"{p['data']}, {p['source']}" for p in document["published"]}))

@@ -302,8 +302,9 @@ def digest(kind: str, options: Mapping[str, Any], weights: Mapping[str, np.ndarr
 def head_statistics(volume: np.ndarray) -> dict[str, float]:
     """Mean and percentiles of a head's voxels, as parts of the volume's maximum.
 
-    The head is every voxel above a tenth of the 99th percentile of the positive ones: air is left
-    out whatever the scale, and a few very bright voxels do not move the threshold.
+    The head is every voxel above a tenth of the 99th percentile of the positive ones: the
+    background is left out whatever the scale, and a few very bright voxels do not move the
+    threshold.
 
     Args:
         volume: Any shape and scale, finite.

@@ -31,7 +31,7 @@ DISTRIBUTIONS = ("psnr", "ssim", "nrmse", "high_frequency", "vgg")
 _AGAIN = "Run `srmri-tf evaluate` again"
 _NEEDED = (
     *("methods", "measures", "parameters", "data", "differences", "published"),
-    *("n_air", "notes", "software", "fold"),
+    *("n_background", "notes", "software", "fold"),
 )
 MOST_CHARACTERS = 9_500_000
 Roi = tuple[int, int, int]
@@ -118,7 +118,9 @@ def _ordered(
     if not exhibits or not runs:
         return list(exhibits)
     psnr = {
-        (row.method, (row.subject, row.session, row.slice)): row.psnr for row in rows if not row.air
+        (row.method, (row.subject, row.session, row.slice)): row.psnr
+        for row in rows
+        if not row.background
     }
     gains = {
         place: value - psnr[LOW_RESOLUTION, place]
@@ -211,7 +213,7 @@ def _log(path: Path) -> dict[str, list[float]]:
 
 
 def _distributions(folder: Path, document: Mapping[str, Any]) -> list[Chart]:
-    """Box plots of every measure, air-only slices left out."""
+    """Box plots of every measure, background slices left out."""
     keys = [key for key in DISTRIBUTIONS if key in document["measures"]]
     drawn = []
     values = by_subject(read_slices(folder), keys)

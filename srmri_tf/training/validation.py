@@ -37,7 +37,7 @@ class Validator:
         max_slices: At most this many slices, evenly spaced; 0 takes all.
 
     Raises:
-        BadInputError: Every slice is air, or some are too small to be measured.
+        BadInputError: Every slice is background, or some are too small to be measured.
     """
 
     def __init__(self, shards: Shards, generator: keras.Model, max_slices: int) -> None:
@@ -47,7 +47,7 @@ class Validator:
         self.pairs = [pair for pair in candidates if not metrics.is_background(pair.hr)]
         if not self.pairs:
             raise BadInputError(
-                "has only air in its validation slices",
+                "has only background in its validation slices",
                 path=shards.folder,
                 remedy="Prepare with other validation subjects, or raise validation.max_slices",
             )

@@ -307,7 +307,7 @@ def test_a_box_is_as_in_the_whole_slice_and_the_rest_as_it_was(network, shape, b
         np.testing.assert_array_equal(found, images)
 
 
-def head_in_air(shape=(70, 51, 4)):
+def head_in_background(shape=(70, 51, 4)):
     """A head of random tissue away from the middle, and no signal elsewhere."""
     scan = np.zeros(shape, np.float32)
     scan[9:30, 20:44] = 500 + 500 * np.random.default_rng(2).random((21, 24, shape[2]))
@@ -315,7 +315,7 @@ def head_in_air(shape=(70, 51, 4)):
 
 
 def test_background_keeps_the_zero_filled_values_and_the_head_is_the_networks():
-    scan = head_in_air()
+    scan = head_in_background()
     sharp = enhance_volume(fake(lambda x: x + 1), scan, affine(), PLAIN).voxels
     zero_filled = np.abs(fine(scan.transpose(2, 0, 1).astype(float))).transpose(1, 2, 0)
     change = (sharp - zero_filled) / scan.max()
@@ -326,7 +326,7 @@ def test_background_keeps_the_zero_filled_values_and_the_head_is_the_networks():
 
 
 def test_slices_without_signal_skip_the_network():
-    scan = head_in_air()
+    scan = head_in_background()
     scan[:, :, 1:3] = 0
     seen = []
     network = fake(lambda x: seen.append(len(x)) or x + 1)
@@ -338,7 +338,7 @@ def test_slices_without_signal_skip_the_network():
 
 
 def test_the_scan_is_measured_again_where_only_its_head_was_sharpened():
-    scan = head_in_air((70, 50, 3))
+    scan = head_in_background((70, 50, 3))
     noise = np.random.default_rng(0).random((140, 140)).astype(np.float32)
     network = fake(lambda x: x + noise[: x.shape[1], : x.shape[2]])
     sharp = enhance_volume(network, scan, affine()).voxels
@@ -360,7 +360,7 @@ def test_the_scan_is_measured_again_where_only_its_head_was_sharpened():
 )
 def test_the_box_turns_with_the_slice(config):
     # Twice the image is the same however it is turned: any spread would be of the boxes.
-    result = enhance_volume(fake(lambda x: 2 * x), head_in_air(), affine(), config)
+    result = enhance_volume(fake(lambda x: 2 * x), head_in_background(), affine(), config)
     assert result.uncertainty.max() == 0
     assert result.voxels.max() > 1900
 

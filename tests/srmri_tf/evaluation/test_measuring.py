@@ -176,8 +176,8 @@ def test_infinite_scores_are_no_reason_to_fail(shard_maker, tmp_path, monkeypatc
 
 
 def test_air_is_apart_and_subjects_weigh_the_same():
-    def row(method, subject, air, psnr):
-        return SliceRow(method, subject, "", 0, air, psnr, psnr / 100)
+    def row(method, subject, background, psnr):
+        return SliceRow(method, subject, "", 0, background, psnr, psnr / 100)
 
     rows = [
         row("lr", "a", True, float("inf")),
@@ -191,7 +191,7 @@ def test_air_is_apart_and_subjects_weigh_the_same():
     lr, net = document["methods"]["lr"], document["methods"]["net"]
     found = lr["measures"]["psnr"]
     assert (found["mean"], found["n_slices"], found["n_subjects"]) == (35.0, 4, 2)
-    assert lr["air"]["n_slices"] == 1
+    assert lr["background"]["n_slices"] == 1
     assert net["gains"]["psnr"] == 1.5
     table = tables.markdown(tables.main_table(document))
     assert "| net | 36.50 [33.00, 40.00] | +1.50 |" in table
@@ -255,7 +255,7 @@ def test_every_measure_of_the_input_row(result):
 
 def test_every_subject_has_the_mean_of_its_own_slices(result):
     with (result.folder / "slices.tsv").open() as file:
-        slices = [r for r in csv.DictReader(file, delimiter="\t") if r["air"] == "False"]
+        slices = [r for r in csv.DictReader(file, delimiter="\t") if r["background"] == "False"]
     methods = result.document["methods"]
     for name, subject in {(row["method"], row["subject"]) for row in slices}:
         mine = [float(r["ssim"]) for r in slices if (r["method"], r["subject"]) == (name, subject)]
@@ -327,7 +327,7 @@ def test_slices_to_look_at(result, shards, tmp_path):
 def test_json_has_no_infinities_and_differences_are_paired(result):
     text = (result.folder / "metrics.json").read_text()
     document = json.loads(text, parse_constant=lambda word: pytest.fail(word))
-    assert document["version"] == 4
+    assert document["version"] == 5
     black = next(
         d
         for d in document["differences"]

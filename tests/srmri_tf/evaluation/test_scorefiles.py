@@ -18,9 +18,9 @@ def test_slices_come_back_and_what_was_not_measured_is_nan(tmp_path):
     assert "vgg" not in (tmp_path / "slices.tsv").read_text()
     first, second = read_slices(tmp_path)
     assert first.subject == "s1"
-    assert (first.slice, first.air, first.psnr, first.nrmse) == (3, False, 30.125, 0.25)
+    assert (first.slice, first.background, first.psnr, first.nrmse) == (3, False, 30.125, 0.25)
     assert math.isnan(first.vgg)
-    assert (second.session, second.air, second.psnr) == ("a", True, math.inf)
+    assert (second.session, second.background, second.psnr) == ("a", True, math.inf)
 
 
 def test_volumes_come_back(tmp_path):

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -24,6 +25,7 @@ from srmri_tf.evaluation.gallery import Exhibit
 from srmri_tf.evaluation.measuring import evaluate
 from srmri_tf.evaluation.scorefiles import read_slices
 from srmri_tf.evaluation.scores import SliceRow
+from srmri_tf.evaluation.summary import read_evaluation
 from srmri_tf.report import charts, page, pictures
 from srmri_tf.report.page import report
 from srmri_tf.report.rendering import verdict
@@ -109,8 +111,21 @@ def test_an_evaluation_of_version_3_is_read(tmp_path):
         ):
             assert said in text
     with (folder / "slices.tsv").open() as file:
-        before = [float(row["detail"]) for row in csv.DictReader(file, delimiter="\t")]
-    assert [row.high_frequency for row in read_slices(folder)] == before
+        before = list(csv.DictReader(file, delimiter="\t"))
+    found = read_slices(folder)
+    assert [row.high_frequency for row in found] == [float(row["detail"]) for row in before]
+    assert [row.background for row in found] == [row["air"] == "True" for row in before]
+
+
+def test_an_evaluation_of_version_4_is_read(evaluation, tmp_path):
+    """What it calls air is background."""
+    folder = shutil.copytree(evaluation, tmp_path / "evaluation")
+    document = json.loads((folder / "metrics.json").read_text())
+    document["n_air"] = document.pop("n_background") + 7
+    (folder / "metrics.json").write_text(json.dumps({**document, "version": 4}))
+    read = read_evaluation(folder, "measure again", "n_background")
+    assert read["n_background"] == document["n_air"]
+    assert "low resolution" in report(folder).read_text()
 
 
 def test_slices_and_box_can_be_chosen(evaluation, tmp_path):
@@ -175,14 +190,17 @@ def one_slice():
 def test_the_median_slice_comes_first_then_the_best_and_the_worst():
     gains = {0: 0.1, 1: 3.0, 2: 1.1, 3: 0.9, 4: 0.0}  # the median is 0.9, which was not kept
     rows = [
-        SliceRow(method, "a", "", k, air=False, psnr=psnr, ssim=0.9)
+        SliceRow(method, "a", "", k, background=False, psnr=psnr, ssim=0.9)
         for k, gain in gains.items()
         for method, psnr in (("lr", 30.0), ("net", 30.0 + gain))
     ]
-    air = [SliceRow(method, "a", "", 9, air=True, psnr=50.0, ssim=1.0) for method in ("lr", "net")]
+    background = [
+        SliceRow(method, "a", "", 9, background=True, psnr=50.0, ssim=1.0)
+        for method in ("lr", "net")
+    ]
     reasons = {0: "sample", 1: "largest gain of net", 2: "sample", 4: "smallest gain of net"}
     kept = [Exhibit("a", "", k, {}, {}, [why]) for k, why in reasons.items()]
-    found = page._ordered(kept, rows + air, ["net"])
+    found = page._ordered(kept, rows + background, ["net"])
     assert [e.slice for e in found] == [2, 1, 4, 0]
     assert found[0].reasons == ["nearest to the median gain of net", "sample"]
 

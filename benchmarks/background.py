@@ -1,10 +1,10 @@
-"""Where in a slice is SSIM gained: in the head, or in the air around it?
+"""Where in a slice is SSIM gained: in the head, or in the background?
 
-    python benchmarks/air.py MODEL... SHARDS [--json FILE]
+    python benchmarks/background.py MODEL... SHARDS [--json FILE]
 
-Air is where the mean of the truth over 9x9 pixels is below 0.03 of the volume's maximum. The gain
-over the low-resolution input (gaussian 11x11 window, as in the tables) is the mean of SSIM's map
-over air and over all else, on the test slices of SHARDS.
+Background is where the mean of the truth over 9x9 pixels is below 0.03 of the volume's maximum. The
+gain over the low-resolution input (gaussian 11x11 window, as in the tables) is the mean of SSIM's
+map over the background and over all else, on the test slices of SHARDS.
 """
 
 import argparse
@@ -31,10 +31,10 @@ def main() -> None:
     options = parser.parse_args()
     *models, folder = options.models
     slices = list(Shards.open(Path(folder)).slices("test"))
-    air = [uniform_filter(pair.hr, WINDOW) < LEVEL for pair in slices]
-    where = np.concatenate([mask.ravel() for mask in air])
+    background = [uniform_filter(pair.hr, WINDOW) < LEVEL for pair in slices]
+    where = np.concatenate([mask.ravel() for mask in background])
     inputs = [ssim_map(pair.lr, pair.hr) for pair in slices]
-    figures = {"slices": len(slices), "share of air": float(where.mean())}
+    figures = {"slices": len(slices), "share of background": float(where.mean())}
     for model in models:
         network = load_network(model)
         results = (network.super_resolve(pair.lr[None])[0] for pair in slices)
@@ -43,7 +43,7 @@ def main() -> None:
             for image, pair, before in zip(results, slices, inputs, strict=True)
         ]
         gain = np.concatenate(gains)
-        figures[f"{network.name}: SSIM gained in air"] = float(gain[where].mean())
+        figures[f"{network.name}: SSIM gained in background"] = float(gain[where].mean())
         figures[f"{network.name}: SSIM gained elsewhere"] = float(gain[~where].mean())
     report({}, figures, str(folder), options.json)
 
