@@ -10,4 +10,9 @@ if not sys.flags.safe_path and not Path(sys.path[0], "srmri_tf").is_dir():
 from srmri_tf.cli import main
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        # An interrupt that ends the `exec` of a text, such as the making of a dataclass, would end
+        # `python -m` by SIGINT instead of with main's exit code, were there no later `exec`.
+        exec("")

@@ -175,3 +175,20 @@ def test_a_scheduler_that_ends_the_job_is_an_interrupt(monkeypatch):
         assert run("fit", "cpce", "x", "-o", "y") == 130
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interrupt_inside_of_an_exec_has_the_same_exit_code(tmp_path):
+    """Dataclasses are made by `exec`, and `python -m` ended by SIGINT where one was interrupted."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import srmri_tf.cli\n"
+        "stop = 'import os, signal; os.kill(os.getpid(), signal.SIGTERM)'\n"
+        "srmri_tf.cli.cli.main = lambda *args, **kwargs: exec(stop)\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "srmri_tf", "models"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 130
+    assert process.stderr.strip() == "interrupted"
