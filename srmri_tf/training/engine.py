@@ -58,6 +58,7 @@ class Engine:
         self._steps: dict[Phase, Step] = {}
         # Several workers must stop after the same step, so none of them may stop by itself.
         self._alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self._guard = watch.Guard()
         self._unsaved = False  # whether steps were done that are in no checkpoint
         self._measuring = False
 
@@ -147,7 +148,7 @@ class Engine:
             while progress.steps < steps:
                 terms = step(next(batches), tf.constant(float(stop.is_set())))
                 stopping = terms.pop("stop")
-                watch.guard(terms, progress.steps + 1)
+                self._guard.check(terms, progress.steps + 1)
                 self.journal.add(terms)
                 self._unsaved = True
                 bar.advance(progress.steps, terms)

@@ -156,7 +156,10 @@ def _begin(model: Any, begun: Initial, console: Console) -> dict[str, Any]:
 def _revive(model: Any, config: TrainConfig, shards: Shards, console: Console) -> None:
     """Draw new weights until the output is not all zero: a bias-free ReLU net can start dead."""
     data, _ = shards.pairs(min(config.batch_size, shards.records()), config.seed, range(1))
-    lr = next(iter(data))[0]
+    bright = (lr for lr, *_ in data if float(tf.reduce_max(lr)) > 0)
+    lr = next(bright, None)
+    if lr is None:
+        return  # nothing but background
     for redraw in range(REDRAWS):
         if float(tf.reduce_max(model.generator(lr))) > 0:
             return

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
@@ -22,26 +22,36 @@ SHORT = {
     "critic_gradient_norm": "|dD|",
     "generator_gradient_norm": "|dG|",
 }
+DEAD_STEPS: Final = 50
+"""After so many steps on end without any output a generator counts as dead."""
 
 
-def guard(terms: Mapping[str, float], step: int) -> None:
-    """Stop at the first step whose terms are not finite, or whose output is all zero.
+class Guard:
+    """Stops at the first step whose terms are not finite, or when the generator has died."""
 
-    Raises:
-        DivergedError: Names the term; the last checkpoint is untouched.
-    """
-    for term, value in terms.items():
-        # With loss scaling a gradient may overflow: the optimiser skips that step.
-        if not math.isfinite(value) and not term.endswith("_norm"):
+    def __init__(self) -> None:
+        self._dark = 0
+
+    def check(self, terms: Mapping[str, float], step: int) -> None:
+        """Look at the terms of the next step.
+
+        Raises:
+            DivergedError: Names the term; the last checkpoint is untouched.
+        """
+        for term, value in terms.items():
+            # With loss scaling a gradient may overflow: the optimiser skips that step.
+            if not math.isfinite(value) and not term.endswith("_norm"):
+                raise DivergedError(
+                    f"training diverged: {term} is {value} at step {step} of this epoch",
+                    remedy="The last checkpoint is good; try a lower learning rate",
+                )
+        # A small batch may hold nothing but background, of which zero is the right answer.
+        self._dark = self._dark + 1 if terms.get("sr_max") == 0 else 0
+        if self._dark == DEAD_STEPS:
             raise DivergedError(
-                f"training diverged: {term} is {value} at step {step} of this epoch",
-                remedy="The last checkpoint is good; try a lower learning rate",
+                f"the generator died: its output was zero in {DEAD_STEPS} steps on end",
+                remedy="Try another --seed, or generator.shortcut = true",
             )
-    if terms.get("sr_max") == 0:
-        raise DivergedError(
-            "the generator died: its output is zero everywhere",
-            remedy="Try another --seed, or generator.shortcut = true",
-        )
 
 
 class Bar:

@@ -30,7 +30,7 @@ from srmri_tf.training.engine import Engine, phases, stop_requests
 from srmri_tf.training.fitting import fit
 from srmri_tf.training.journal import Journal
 from srmri_tf.training.validation import Quality, Validator
-from srmri_tf.training.watch import guard
+from srmri_tf.training.watch import DEAD_STEPS, Guard
 from tests.srmri_tf.cli.test_cli import run_alone
 from tests.srmri_tf.conftest import kept_as_if_killed, without_checksums
 
@@ -345,13 +345,22 @@ def test_the_checkpoint_of_another_model_is_refused(finished, shards, tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_guard_names_the_term(value):
     with pytest.raises(DivergedError, match=r"gradient_penalty is (nan|inf) at step 3") as caught:
-        guard({"critic_loss": 1.0, "gradient_penalty": value}, 3)
+        Guard().check({"critic_loss": 1.0, "gradient_penalty": value}, 3)
     assert caught.value.exit_code == 6
 
 
 def test_the_guard_sees_a_dead_generator():
+    guard = Guard()
+    for step in range(1, DEAD_STEPS):
+        guard.check({"sr_max": 0.0}, step)
     with pytest.raises(DivergedError, match="died"):
-        guard({"sr_max": 0.0}, 1)
+        guard.check({"sr_max": 0.0}, DEAD_STEPS)
+
+
+def test_a_few_batches_of_background_are_no_dead_generator():
+    guard = Guard()
+    for step in range(3 * DEAD_STEPS):
+        guard.check({"sr_max": float(step % DEAD_STEPS == 0)}, step)
 
 
 def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(shards, tmp_path):
@@ -376,6 +385,22 @@ def test_dead_initial_weights_are_drawn_again(shards, tmp_path, monkeypatch):
     run = fit(config, shards, tmp_path / "run", devices=1, console=console)
     assert "drawing again" in console.file.getvalue()
     assert checkpoint.load(run.checkpoint_file)[1]["history"][0]["sr_max"] > 0
+
+
+def test_background_in_the_first_batch_is_no_dead_generator(shards, tmp_path, monkeypatch):
+    pairs = Shards.pairs
+
+    def background_first(*args, **kwargs):
+        data, steps = pairs(*args, **kwargs)
+        return data.take(1).map(lambda *batch: [0 * image for image in batch]).concatenate(
+            data
+        ), steps
+
+    monkeypatch.setattr(Shards, "pairs", background_first)
+    console = Console(file=io.StringIO())
+    config = quick(schedule={"epochs": 0, "warmup_epochs": 1})
+    fit(config, shards, tmp_path / "run", devices=1, console=console)
+    assert "drawing again" not in console.file.getvalue()
 
 
 def test_phases_from_any_epoch_on():
