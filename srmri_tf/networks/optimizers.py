@@ -65,7 +65,13 @@ def make_optimizers(
     average: dict[str, Any] = {"use_ema": settings.ema > 0, "ema_momentum": settings.ema}
     generators: keras.optimizers.Optimizer
     if settings.generators == "muon":
-        generators = ConvolutionMuon(rate, adam_beta_1=betas[0], adam_beta_2=betas[1], **average)
+        generators = ConvolutionMuon(
+            rate,
+            adam_beta_1=betas[0],
+            adam_beta_2=betas[1],
+            weight_decay=settings.weight_decay or None,
+            **average,
+        )
     else:
         generators = keras.optimizers.Adam(rate, *betas, **average)
     critics = keras.optimizers.Adam(rate, *betas)

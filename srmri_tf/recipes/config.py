@@ -121,12 +121,21 @@ class Optimizer(_Section):
         beta_2: Adam's, of the mean of their squares.
         ema: Of an exponential moving average of the generators' weights over the steps. The
             averaged generator is what is measured and kept; 0 keeps none.
+        weight_decay: Muon's kernels shrink by this times the rate at every step, so that their
+            norm stays bounded however long a run is; 0 is none.
     """
 
     generators: Literal["adam", "muon"] = "adam"
     beta_1: float = Field(0.9, ge=0, lt=1)
     beta_2: float = Field(0.999, ge=0, lt=1)
     ema: float = Field(0.0, ge=0, lt=1)
+    weight_decay: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def _muon_decays(self) -> "Optimizer":
+        if self.weight_decay and self.generators != "muon":
+            raise ValueError("weight_decay is for generators = 'muon'")
+        return self
 
 
 class CpceObjective(_Section):

@@ -53,6 +53,23 @@ def test_all_other_weights_take_the_step_of_adam(shape):
     np.testing.assert_allclose(stepped(shape, gradient), -RATE * np.sign(gradient), rtol=1e-2)
 
 
+def test_weight_decay_shrinks_the_kernels_of_muon_alone():
+    config = CpceConfig(optimizer={"generators": "muon", "weight_decay": 0.25})
+    muon, _ = make_optimizers(config, "float32")
+    shapes = (3, 3, 4, 8), (3, 3, 1, 8), (8,)
+    variables = [keras.Variable(np.ones(shape, np.float32)) for shape in shapes]
+    muon.build(variables)
+    muon.learning_rate = 0.5
+    muon.apply([tf.zeros(shape) for shape in shapes], variables)
+    for variable, left in zip(variables, (1 - 0.5 * 0.25, 1, 1), strict=True):
+        np.testing.assert_allclose(variable, np.full(variable.shape, left), rtol=1e-6)
+
+
+def test_weight_decay_is_refused_without_muon():
+    with pytest.raises(ValueError, match="weight_decay is for generators = 'muon'"):
+        CpceConfig(optimizer={"weight_decay": 0.1})
+
+
 def test_a_saved_optimiser_takes_the_same_steps():
     config = keras.optimizers.serialize(ConvolutionMuon(RATE, rms_rate=0.3, adam_beta_1=0.5))
     again = keras.optimizers.deserialize(config)
