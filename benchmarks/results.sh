@@ -28,25 +28,30 @@ network() { # L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recip
       ;;
     fast-cpce) cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency ;;
     fast-circle) cross circle fast-circle --recipe fast-circle --consistency ;;
-    circle-adam) adam circle-adam --consistency ;;
+    l1-adam)
+      adam cpce l1-adam --set vgg_weights="$vgg" --consistency \
+        --set schedule.critic_epochs=0 --set schedule.epochs=0
+      ;;
+    cpce-adam) adam cpce cpce-adam --set vgg_weights="$vgg" --consistency ;;
+    circle-adam) adam circle circle-adam --consistency ;;
   esac
 }
-adam() { # NAME SETTINGS...: GAN-CIRCLE with Adam and 16 pairs per update throughout
-  cross circle "$1" --recipe fast-circle --set optimizer.generators=adam \
-    --set schedule.warmup_batch_size=0 "${@:2}"
+adam() { # MODEL NAME SETTINGS...: the fast recipe with Adam and 16 pairs per update throughout
+  cross "$1" "$2" --recipe "fast-$1" --set optimizer.generators=adam \
+    --set schedule.warmup_batch_size=0 "${@:3}"
 }
 compared() { # NETWORK...
   for name in "$@"; do network "$name"; done
   srmri-tf compare "${@/#/$crossval/}" -o "$comparison"
 }
-compared l1 fast-cpce fast-circle
+compared l1 fast-cpce fast-circle l1-adam cpce-adam
 
 # GAN-CIRCLE with Adam; then with fewer pairs, or without the supervised term.
 modes() { # SUFFIX SETTINGS...: the suffix tells one seed from another
-  adam "circle-no-lsup$1" --set objective.supervised=0 "${@:2}"
-  adam "circle-semi50$1" --set mode=semi --set paired_fraction=0.5 "${@:2}"
-  adam "circle-semi10$1" --set mode=semi --set paired_fraction=0.1 "${@:2}"
-  adam "circle-unsupervised$1" --set mode=unsupervised "${@:2}"
+  adam circle "circle-no-lsup$1" --set objective.supervised=0 "${@:2}"
+  adam circle "circle-semi50$1" --set mode=semi --set paired_fraction=0.5 "${@:2}"
+  adam circle "circle-semi10$1" --set mode=semi --set paired_fraction=0.1 "${@:2}"
+  adam circle "circle-unsupervised$1" --set mode=unsupervised "${@:2}"
 }
 network circle-adam
 modes ""
@@ -64,17 +69,17 @@ python "$here/degrader.py" "$crossval"/unsupervised-blind/fold-*/circle "$folds"
   --json "$out/degrader.json"
 
 # A second seed: on every patient, and the modes on the fold that tests patient 12.
-adam circle-adam-seed1 --set seed=1
+adam circle circle-adam-seed1 --set seed=1
 modes -seed1 --set seed=1 --fold 1
 srmri-tf compare "$crossval"/circle-adam{,-seed1} -o "$out/seeds"
 
-# Low resolution as scanners store it: GAN-CPCE and L1 alone as they come with the package.
+# Low resolution as scanners store it: GAN-CPCE and L1 alone with Adam, as they come with the package.
 coarse() { # OUT SCANS: and what both kinds of network gain where a scan is coarse, or zero-filled
   local out=$1 folds=$1/coarse/folds crossval=$1/coarse/crossval comparison=$1/coarse/comparison
   local plain=$1/folds
-  local both=("$1"/crossval/{l1,fast-cpce,circle-adam} "$crossval"/{l1,fast-cpce})
+  local both=("$1"/crossval/{l1,cpce,circle}-adam "$crossval"/{l1,cpce}-adam)
   srmri-tf prepare "$2" -o "$folds" --folds 3 --lr coarse
-  compared l1 fast-cpce
+  compared {l1,cpce}-adam
   python "$here/coarse.py" "$plain" "${both[@]}" --json "$out/coarse.json"
   python "$here/coarse.py" "$plain" "${both[@]}" --same-grid --json "$out/same-grid.json"
 }
@@ -86,7 +91,7 @@ t1() {
   local licence="IXI, brain-development.org, CC BY-SA 3.0; T1 sample, defaced (not the paper's IXI T2)"
   srmri-tf download sample "$out/scans"
   srmri-tf prepare "$out/scans" -o "$folds" --folds 3
-  compared l1 fast-cpce circle-adam
+  compared {l1,cpce,circle}-adam
   coarse "$out" "$out/scans"
 }
 t1
@@ -94,7 +99,8 @@ t1
 # How fast-cpce's L1 weight was chosen: patient 03 trains, 04 validates, 12 is not looked at.
 for weight in 400 200; do
   srmri-tf fit cpce "$folds" -o "$out/weights/$weight" --recipe fast-cpce --vgg-weights "$vgg" \
-    --set fold=1 --set schedule.warmup_epochs=10 --epochs 1 --set objective.l1="$weight.0"
+    --set fold=1 --set schedule.warmup_epochs=10 --epochs 1 --set objective.l1="$weight.0" \
+    --set optimizer.generators=adam --set schedule.warmup_batch_size=0
 done
 
 # --- Patients 03 and 04 train, 12 is only measured -----------------------------------------------
@@ -127,7 +133,8 @@ single l1-400 --set objective.l1=400.0
 precision() {
   srmri-tf fit cpce "$shards" -o "$runs/$1" --recipe fast-cpce --vgg-weights "$vgg" \
     --precision "$2" --batch-size "$3" --set schedule.steps_per_epoch=40 \
-    --set schedule.warmup_epochs=6 --epochs 1
+    --set schedule.warmup_epochs=6 --epochs 1 --set optimizer.generators=adam \
+    --set schedule.warmup_batch_size=0
 }
 for kind in float32 bfloat16; do precision "$kind" "$kind" 16; done
 for kind in float32 bfloat16 float16; do precision "small-$kind" "$kind" 4; done
