@@ -17,7 +17,7 @@ Ratios: ``time_vs_bare_network`` is our time over the bare network's (at most 1.
 What the latter could be at most, the figures say: PyTorch's time over that of the network's
 arithmetic alone, at the rate of a large, regular convolution. ``box_gain`` is the time of a scan
 whose whole slices go through the network over the time with the box around the head alone (at
-least 1.25 wanted): of SCAN if one is given, else of a phantom of an ellipse
+least 1.25 wanted): of SCAN if one is given, else of a phantom of an ellipse.
 
 bfloat16 is measured where the processor multiplies it natively. ``--quick`` takes 16 slices, fewer
 rounds and float32 alone: then opening the model weighs more.
@@ -183,8 +183,8 @@ def main() -> None:
         )
         if not options.scan:
             make_scan(folder / "head.nii.gz", count, (0.85, 0.65))
-        with_background = options.scan or folder / "head.nii.gz"
-        gain, times = box_gain(with_background, run, folder / "boxed.nii.gz", rounds)
+        boxed_scan = options.scan or folder / "head.nii.gz"
+        gain, times = box_gain(boxed_scan, run, folder / "boxed.nii.gz", rounds)
     slower = ratio(seconds["enhance float32"], seconds["bare network float32"])
     ratios = {"time_vs_bare_network": slower, "box_gain": gain}
     gflop = 2e-9 * WEIGHTS * slices.size  # each weight meets every pixel once
@@ -192,7 +192,7 @@ def main() -> None:
         mine, its = peak_ratios(seconds, precision, gflop)
         ratios |= mine
         figures |= its
-    boxed = with_background.name if options.scan else "an ellipse of the same size"
+    boxed = boxed_scan.name if options.scan else "an ellipse of the same size"
     data = f"a phantom of 128 x 128 x {count} int16 voxels; the box: {boxed}; random weights"
     report(ratios, figures | times, data, options.json)
 

@@ -20,25 +20,26 @@ cross() {
   srmri-tf crossval "$1" "$folds" -o "$crossval/$2" --set validation.fold=none --licence "$licence" \
     "${@:3}"
 }
+with_adam=(--set optimizer.generators=adam --set schedule.warmup_batch_size=0)
+l1_alone=(--set schedule.critic_epochs=0 --set schedule.epochs=0)
 network() { # L1 alone is the fast recipe's warm-up, and GAN-CIRCLE's fast recipe is supervised.
   case $1 in
     l1)
       cross cpce l1 --recipe fast-cpce --set vgg_weights="$vgg" --consistency \
-        --set schedule.critic_epochs=0 --set schedule.epochs=0
+        "${l1_alone[@]}"
       ;;
     fast-cpce) cross cpce fast-cpce --recipe fast-cpce --set vgg_weights="$vgg" --consistency ;;
     fast-circle) cross circle fast-circle --recipe fast-circle --consistency ;;
     l1-adam)
       adam cpce l1-adam --set vgg_weights="$vgg" --consistency \
-        --set schedule.critic_epochs=0 --set schedule.epochs=0
+        "${l1_alone[@]}"
       ;;
     cpce-adam) adam cpce cpce-adam --set vgg_weights="$vgg" --consistency ;;
     circle-adam) adam circle circle-adam --consistency ;;
   esac
 }
 adam() { # MODEL NAME SETTINGS...: the fast recipe with Adam and 16 pairs per update throughout
-  cross "$1" "$2" --recipe "fast-$1" --set optimizer.generators=adam \
-    --set schedule.warmup_batch_size=0 "${@:3}"
+  cross "$1" "$2" --recipe "fast-$1" "${with_adam[@]}" "${@:3}"
 }
 compared() { # NETWORK...
   for name in "$@"; do network "$name"; done
@@ -73,7 +74,7 @@ adam circle circle-adam-seed1 --set seed=1
 modes -seed1 --set seed=1 --fold 1
 srmri-tf compare "$crossval"/circle-adam{,-seed1} -o "$out/seeds"
 
-# Low resolution as scanners store it: GAN-CPCE and L1 alone with Adam, as they come with the package.
+# Low resolution as scanners store it: GAN-CPCE, as it comes with the package, and L1 alone, both with Adam.
 coarse() { # OUT SCANS: and what both kinds of network gain where a scan is coarse, or zero-filled
   local out=$1 folds=$1/coarse/folds crossval=$1/coarse/crossval comparison=$1/coarse/comparison
   local plain=$1/folds
@@ -100,7 +101,7 @@ t1
 for weight in 400 200; do
   srmri-tf fit cpce "$folds" -o "$out/weights/$weight" --recipe fast-cpce --vgg-weights "$vgg" \
     --set fold=1 --set schedule.warmup_epochs=10 --epochs 1 --set objective.l1="$weight.0" \
-    --set optimizer.generators=adam --set schedule.warmup_batch_size=0
+    "${with_adam[@]}"
 done
 
 # --- Patients 03 and 04 train, 12 is only measured -----------------------------------------------
@@ -133,8 +134,7 @@ single l1-400 --set objective.l1=400.0
 precision() {
   srmri-tf fit cpce "$shards" -o "$runs/$1" --recipe fast-cpce --vgg-weights "$vgg" \
     --precision "$2" --batch-size "$3" --set schedule.steps_per_epoch=40 \
-    --set schedule.warmup_epochs=6 --epochs 1 --set optimizer.generators=adam \
-    --set schedule.warmup_batch_size=0
+    --set schedule.warmup_epochs=6 --epochs 1 "${with_adam[@]}"
 }
 for kind in float32 bfloat16; do precision "$kind" "$kind" 16; done
 for kind in float32 bfloat16 float16; do precision "small-$kind" "$kind" 4; done

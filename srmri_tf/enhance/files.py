@@ -24,12 +24,7 @@ from srmri_tf.enhance import derivatives
 from srmri_tf.enhance.acquisition import acquisition_of
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
-from srmri_tf.enhance.volume import (
-    Enhanced,
-    departures,
-    enhance_volume,
-    implausible_warning,
-)
+from srmri_tf.enhance.volume import Enhanced, departures, enhance_volume, implausible_warning
 from srmri_tf.enhance.worklist import Job, Worklist, place
 from srmri_tf.models.stored import check_degradation, read
 

@@ -150,11 +150,15 @@ def read_document(path: Path, remedy: str, *keys: str) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=remedy) from None
-    missing = set(keys) - (document.keys() if isinstance(document, dict) else set())
-    if missing or not isinstance(document, dict):
-        lacks = f"lacks {', '.join(sorted(missing))}" if missing else "is not a JSON object"
-        raise CorruptArtefactError(lacks, path=path, remedy=remedy)
+    if not isinstance(document, dict):
+        raise CorruptArtefactError("is not a JSON object", path=path, remedy=remedy)
+    _require(document, keys, path, remedy)
     return document
+
+
+def _require(document: Mapping[str, Any], keys: Sequence[str], path: Path, remedy: str) -> None:
+    if missing := sorted(set(keys) - document.keys()):
+        raise CorruptArtefactError(f"lacks {', '.join(missing)}", path=path, remedy=remedy)
 
 
 def read_evaluation(folder: Path, remedy: str, *keys: str) -> dict[str, Any]:
@@ -177,11 +181,9 @@ def read_evaluation(folder: Path, remedy: str, *keys: str) -> dict[str, Any]:
             path=path,
             remedy=remedy,
         )
-    former = {"n_background": "n_air"} if document["version"] < VERSION else {}
-    document = read_document(path, remedy, *(former.get(key, key) for key in keys))
-    for name, before in former.items():
-        if before in document:
-            document[name] = document.pop(before)
+    if "n_air" in document:  # until version 4
+        document["n_background"] = document.pop("n_air")
+    _require(document, keys, path, remedy)
     return _from_version_3(document) if document["version"] == 3 else document
 
 

@@ -23,14 +23,14 @@ SHORT = {
     "generator_gradient_norm": "|dG|",
 }
 DEAD_STEPS: Final = 50
-"""After so many steps on end without any output a generator counts as dead."""
+"""After so many steps in a row without any output a generator counts as dead."""
 
 
 class Guard:
     """Stops at the first step whose terms are not finite, or when the generator has died."""
 
     def __init__(self) -> None:
-        self._dark = 0
+        self._zero_steps = 0
 
     def check(self, terms: Mapping[str, float], step: int) -> None:
         """Look at the terms of the next step.
@@ -46,10 +46,10 @@ class Guard:
                     remedy="The last checkpoint is good; try a lower learning rate",
                 )
         # A small batch may hold nothing but background, of which zero is the right answer.
-        self._dark = self._dark + 1 if terms.get("sr_max") == 0 else 0
-        if self._dark == DEAD_STEPS:
+        self._zero_steps = self._zero_steps + 1 if terms.get("sr_max") == 0 else 0
+        if self._zero_steps == DEAD_STEPS:
             raise DivergedError(
-                f"the generator died: its output was zero in {DEAD_STEPS} steps on end",
+                f"the generator died: its output was zero in {DEAD_STEPS} steps in a row",
                 remedy="Try another --seed, or generator.shortcut = true",
             )
 

@@ -175,7 +175,7 @@ def test_infinite_scores_are_no_reason_to_fail(shard_maker, tmp_path, monkeypatc
     assert "<article" in report(tmp_path / "out").read_text()
 
 
-def test_air_is_apart_and_subjects_weigh_the_same():
+def test_background_is_apart_and_subjects_weigh_the_same():
     def row(method, subject, background, psnr):
         return SliceRow(method, subject, "", 0, background, psnr, psnr / 100)
 

@@ -247,7 +247,7 @@ def make_crossval(folder, run, psnrs, done=None):
                 lines += [
                     f"{method}\t{who}\t\t{i}\tFalse\t{v}\t{v / 100}" for i, v in enumerate(values)
                 ]
-                lines.append(f"{method}\t{who}\t\t9\tTrue\tinf\t1.0")  # air does not count
+                lines.append(f"{method}\t{who}\t\t9\tTrue\tinf\t1.0")  # background does not count
         (evaluation / "slices.tsv").write_text("\n".join(lines) + "\n")
         methods = {method: {"marks": []} for method, _ in psnrs}
         document = {"version": 4, "methods": methods, "test_subjects": [subject]}

@@ -85,7 +85,7 @@ def test_a_card_that_cannot_be_read_is_named(tmp_path, old, new, message):
 
 
 def test_head_statistics_by_hand():
-    """Air of 0 and faint noise, tissue of 20 to 40, one vessel of 200."""
+    """Background of 0 and faint noise, tissue of 20 to 40, one vessel of 200."""
     tissue = np.repeat([20.0, 30.0, 40.0], [10, 80, 10])
     volume = np.concatenate([np.zeros(500), np.full(300, 1.0), tissue, [200.0]])
     found = head_statistics(volume.reshape(1, 17, 53).astype(np.float32))

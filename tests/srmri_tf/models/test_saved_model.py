@@ -65,8 +65,8 @@ def test_the_scan_is_put_back_and_higher_frequencies_stay(shape):
         assert np.abs(change).max() < 1e-3
 
 
-def head_in_background(shape):
-    """Slices of a head of random tissue in air with a little noise, and one of air alone."""
+def head_in_noise(shape):
+    """Slices of a head of random tissue with faint noise around, and one of noise alone."""
     scan = RNG.rayleigh(0.6, shape)
     scan[:-1, shape[1] // 3 : shape[1] // 2, 5 : shape[2] // 3] += 500
     return np.rint(scan * RNG.uniform(0.5, 1.5, shape))
@@ -74,7 +74,7 @@ def head_in_background(shape):
 
 @pytest.mark.parametrize("shape", [(3, 50, 61), (2, 7, 40), (2, 16, 33)])
 def test_the_box_is_that_of_numpy(shape):
-    scan = (head_in_background(shape) / 750).astype(np.float32)
+    scan = (head_in_noise(shape) / 750).astype(np.float32)
     expected = head.in_boxes(head.head_mask(scan), 2)
     assert expected.any()
     np.testing.assert_array_equal(in_box(scan), expected)
@@ -95,9 +95,7 @@ def test_a_mean_at_the_level_is_in_the_box_in_both():
 def test_the_graph_is_the_command_lines_path(tmp_path, monkeypatch, kind, shape):
     monkeypatch.setattr(volume, "MAX_IMPLAUSIBLE", 1.0)  # random weights make no image
     run = {"cpce": lambda p: make_run(p, gain=1.0), "circle": make_circle_run}[kind](tmp_path / "r")
-    scan = (900 * RNG.random(shape) if shape[0] == 2 else head_in_background(shape)).astype(
-        np.float32
-    )
+    scan = (900 * RNG.random(shape) if shape[0] == 2 else head_in_noise(shape)).astype(np.float32)
     graphs = Graphs(read(run))
     network = load_network(run)
     for consistent in (False, True):

@@ -392,9 +392,8 @@ def test_background_in_the_first_batch_is_no_dead_generator(shards, tmp_path, mo
 
     def background_first(*args, **kwargs):
         data, steps = pairs(*args, **kwargs)
-        return data.take(1).map(lambda *batch: [0 * image for image in batch]).concatenate(
-            data
-        ), steps
+        background = data.take(1).map(lambda *batch: [0 * image for image in batch])
+        return background.concatenate(data), steps
 
     monkeypatch.setattr(Shards, "pairs", background_first)
     console = Console(file=io.StringIO())
