@@ -134,7 +134,7 @@ class Optimizer(_Section):
     @model_validator(mode="after")
     def _muon_decays(self) -> "Optimizer":
         if self.weight_decay and self.generators != "muon":
-            raise ValueError("weight_decay is for generators = 'muon'")
+            raise ValueError("optimizer.weight_decay is for optimizer.generators = 'muon'")
         return self
 
 

@@ -66,7 +66,8 @@ def test_weight_decay_shrinks_the_kernels_of_muon_alone():
 
 
 def test_weight_decay_is_refused_without_muon():
-    with pytest.raises(ValueError, match="weight_decay is for generators = 'muon'"):
+    said = r"optimizer\.weight_decay is for optimizer\.generators = 'muon'"
+    with pytest.raises(ValueError, match=said):
         CpceConfig(optimizer={"weight_decay": 0.1})
 
 
