@@ -2,9 +2,9 @@
 
 Whole training steps of the paper's recipes on random 64x64 pairs that lie on the device, as `fit`
 takes them: in float32 and bfloat16, with gradients by TensorFlow or by XLA (`jit`), on one GPU and
-on all; the same step on pairs that are read from shards; PyTorch's step; one pass of each generator
-in the form that trains and in the form that enhances; and the command `srmri-tf enhance`. Variants
-of one network take turns. What fails, for want of memory or of a library, is a note, not an end.
+on all; the same step on pairs that are read from shards; PyTorch's step; and the command `srmri-tf
+enhance`. Variants of one network take turns. What fails, for want of memory or of a library, is a
+note, not an end.
 """
 
 import argparse
@@ -176,6 +176,7 @@ class Bench:
         self.figures: dict[str, Any] = {}
         self.ratios: dict[str, float] = {}
         self.notes: list[str] = []
+        self.trainers: dict[str, Trainer] = {}
 
     def timed(self, makers: Mapping[str, Callable[[], Callable]], each: int = 1) -> Rows:
         """Seconds of each row in each round; a row that fails is left out, and noted.
@@ -187,11 +188,14 @@ class Bench:
         calls = {}
         for row, make in makers.items():
             try:
+                started = time.perf_counter()
                 call = make()
                 call()  # traces, compiles, and shows whether the memory suffices
                 calls[row] = call
+                print(f"{row}: ready after {time.perf_counter() - started:.0f} s", flush=True)
             except (tf.errors.OpError, RuntimeError, ValueError) as error:
                 self.notes.append(f"{row}: {str(error).strip().splitlines()[0]}")
+                print(f"note: {self.notes[-1]}", flush=True)
         rows = in_turns(calls, self.plan.rounds)
         return {row: [s / each for s in seconds] for row, seconds in rows.items()}
 
@@ -201,62 +205,87 @@ class Bench:
             self.ratios[name] = ratio(rows[slower], rows[faster])
 
     def training(self, name: str, folder: Path) -> Rows:
-        """Steps of one recipe in every way, beside each other."""
+        """Steps of one recipe in every way but XLA's, beside each other."""
         steps, one = self.plan.steps, self.where[:1]
-        trainers: dict[str, Trainer] = {}
 
-        def fixed(row: str, **options: Any) -> Callable[[], Callable]:
+        def fixed(row: str, precision: str, where: list[str]) -> Callable[[], Callable]:
             def make() -> Callable:
-                trainers[row] = Trainer(name, self.plan, **options)
-                return trainers[row].on_fixed_pairs(steps)
+                self.trainers[row] = Trainer(name, self.plan, precision, where)
+                return self.trainers[row].on_fixed_pairs(steps)
 
             return make
 
-        makers = {}
+        makers, count = {}, len(self.where)
         for precision in PRECISIONS:
             row = f"{name}, {precision}"
-            makers[row] = fixed(row, precision=precision, where=one)
-            makers[f"{row}, jit"] = fixed(f"{row}, jit", precision=precision, where=one, jit=True)
-            makers[f"{row}, from shards"] = lambda row=row: trainers[row].from_shards(folder, steps)
-            if len(self.where) > 1:
-                every = f"{row}, {len(self.where)} devices"
-                makers[every] = fixed(every, precision=precision, where=self.where)
+            makers[row] = fixed(row, precision, one)
+            makers[f"{row}, from shards"] = lambda row=row: self.trainers[row].from_shards(
+                folder, steps
+            )
+            if count > 1:
+                every = f"{row}, {count} devices"
+                makers[every] = fixed(every, precision, self.where)
         rows = self.timed(makers, steps)
         for row, seconds in rows.items():
-            pairs = trainers[row.removesuffix(", from shards")].pairs
-            self.figures[f"{row}: ms a step"] = 1e3 * median(seconds)
-            self.figures[f"{row}: pairs/s"] = pairs / median(seconds)
-            self.figures[f"{row}: minutes an epoch"] = EPOCH / pairs * median(seconds) / 60
+            self.note(row, self.trainers[row.removesuffix(", from shards")].pairs, seconds)
         for precision in PRECISIONS:
             row, key = f"{name}, {precision}", f"{name}_{precision}"
-            self.compare(f"{key}_jit_vs_plain", rows, row, f"{row}, jit")
             self.compare(f"{key}_fixed_vs_from_shards", rows, f"{row}, from shards", row)
-            every = f"{row}, {len(self.where)} devices"
+            every = f"{row}, {count} devices"
             if every in rows and row in rows:
-                gain = len(self.where) * ratio(rows[row], rows[every])
-                self.ratios[f"{key}_{len(self.where)}_devices_vs_1"] = gain
+                self.ratios[f"{key}_{count}_devices_vs_1"] = count * ratio(rows[row], rows[every])
         self.compare(f"{name}_bfloat16_vs_float32", rows, f"{name}, float32", f"{name}, bfloat16")
         return rows
 
-    def torch(self, ours: Rows) -> dict[str, Any]:
-        """PyTorch's rows, by an interpreter that has it; returns its versions."""
+    def jit(self, name: str) -> Rows:
+        """Steps of one recipe by XLA beside the same without. Last, for compiling takes longest."""
+        steps, rows = self.plan.steps, {}
+        for precision in PRECISIONS:
+            row = f"{name}, {precision}"
+            by_xla = f"{row}, jit"
+
+            def make(precision: str = precision) -> Callable:
+                trainer = Trainer(name, self.plan, precision, self.where[:1], jit=True)
+                return trainer.on_fixed_pairs(steps)
+
+            if row not in self.trainers:
+                continue
+            plain = self.trainers[row]
+            makers = {row: lambda plain=plain: plain.on_fixed_pairs(steps), by_xla: make}
+            found = self.timed(makers, steps)
+            self.compare(f"{row.replace(', ', '_')}_jit_vs_plain", found, row, by_xla)
+            if by_xla in found:
+                rows[by_xla] = found[by_xla]
+                self.note(by_xla, plain.pairs, found[by_xla])
+        return rows
+
+    def note(self, row: str, pairs: int, seconds: list[float]) -> None:
+        """Figures of a row whose steps take so many seconds and pairs."""
+        self.figures[f"{row}: ms a step"] = 1e3 * median(seconds)
+        self.figures[f"{row}: pairs/s"] = pairs / median(seconds)
+        self.figures[f"{row}: minutes an epoch"] = EPOCH / pairs * median(seconds) / 60
+        print(f"{row}: {1e3 * median(seconds):.4g} ms a step", flush=True)
+
+    def torch(self) -> tuple[Rows, dict[str, Any]]:
+        """PyTorch's rows, by an interpreter that has it, and its versions."""
         batches = {name: self.plan.recipe(name).batch_size for name in BUILD}
         script = Path(__file__).with_name("gpu_torch.py")
         command = [os.environ.get("TORCH_PYTHON", sys.executable), str(script)]
         command += [json.dumps(batches), str(self.plan.steps), str(self.plan.rounds)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            self.notes.append(f"PyTorch: {last}")
-            return {"torch": None, "CUDA of torch": None}
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            fault = done.stderr.strip() or "no message" if done.returncode else None
+        except OSError as error:  # no such interpreter
+            fault = str(error)
+        if fault:
+            self.notes.append(f"PyTorch: {fault.splitlines()[-1]}")
+            return {}, {"torch": None, "CUDA of torch": None}
         found = json.loads(done.stdout.splitlines()[-1])
         self.notes += [f"PyTorch, {row}: {fault}" for row, fault in found["failed"].items()]
         for row, seconds in found["seconds"].items():
             self.figures[f"{row}, PyTorch: ms a step"] = 1e3 * median(seconds)
-            rows = {"theirs": seconds, **ours}
-            self.compare(f"{row.replace(', ', '_')}_vs_torch", rows, "theirs", row)
-            self.compare(f"{row.replace(', ', '_')}_jit_vs_torch", rows, "theirs", f"{row}, jit")
-        return found["versions"]
+            print(f"{row}, PyTorch: {1e3 * median(seconds):.4g} ms a step", flush=True)
+        return found["seconds"], found["versions"]
 
     def enhance(self, folder: Path) -> None:
         """The command, from file to file, start-up included."""
@@ -306,8 +335,17 @@ def main() -> None:
         bench.enhance(folder)
         (folder / "shards").mkdir()
         shards = read.make(folder / "shards", 4, 16 if options.dry_run else 1024, bench.plan.patch)
-        rows = {k: v for net in BUILD for k, v in bench.training(net, shards).items()}
-    more = {**description(options.dry_run), **bench.torch(rows)}
+        ours = {row: s for name in BUILD for row, s in bench.training(name, shards).items()}
+    theirs, versions = bench.torch()
+    ours |= {row: seconds for name in BUILD for row, seconds in bench.jit(name).items()}
+    if theirs and options.dry_run:
+        bench.notes.append("dry run: PyTorch's steps are of full size, so there are no ratios")
+        theirs = {}
+    for row, seconds in theirs.items():
+        rows, key = {"theirs": seconds, **ours}, row.replace(", ", "_")
+        bench.compare(f"{key}_vs_torch", rows, "theirs", row)
+        bench.compare(f"{key}_jit_vs_torch", rows, "theirs", f"{row}, jit")
+    more = {**description(options.dry_run), **versions}
     if len(where) == 1:
         bench.notes.append("one GPU: nothing to share a batch with")
     for note in bench.notes:
