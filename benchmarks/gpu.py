@@ -305,6 +305,7 @@ class Bench:
                 self.notes.append(f"enhance, {precision}: {last}")
             else:
                 self.figures[f"enhance, {precision}: seconds"] = seconds
+                print(f"enhance, {precision}: {seconds:.1f} s", flush=True)
 
 
 def is_cpu(where: list[str]) -> bool:

@@ -111,17 +111,27 @@ srmri-tf prepare "$scans" -o "$shards" --split "$out/split12.tsv" --min-signal 0
 
 # The paper's recipes and schedule over 2,548 updates of the generator: minutes on a GPU, hours on a
 # processor. GAN-CPCE in batches of 16 instead of 128; row is the released code's penalty.
-paper=(--epochs 52 --set validation.max_slices=8 --set validation.monitor=last)
-paper_cpce() { # NAME SETTINGS...
-  srmri-tf fit cpce "$shards" -o "$runs/$1" --recipe paper-cpce --batch-size 16 \
-    --vgg-weights "$vgg" "${paper[@]}" "${@:2}"
+paper=(--set validation.max_slices=8 --set validation.monitor=last)
+paper_cpce() { # SHARDS NAME SETTINGS...
+  srmri-tf fit cpce "$1" -o "$runs/$2" --recipe paper-cpce --batch-size 16 \
+    --vgg-weights "$vgg" "${paper[@]}" "${@:3}"
 }
-paper_cpce paper-cpce
-paper_cpce paper-cpce-row --set objective.penalty_norm=row
-srmri-tf fit circle "$shards" -o "$runs/paper-circle" --recipe paper-circle "${paper[@]}"
+paper_circle() { # SHARDS NAME SETTINGS...
+  srmri-tf fit circle "$1" -o "$runs/$2" --recipe paper-circle "${paper[@]}" "${@:3}"
+}
+paper_cpce "$shards" paper-cpce --epochs 52
+paper_cpce "$shards" paper-cpce-row --epochs 52 --set objective.penalty_norm=row
+paper_circle "$shards" paper-circle --epochs 52
+
+# The same at the acquired matrix, over 2,516 updates: fewer patches, hence more and shorter epochs.
+acquired=$out/acquired
+srmri-tf prepare "$scans" -o "$acquired" --split "$out/split12.tsv" --min-signal 0.05 --matrix acquired
+paper_cpce "$acquired" acquired-cpce --epochs 68
+paper_cpce "$acquired" acquired-cpce-row --epochs 68 --set objective.penalty_norm=row
+paper_circle "$acquired" acquired-circle --epochs 17 --batch-size 16
 
 # What each term and setting of it does, at 490 updates of the generator.
-single() { paper_cpce "single-$1" --epochs 10 --precision auto "${@:2}"; }
+single() { paper_cpce "$shards" "single-$1" --epochs 10 --precision auto "${@:2}"; }
 single printed
 single shortcut --set generator.shortcut=true
 single critic-first --set schedule.critic_epochs=2
@@ -155,9 +165,8 @@ perceptual evaluation "$runs"/{l1,fast-cpce,fast-circle}
 perceptual paper "$runs"/paper-{cpce,cpce-row,circle} --consistency
 perceptual single "$runs"/single-* --consistency
 python "$here/background.py" "$runs"/paper-{cpce,cpce-row,circle} "$shards" --json "$out/background.json"
-srmri-tf prepare "$scans" -o "$out/acquired" --split "$out/split12.tsv" --min-signal 0.05 --matrix acquired
-srmri-tf evaluate "$runs"/paper-{cpce,cpce-row,circle} "$out/acquired" -o "$out/paper-acquired" \
-  --no-bicubic --licence "$licence"
+srmri-tf evaluate "$runs"/{paper,acquired}-{cpce,cpce-row,circle} "$acquired" -o "$out/paper-acquired" \
+  --consistency --perceptual --vgg-weights "$vgg" --no-bicubic --licence "$licence"
 srmri-tf evaluate "${both[@]/#/$runs/}" "$folds" --fold 1 -o "$out/seeds12" --licence "$licence"
 srmri-tf evaluate "$runs"/{float32,bfloat16} "$shards" -o "$out/precision" \
   --licence "$licence"
