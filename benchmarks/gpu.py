@@ -1,7 +1,7 @@
 """How fast does a CUDA machine train and enhance? `gpu.sh` starts this; see docs/training.md.
 
 Whole training steps of the paper's recipes on random 64x64 pairs that lie on the device, as `fit`
-takes them: in float32 and bfloat16, with gradients by TensorFlow or by XLA (`jit`), on one GPU and
+takes them: in float32 and bfloat16, with gradients by TensorFlow or by XLA, on one GPU and
 on all; the same step on pairs that are read from shards; PyTorch's step; and the command `srmri-tf
 enhance`. Variants of one network take turns. What fails, for want of memory or of a library, is a
 note, not an end.
@@ -26,7 +26,6 @@ import nibabel as nib
 import numpy as np
 import read
 import tensorflow as tf
-from compiled import compile_circle, compile_cpce
 from turns import in_turns, ratio, report
 from vgg import features
 
@@ -41,7 +40,6 @@ from srmri_tf.training.engine import make_step
 
 EPOCH = 128_000  # pairs: the paper's 8,000 slices
 BUILD = {"cpce": cpce.build, "circle": circle.build}
-COMPILE = {"cpce": compile_cpce, "circle": compile_circle}
 PRECISIONS = ("float32", "bfloat16")
 CLI = "from srmri_tf.cli import main; main()"
 DATA = "random 64x64 pairs, random weights; a phantom; no scans"
@@ -69,8 +67,9 @@ class Plan:
     patch: int = 64
     voxels: tuple[int, int, int] = (128, 128, 130)
 
-    def recipe(self, name: str) -> TrainConfig:
-        return load_recipe(f"paper-{name}", dict(self.changes[name]) if self.changes else {})
+    def recipe(self, name: str, xla: bool = False) -> TrainConfig:
+        changes = self.changes[name] if self.changes else {}
+        return load_recipe(f"paper-{name}", {**changes, "xla": xla})
 
 
 # XLA takes a minute for four critic updates and all of VGG-19; less of each is the same path.
@@ -135,20 +134,18 @@ class Trainer:
         plan: Has the recipe and the side of the patches.
         precision: What it computes in.
         where: The devices, each of which gets a whole batch.
-        jit: Let XLA compute the gradients.
+        xla: Let XLA compile the gradients.
     """
 
     def __init__(
-        self, name: str, plan: Plan, precision: str, where: list[str], jit: bool = False
+        self, name: str, plan: Plan, precision: str, where: list[str], xla: bool = False
     ) -> None:
-        config, self.patch = plan.recipe(name), plan.patch
+        config, self.patch = plan.recipe(name, xla), plan.patch
         policy = POLICIES[precision]
         self.strategy = mirrored(tuple(where))
         with self.strategy.scope():
             phi = features(policy, plan.layer) if name == "cpce" else None
             self.model = BUILD[name](config, (plan.patch, plan.patch), phi, policy)
-        if jit:
-            COMPILE[name](self.model)
         self.step = make_step(self.strategy, self.model, "adversarial")
         self.pairs = config.pairs_per_step("adversarial") * len(where)
 
@@ -237,26 +234,26 @@ class Bench:
         self.compare(f"{name}_bfloat16_vs_float32", rows, f"{name}, float32", f"{name}, bfloat16")
         return rows
 
-    def jit(self, name: str) -> Rows:
+    def by_xla(self, name: str) -> Rows:
         """Steps of one recipe by XLA beside the same without. Last, for compiling takes longest."""
         steps, rows = self.plan.steps, {}
         for precision in PRECISIONS:
             row = f"{name}, {precision}"
-            by_xla = f"{row}, jit"
+            compiled = f"{row}, XLA"
 
             def make(precision: str = precision) -> Callable:
-                trainer = Trainer(name, self.plan, precision, self.where[:1], jit=True)
+                trainer = Trainer(name, self.plan, precision, self.where[:1], xla=True)
                 return trainer.on_fixed_pairs(steps)
 
             if row not in self.trainers:
                 continue
             plain = self.trainers[row]
-            makers = {row: lambda plain=plain: plain.on_fixed_pairs(steps), by_xla: make}
+            makers = {row: lambda plain=plain: plain.on_fixed_pairs(steps), compiled: make}
             found = self.timed(makers, steps)
-            self.compare(f"{row.replace(', ', '_')}_jit_vs_plain", found, row, by_xla)
-            if by_xla in found:
-                rows[by_xla] = found[by_xla]
-                self.note(by_xla, plain.pairs, found[by_xla])
+            self.compare(f"{row.replace(', ', '_')}_xla_vs_plain", found, row, compiled)
+            if compiled in found:
+                rows[compiled] = found[compiled]
+                self.note(compiled, plain.pairs, found[compiled])
         return rows
 
     def note(self, row: str, pairs: int, seconds: list[float]) -> None:
@@ -338,14 +335,14 @@ def main() -> None:
         shards = read.make(folder / "shards", 4, 16 if options.dry_run else 1024, bench.plan.patch)
         ours = {row: s for name in BUILD for row, s in bench.training(name, shards).items()}
     theirs, versions = bench.torch()
-    ours |= {row: seconds for name in BUILD for row, seconds in bench.jit(name).items()}
+    ours |= {row: seconds for name in BUILD for row, seconds in bench.by_xla(name).items()}
     if theirs and options.dry_run:
         bench.notes.append("dry run: PyTorch's steps are of full size, so there are no ratios")
         theirs = {}
     for row, seconds in theirs.items():
         rows, key = {"theirs": seconds, **ours}, row.replace(", ", "_")
         bench.compare(f"{key}_vs_torch", rows, "theirs", row)
-        bench.compare(f"{key}_jit_vs_torch", rows, "theirs", f"{row}, jit")
+        bench.compare(f"{key}_xla_vs_torch", rows, "theirs", f"{row}, XLA")
     more = {**description(options.dry_run), **versions}
     if len(where) == 1:
         bench.notes.append("one GPU: nothing to share a batch with")

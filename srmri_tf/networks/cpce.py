@@ -5,6 +5,7 @@ for one patch size.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -215,7 +216,7 @@ class Cpce(AdversarialModel):
         # The critic learns from the same images first.
         logs = self._update_critic_repeatedly(lr, hr, tf.stop_gradient(sr))
         if self.phase == "adversarial":
-            logs |= self._update_generator(Images(last_lr, sr, last_hr))
+            logs |= self._update_generator(last_lr, last_hr, sr)
         return logs
 
     def _divisible(self, lr: tf.Tensor, hr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -251,38 +252,69 @@ class Cpce(AdversarialModel):
     def _update_critic(self, sr: tf.Tensor, hr: tf.Tensor) -> Logs:
         """Minimise E[D(G(x))] - E[D(y)] + lambda GP over the critic (equation 2)."""
         weights, step = self.objective, self.critic_optimizer.iterations
-        # One pass over both halves: nothing in the critic mixes samples.
-        scores = self.critic(tf.concat([hr, sr], axis=0), training=True)
-        real_scores, fake_scores = tf.split(scores, 2)
-        loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
-        logs = {"wasserstein": -distance}
-        if weights.gradient_penalty:
-            alpha = replica_uniform(tf.shape(hr)[0], self.seed, step)
-            penalty = losses.gradient_penalty(self.critic, hr, sr, alpha, weights.penalty_norm)
-            loss += weights.gradient_penalty * penalty
-            logs["gradient_penalty"] = penalty
-        norm = minimise(loss, self.critic_variables(), self.critic_optimizer)
+        alpha = replica_uniform(tf.shape(hr)[0], self.seed, step)
+
+        def objective() -> tuple[tf.Tensor, Logs]:
+            # One pass over both halves: nothing in the critic mixes samples.
+            scores = self.critic(tf.concat([hr, sr], axis=0), training=True)
+            real_scores, fake_scores = tf.split(scores, 2)
+            loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
+            logs = {"wasserstein": -distance}
+            if weights.gradient_penalty:
+                penalty = losses.gradient_penalty(self.critic, hr, sr, alpha, weights.penalty_norm)
+                loss += weights.gradient_penalty * penalty
+                logs["gradient_penalty"] = penalty
+            return loss, logs
+
+        variables = self.critic_variables()
+        loss, logs, norm = minimise(objective, variables, self.critic_optimizer, self.xla)
         return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
 
-    def _update_generator(self, images: Images) -> Logs:
-        """Minimise the objective over the generator."""
-        loss, terms = weighted_sum(self.terms, images)
-        return self._generator_logs(loss, terms, images.sr)
+    def _update_generator(self, lr: tf.Tensor, hr: tf.Tensor, sr: tf.Tensor) -> Logs:
+        """Minimise the objective over the generator, which has made ``sr`` of ``lr``."""
+
+        def objective(sr: tf.Tensor) -> tuple[tf.Tensor, Logs]:
+            return weighted_sum(self.terms, Images(lr, sr, hr))
+
+        return self._minimise_over_generator(objective, lr, sr)
 
     def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> Logs:
         """Minimise the per-pixel mean L1 alone: the warm-up."""
-        sr = self.generator(lr, training=True)
-        loss = losses.mean_absolute(sr, hr)
-        return self._generator_logs(loss, {"l1": loss}, sr)
 
-    def _generator_logs(self, loss: tf.Tensor, terms: Logs, sr: tf.Tensor) -> Logs:
-        """Take the generator's optimiser step; its norm and the brightest pixel are logged, too."""
-        norm = minimise(loss, self.generator_variables(), self.generator_optimizer)
+        def objective(sr: tf.Tensor) -> tuple[tf.Tensor, Logs]:
+            loss = losses.mean_absolute(sr, hr)
+            return loss, {"l1": loss}
+
+        return self._minimise_over_generator(objective, lr, None)
+
+    def _minimise_over_generator(
+        self,
+        objective: Callable[[tf.Tensor], tuple[tf.Tensor, Logs]],
+        lr: tf.Tensor,
+        known: tf.Tensor | None,
+    ) -> Logs:
+        """Take the generator's optimiser step; its norm and the brightest pixel are logged, too.
+
+        Args:
+            objective: From G(lr) to the loss and its terms.
+            lr: Low-resolution images.
+            known: G(lr), if it is known. XLA computes it anew: its gradients begin there.
+        """
+
+        def of_generator() -> tuple[tf.Tensor, Logs]:
+            made = known is None or self.xla
+            sr = self.generator(lr, training=True) if made else known
+            loss, terms = objective(sr)
+            return loss, {**terms, "sr_max": tf.reduce_max(sr)}
+
+        variables = self.generator_variables()
+        loss, logs, norm = minimise(of_generator, variables, self.generator_optimizer, self.xla)
+        brightest = logs.pop("sr_max")
         return {
             "generator_loss": loss,
-            **terms,
+            **logs,
             "generator_gradient_norm": norm,
-            "sr_max": tf.reduce_max(sr),
+            "sr_max": brightest,
         }
 
     def _adversarial(self, images: Images) -> tf.Tensor:
@@ -363,5 +395,6 @@ def build(
     critic = CpceCritic(patch, dtype=policy)
     generator = build_generator(config, policy)
     model = Cpce(generator, critic, features, config.objective, seed=config.seed)
+    model.xla = config.xla
     model.compile(*make_optimizers(config, policy))
     return model

@@ -26,6 +26,10 @@ class AdversarialModel(keras.Model):
             super-resolves.
         critics: Attribute names of the networks that score them.
         seed: Decides the steps' random numbers.
+
+    Attributes:
+        phase: What a step trains.
+        xla: Whether XLA compiles the steps' gradients. Set it before the first step.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class AdversarialModel(keras.Model):
         self._generators, self._critics = generators, critics
         self.seed = seed
         self.phase: Phase = "adversarial"
+        self.xla = False
         self._compiled: dict[Phase, Any] = {}
         self.measures = {name: keras.metrics.Mean(name=name) for name in ("l1", "psnr")}
 

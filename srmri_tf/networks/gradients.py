@@ -1,10 +1,13 @@
 """Gradients that are the same to the bit in every run, and the optimiser step that takes them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+Loss = Callable[[], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+"""Computes this replica's mean loss, a scalar, and whatever else a step wants to know."""
 
 
 def keep_order() -> None:
@@ -46,27 +49,38 @@ def ordered_sum(values: Sequence[tf.Tensor]) -> tf.Tensor:
 
 
 def minimise(
-    loss: tf.Tensor,
+    objective: Loss,
     variables: Sequence[keras.Variable],
     optimizer: keras.optimizers.Optimizer,
-) -> tf.Tensor:
+    xla: bool = False,
+) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
     """Take one optimiser step down the global batch's mean loss; inside a ``tf.function`` only.
 
     Keras optimisers sum gradients over replicas, so each replica's mean is divided by their number.
 
     Args:
-        loss: This replica's mean, a scalar.
+        objective: Computes this replica's loss.
         variables: The weights.
         optimizer: Theirs.
+        xla: Have XLA compile the way from ``objective``'s images to the gradients. What the weights
+            act on must be computed within it, and random numbers without: XLA draws others.
 
     Returns:
-        The norm of the gradient before the step, over all weights together.
+        The loss, what else ``objective`` returned, and the norm of the gradient before the step,
+        over all weights together.
     """
+
+    def descent() -> tuple[tf.Tensor, dict[str, tf.Tensor], list[tf.Tensor]]:
+        loss, logs = objective()
+        return loss, logs, gradients(optimizer.scale_loss(loss), variables)
+
+    if xla:
+        descent = tf.function(descent, autograph=False, jit_compile=True)
     replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    found = gradients(optimizer.scale_loss(loss), variables)
+    loss, logs, found = descent()
     norm = tf.sqrt(ordered_sum([tf.reduce_sum(tf.square(gradient)) for gradient in found]))
     norm /= optimizer.scale_loss(tf.constant(1.0))
     # The identity gives a gradient its replica's device, which the strategy asks for.
     means = [g / replicas if replicas > 1 else tf.identity(g) for g in found]
     optimizer.apply(means, variables)
-    return norm
+    return loss, logs, norm

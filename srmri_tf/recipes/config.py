@@ -215,6 +215,8 @@ class TrainConfig(Augmentation):
         batch_size: Pairs per update, over all devices together.
         seed: Decides initial weights, data order and the steps' random numbers.
         precision: ``auto`` is bfloat16 where the processor multiplies it natively, else float32.
+        xla: Have XLA compile the gradients. On a GPU it may halve the time of a step, after a
+            minute or more of compiling; on a processor it loses (docs/training.md).
         vgg_weights: ``auto``, ``imagenet`` or a file in Keras's layout.
         fold: Test on this fold of shards prepared with folds, validate on the next (or none:
             ``validation.fold``), train on the rest; None takes the split they were prepared with.
@@ -225,6 +227,7 @@ class TrainConfig(Augmentation):
     batch_size: int = Field(128, ge=1)
     seed: int = Field(0, ge=0, lt=2**31)
     precision: Precision = "float32"
+    xla: bool = False
     vgg_weights: str = "auto"
     fold: int | None = Field(None, ge=0)
     init: str | None = None

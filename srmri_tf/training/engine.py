@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import re
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from data_prep.errors import CorruptArtefactError, EnvironmentFault
+from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
 from srmri_tf.data.dataset import Shards
 from srmri_tf.recipes.config import Phase, TrainConfig
 from srmri_tf.training import watch
@@ -205,6 +206,14 @@ def library_errors(shards: Path) -> Iterator[None]:
         raise EnvironmentFault(
             f"the device's memory is used up ({_first_line(error)})",
             remedy="Train with a smaller --batch-size in another folder, or on another device",
+        ) from error
+    except tf.errors.InvalidArgumentError as error:
+        unknown = re.search(r"Detected unsupported operations .* on XLA_\w+: (\w+)", error.message)
+        if not unknown:
+            raise
+        raise ConfigError(
+            f"XLA cannot compile the operation {unknown[1]} of this recipe's training step",
+            remedy="Train in another folder with xla = false, or write your own term without it",
         ) from error
 
 

@@ -34,7 +34,7 @@ def test_a_dry_run_goes_the_whole_way_and_writes_one_json(tmp_path):
     assert found["machine"]["tensorflow"]
     for name in ("cpce", "circle"):
         assert found["figures"][f"{name}, float32: ms a step"] > 0
-        assert found["figures"][f"{name}, float32, jit: ms a step"] > 0
+        assert found["figures"][f"{name}, float32, XLA: ms a step"] > 0
         assert found["ratios"][f"{name}_bfloat16_vs_float32"] > 0
         assert found["ratios"][f"{name}_float32_2_devices_vs_1"] > 0
     assert found["figures"]["enhance, float32: seconds"] > 0

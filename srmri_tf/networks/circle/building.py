@@ -60,5 +60,6 @@ def build(
         objective = objective.model_copy(update={"supervised": objective.supervised / share})
     kind = FixedDegraderCircle if config.fixed_degrader else Circle
     model = kind(generator, degrader, critic_y, critic_x, objective, seed=config.seed)
+    model.xla = config.xla
     model.compile(*make_optimizers(config, policy))
     return model

@@ -11,7 +11,7 @@ from srmri_tf.networks import losses
 from srmri_tf.networks.circle.degraders import LinearDegrader
 from srmri_tf.networks.circle.model import Circle, Images, interleave, pair_mask, separate
 from srmri_tf.networks.gan import Logs
-from srmri_tf.networks.gradients import minimise, ordered_sum
+from srmri_tf.networks.gradients import ordered_sum
 from srmri_tf.networks.layers import register
 from srmri_tf.networks.objective import Term
 
@@ -53,25 +53,36 @@ class FixedDegraderCircle(Circle):
 
     def _update_degrader(self, x: tf.Tensor, y: tf.Tensor) -> Logs:
         """F(y) to look like any x to D_X, and F to leave x alone; D_X first, in the same step."""
-        x_fake, x_same = separate(self.apply(self.degrader, interleave(y, x), 1))
-        loss, terms = self.critic_loss(self.critic_x, x, tf.stop_gradient(x_fake), 1)
-        norm = minimise(loss, self.critic_x.trainable_variables, self.critic_optimizer)
-        logs = {f"{name}_x": term for name, term in terms.items()}
-        logs = {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
-        adversarial = losses.wasserstein_generator(self.critic_x(x_fake, training=True))
-        identity = losses.absolute(x_same, x)
         weights = self.objective
-        loss = ordered_sum([weights.adversarial * adversarial, weights.identity * identity])
-        norm = minimise(loss, self.degrader.trainable_variables, self.generator_optimizer)
-        logs |= {"adversarial": adversarial, "identity": identity}
-        return {**logs, "generator_loss": loss, "generator_gradient_norm": norm}
+
+        def filtered() -> tuple[tf.Tensor, tf.Tensor]:
+            return separate(self.apply(self.degrader, interleave(y, x), 1))
+
+        made, alpha = filtered(), self.penalty_numbers(x, 1)
+
+        def of_critic() -> tuple[tf.Tensor, Logs]:
+            loss, terms = self.critic_loss(self.critic_x, x, tf.stop_gradient(made[0]), alpha)
+            return loss, {f"{name}_x": term for name, term in terms.items()}
+
+        def of_degrader() -> tuple[tf.Tensor, Logs]:
+            x_fake, x_same = filtered() if self.xla else made
+            adversarial = losses.wasserstein_generator(self.critic_x(x_fake, training=True))
+            identity = losses.absolute(x_same, x)
+            loss = ordered_sum([weights.adversarial * adversarial, weights.identity * identity])
+            return loss, {"adversarial": adversarial, "identity": identity}
+
+        logs = self.descend_critics(of_critic, self.critic_x.trainable_variables)
+        return logs | self.descend_generators(of_degrader, self.degrader.trainable_variables)
 
     def update_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
         """Minimise ||G(F(y)) - y||_1 alone."""
         x_fake = tf.stop_gradient(self.low_resolution(x, y, paired))
-        loss = losses.absolute(self.apply(self.generator, x_fake, 0), y)
-        norm = minimise(loss, self.trained_generators(), self.generator_optimizer)
-        return {"generator_loss": loss, "cycle": loss, "generator_gradient_norm": norm}
+
+        def objective() -> tuple[tf.Tensor, Logs]:
+            loss = losses.absolute(self.apply(self.generator, x_fake, 0), y)
+            return loss, {"cycle": loss}
+
+        return self.descend_generators(objective, self.trained_generators())
 
     def translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
         """G(x) and F(y)."""
@@ -85,9 +96,12 @@ class FixedDegraderCircle(Circle):
     def update_critics(self, images: Images) -> Logs:
         """One step of D_Y on G(x): where F is fixed there is nothing for D_X to judge."""
         y_fake = tf.stop_gradient(images.y_fake)
-        loss, logs = self.critic_loss(self.critic_y, images.y, y_fake, 0)
-        norm = minimise(loss, self.critic_y.trainable_variables, self.critic_optimizer)
-        return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
+        alpha = self.penalty_numbers(images.y, 0)
+
+        def objective() -> tuple[tf.Tensor, Logs]:
+            return self.critic_loss(self.critic_y, images.y, y_fake, alpha)
+
+        return self.descend_critics(objective, self.critic_y.trainable_variables)
 
     def adversarial_term(self, images: Images) -> tf.Tensor:
         """-E[D_Y(G(x))]."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from srmri_tf.networks import losses
 from srmri_tf.networks.gan import AdversarialModel, Logs
-from srmri_tf.networks.gradients import minimise, ordered_sum
+from srmri_tf.networks.gradients import Loss, minimise, ordered_sum
 from srmri_tf.networks.layers import register, replica_uniform
 from srmri_tf.networks.objective import Term, own_terms, weighted_sum
 from srmri_tf.recipes.config import CircleObjective
@@ -118,9 +118,22 @@ class Circle(AdversarialModel):
         logs = self.update_critics(images)  # the critics learn from the same images first
         if self.phase == "critic":
             return logs
-        loss, terms = weighted_sum(self.terms, self.with_cycles(images))
-        norm = minimise(loss, self.trained_generators(), self.generator_optimizer)
-        return {**logs, "generator_loss": loss, **terms, "generator_gradient_norm": norm}
+
+        def objective() -> tuple[tf.Tensor, Logs]:
+            made = self.translated(x, y, paired) if self.xla else images
+            return weighted_sum(self.terms, self.with_cycles(made))
+
+        return logs | self.descend_generators(objective, self.trained_generators())
+
+    def descend_generators(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
+        """One step of the generators whose weights these are down an objective."""
+        loss, terms, norm = minimise(objective, variables, self.generator_optimizer, self.xla)
+        return {"generator_loss": loss, **terms, "generator_gradient_norm": norm}
+
+    def descend_critics(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
+        """One step of the critics whose weights these are down an objective."""
+        loss, logs, norm = minimise(objective, variables, self.critic_optimizer, self.xla)
+        return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
 
     def trained_generators(self) -> list[keras.Variable]:
         """What a step of the generators changes."""
@@ -128,12 +141,15 @@ class Circle(AdversarialModel):
 
     def update_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
         """Minimise L1 alone: of G(x) to y and F(y) to x, or of G(y) and F(x) where no pair is."""
-        known = pair_mask(paired)
-        y_fake = self.apply(self.generator, tf.where(known, x, y), 0)
-        x_fake = self.apply(self.degrader, tf.where(known, y, x), 1)
-        loss = losses.supervised(x, x_fake, y, y_fake)
-        norm = minimise(loss, self.trained_generators(), self.generator_optimizer)
-        return {"generator_loss": loss, "supervised": loss, "generator_gradient_norm": norm}
+
+        def objective() -> tuple[tf.Tensor, Logs]:
+            known = pair_mask(paired)
+            y_fake = self.apply(self.generator, tf.where(known, x, y), 0)
+            x_fake = self.apply(self.degrader, tf.where(known, y, x), 1)
+            loss = losses.supervised(x, x_fake, y, y_fake)
+            return loss, {"supervised": loss}
+
+        return self.descend_generators(objective, self.trained_generators())
 
     def translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
         """G(x), G(y), F(y) and F(x), in one pass of each generator."""
@@ -150,16 +166,29 @@ class Circle(AdversarialModel):
 
     def update_critics(self, images: Images) -> Logs:
         """One step of both critics on G(x) and F(y)."""
-        y_fake, x_fake = tf.stop_gradient(images.y_fake), tf.stop_gradient(images.x_fake)
-        loss_y, logs = self.critic_loss(self.critic_y, images.y, y_fake, 0)
-        loss_x, logs_x = self.critic_loss(self.critic_x, images.x, x_fake, 1)
-        loss = ordered_sum([loss_y, loss_x])
-        norm = minimise(loss, self.critic_variables(), self.critic_optimizer)
-        logs |= {f"{name}_x": term for name, term in logs_x.items()}
-        return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
+        alpha_y, alpha_x = self.penalty_numbers(images.y, 0), self.penalty_numbers(images.x, 1)
+
+        def objective() -> tuple[tf.Tensor, Logs]:
+            y_fake, x_fake = tf.stop_gradient(images.y_fake), tf.stop_gradient(images.x_fake)
+            loss_y, logs = self.critic_loss(self.critic_y, images.y, y_fake, alpha_y)
+            loss_x, logs_x = self.critic_loss(self.critic_x, images.x, x_fake, alpha_x)
+            logs |= {f"{name}_x": term for name, term in logs_x.items()}
+            return ordered_sum([loss_y, loss_x]), logs
+
+        return self.descend_critics(objective, self.critic_variables())
+
+    def penalty_numbers(self, images: tf.Tensor, which: int) -> tf.Tensor:
+        """The random numbers of a critic's gradient penalty in this step, (B, 1, 1, 1).
+
+        Args:
+            images: As many as the batch has, (B, H, W, 1).
+            which: 0 for D_Y and 1 for D_X, which draw other numbers.
+        """
+        draw = 2 * self.critic_optimizer.iterations + which
+        return replica_uniform(tf.shape(images)[0], self.seed, draw)
 
     def critic_loss(
-        self, critic: keras.Model, real: tf.Tensor, fake: tf.Tensor, which: int
+        self, critic: keras.Model, real: tf.Tensor, fake: tf.Tensor, alpha: tf.Tensor
     ) -> tuple[tf.Tensor, Logs]:
         """A critic's loss on real and made images, and its terms.
 
@@ -167,7 +196,7 @@ class Circle(AdversarialModel):
             critic: D_Y or D_X.
             real: (B, H, W, 1).
             fake: Of the same shape; it is not differentiated.
-            which: 0 for D_Y and 1 for D_X, so that their penalties draw other random numbers.
+            alpha: What `penalty_numbers` has drawn.
         """
         weights = self.objective
         # One pass over both halves: instance norm, like all else in the critic, mixes no samples.
@@ -175,8 +204,6 @@ class Circle(AdversarialModel):
         loss = distance = losses.wasserstein_critic(*tf.split(scores, 2))
         logs = {"wasserstein": -distance}
         if weights.gradient_penalty:
-            draw = 2 * self.critic_optimizer.iterations + which
-            alpha = replica_uniform(tf.shape(real)[0], self.seed, draw)
             penalty = losses.gradient_penalty(critic, real, fake, alpha, weights.penalty_norm)
             loss += weights.gradient_penalty * penalty
             logs["gradient_penalty"] = penalty

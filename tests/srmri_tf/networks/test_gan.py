@@ -22,8 +22,11 @@ class Pulled(AdversarialModel):
         )
 
     def step(self, data):
-        loss = tf.reduce_mean(tf.square(self.generator(tf.ones_like(data[0])) - data[0]))
-        minimise(loss, self.generator_variables(), self.generator_optimizer)
+        def objective():
+            error = self.generator(tf.ones_like(data[0])) - data[0]
+            return tf.reduce_mean(tf.square(error)), {}
+
+        loss, _, _ = minimise(objective, self.generator_variables(), self.generator_optimizer)
         return {"loss": loss}
 
 

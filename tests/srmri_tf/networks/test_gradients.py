@@ -9,6 +9,8 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from srmri_tf.networks.circle import Circle, CircleCritic, CircleGenerator
+from srmri_tf.networks.circle.degraders import LinearDegrader
+from srmri_tf.networks.circle.fixed_degrader import FixedDegraderCircle
 from srmri_tf.networks.cpce import Cpce, CpceCritic, CpceGenerator
 from srmri_tf.networks.gradients import gradients, ordered_sum
 from srmri_tf.recipes.config import CircleObjective, CpceObjective
@@ -35,8 +37,8 @@ def make_cpce():
     return model, 16
 
 
-def circle(networks, critics):
-    model = Circle(*networks, *critics, CircleObjective(own={f"{__name__}:own": 1}))
+def circle(networks, critics, kind=Circle):
+    model = kind(*networks, *critics, CircleObjective(own={f"{__name__}:own": 1}))
     model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
     return model, 32
 
@@ -52,6 +54,21 @@ def make_small_circle():
     networks = [SmallGenerator(name=name) for name in ("generator", "degrader")]
     critics = [SmallCritic(patch=(32, 32), name=name) for name in ("critic_y", "critic_x")]
     return circle(networks, critics)
+
+
+def without_dropout(model):
+    for network in (model.generator, getattr(model, "degrader", None)):
+        if hasattr(network, "dropout"):
+            network.dropout = 0.0
+    return model
+
+
+def make_small_fixed_circle():
+    degrader = LinearDegrader((32, 32))  # begins as the identity: at the kink of |F(x) - x|
+    degrader.set_weights([weights + 0.01 for weights in degrader.get_weights()])
+    networks = [SmallGenerator(name="generator"), degrader]
+    critics = [SmallCritic(patch=(32, 32), name=name) for name in ("critic_y", "critic_x")]
+    return circle(networks, critics, FixedDegraderCircle)
 
 
 def test_gradients_are_those_of_a_tape():
@@ -92,6 +109,7 @@ CASES = [
 def rewritten(function, *arguments) -> Iterator:
     """Call a function; every operation of it, as TensorFlow has rewritten it."""
     context.context().enable_run_metadata()
+    context.context().export_run_metadata()  # forgets what ran before
     try:
         function(*arguments)
         graphs = context.context().export_run_metadata().function_graphs
@@ -124,6 +142,38 @@ def test_a_step_adds_two_tensors_at_a_time_and_is_the_same_to_the_bit_ten_times(
         step(pairs)
         for name, variable in state.items():
             np.testing.assert_array_equal(variable, expected.setdefault(name, np.array(variable)))
+
+
+@pytest.mark.parametrize(
+    ("make", "phases"),
+    [
+        (make_small_circle, ["adversarial"]),
+        pytest.param(make_small_circle, ["content", "critic"], marks=slow),
+        pytest.param(make_cpce, ["content", "adversarial"], marks=slow),
+        pytest.param(make_small_fixed_circle, ["degrader", "content", "adversarial"], marks=slow),
+        pytest.param(make_circle, ["adversarial"], marks=slow),
+    ],
+)
+def test_xla_takes_the_steps_that_tensorflow_takes(make, phases):
+    model, side = make()
+    without_dropout(model)  # XLA draws other random numbers
+    pairs = tuple(tf.constant(RNG.random((2, 4, side, side, 1), np.float32)))
+    state = model.state()
+    before = {name: np.array(variable) for name, variable in state.items()}
+    logs: dict[bool, list[dict]] = {}
+    for model.xla in (False, True):
+        for name, variable in state.items():
+            variable.assign(before[name])
+        logs[model.xla] = []
+        for model.phase in phases:
+            step = tf.function(model.step, autograph=False)
+            functions = step.get_concrete_function(pairs).graph.as_graph_def().library.function
+            assert any(f.attr["_XlaMustCompile"].b for f in functions) == model.xla
+            logs[model.xla] += [step(pairs) for _ in range(3)]
+    for plain, compiled in zip(logs[False], logs[True], strict=True):
+        assert list(plain) == list(compiled)
+        for name in plain:
+            np.testing.assert_allclose(compiled[name], plain[name], 2e-3, 1e-4, err_msg=name)
 
 
 def test_the_check_sees_a_sum_of_three():

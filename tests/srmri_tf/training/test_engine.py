@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from data_prep.errors import CorruptArtefactError, EnvironmentFault
+from data_prep.errors import ConfigError, CorruptArtefactError, EnvironmentFault
 from srmri_tf.training.engine import library_errors
 
 
@@ -23,3 +23,13 @@ def test_librarys_errors_are_one_line_of_their_kind(tmp_path, error, kind, fault
 def test_a_fault_of_our_own_stays_one(tmp_path):
     with pytest.raises(tf.errors.InvalidArgumentError), library_errors(tmp_path):
         raise tf.errors.InvalidArgumentError(None, None, "shapes differ")
+
+
+def test_what_xla_cannot_compile_is_named(tmp_path):
+    @tf.function(jit_compile=True)
+    def step(x):
+        return tf.py_function(lambda x: x, [x], tf.float32)
+
+    named = "XLA cannot compile the operation EagerPyFunc of this recipe"
+    with pytest.raises(ConfigError, match=named), library_errors(tmp_path):
+        step(tf.ones([2]))
