@@ -285,36 +285,32 @@ class Cpce(AdversarialModel):
             loss = losses.mean_absolute(sr, hr)
             return loss, {"l1": loss}
 
-        return self._minimise_over_generator(objective, lr, None)
+        return self._minimise_over_generator(objective, lr, self.generator(lr, training=True))
 
     def _minimise_over_generator(
         self,
         objective: Callable[[tf.Tensor], tuple[tf.Tensor, Logs]],
         lr: tf.Tensor,
-        known: tf.Tensor | None,
+        sr: tf.Tensor,
     ) -> Logs:
         """Take the generator's optimiser step; its norm and the brightest pixel are logged, too.
 
         Args:
             objective: From G(lr) to the loss and its terms.
             lr: Low-resolution images.
-            known: G(lr), if it is known. XLA computes it anew: its gradients begin there.
+            sr: G(lr). XLA computes it anew, since its gradients begin there.
         """
 
         def of_generator() -> tuple[tf.Tensor, Logs]:
-            made = known is None or self.xla
-            sr = self.generator(lr, training=True) if made else known
-            loss, terms = objective(sr)
-            return loss, {**terms, "sr_max": tf.reduce_max(sr)}
+            return objective(self.generator(lr, training=True) if self.xla else sr)
 
         variables = self.generator_variables()
-        loss, logs, norm = minimise(of_generator, variables, self.generator_optimizer, self.xla)
-        brightest = logs.pop("sr_max")
+        loss, terms, norm = minimise(of_generator, variables, self.generator_optimizer, self.xla)
         return {
             "generator_loss": loss,
-            **logs,
+            **terms,
             "generator_gradient_norm": norm,
-            "sr_max": brightest,
+            "sr_max": tf.reduce_max(sr),
         }
 
     def _adversarial(self, images: Images) -> tf.Tensor:
