@@ -74,13 +74,13 @@ adam circle circle-adam-seed1 --set seed=1
 modes -seed1 --set seed=1 --fold 1
 srmri-tf compare "$crossval"/circle-adam{,-seed1} -o "$out/seeds"
 
-# Low resolution as scanners store it: GAN-CPCE, as it comes with the package, and L1 alone, both with Adam.
+# Low resolution as scanners store it: GAN-CPCE, as it comes with the package, and L1 alone; both with Adam, too.
 coarse() { # OUT SCANS: and what both kinds of network gain where a scan is coarse, or zero-filled
   local out=$1 folds=$1/coarse/folds crossval=$1/coarse/crossval comparison=$1/coarse/comparison
   local plain=$1/folds
   local both=("$1"/crossval/{l1,cpce,circle}-adam "$crossval"/{l1,cpce}-adam)
   srmri-tf prepare "$2" -o "$folds" --folds 3 --lr coarse
-  compared {l1,cpce}-adam
+  compared l1 fast-cpce {l1,cpce}-adam
   python "$here/coarse.py" "$plain" "${both[@]}" --json "$out/coarse.json"
   python "$here/coarse.py" "$plain" "${both[@]}" --same-grid --json "$out/same-grid.json"
 }
