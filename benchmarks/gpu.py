@@ -224,7 +224,7 @@ class Bench:
                 makers[every] = fixed(every, precision, self.where)
         rows = self.timed(makers, steps)
         for row, seconds in rows.items():
-            self.note(row, self.trainers[row.removesuffix(", from shards")].pairs, seconds)
+            self.add_figures(row, self.trainers[row.removesuffix(", from shards")].pairs, seconds)
         for precision in PRECISIONS:
             row, key = f"{name}, {precision}", f"{name}_{precision}"
             self.compare(f"{key}_fixed_vs_from_shards", rows, f"{row}, from shards", row)
@@ -253,11 +253,11 @@ class Bench:
             self.compare(f"{row.replace(', ', '_')}_xla_vs_plain", found, row, compiled)
             if compiled in found:
                 rows[compiled] = found[compiled]
-                self.note(compiled, plain.pairs, found[compiled])
+                self.add_figures(compiled, plain.pairs, found[compiled])
         return rows
 
-    def note(self, row: str, pairs: int, seconds: list[float]) -> None:
-        """Figures of a row whose steps take so many seconds and pairs."""
+    def add_figures(self, row: str, pairs: int, seconds: list[float]) -> None:
+        """The figures of a row whose steps take so many seconds and pairs."""
         self.figures[f"{row}: ms a step"] = 1e3 * median(seconds)
         self.figures[f"{row}: pairs/s"] = pairs / median(seconds)
         self.figures[f"{row}: minutes an epoch"] = EPOCH / pairs * median(seconds) / 60
@@ -341,7 +341,7 @@ def main() -> None:
     if len(where) == 1:
         bench.notes.append("one GPU: nothing to share a batch with")
 
-    def tell() -> None:
+    def write_report() -> None:
         for row, seconds in theirs.items():
             rows, key = {"theirs": seconds, **ours}, row.replace(", ", "_")
             bench.compare(f"{key}_vs_torch", rows, "theirs", row)
@@ -350,11 +350,11 @@ def main() -> None:
         more = {**description(options.dry_run), **versions}
         report(bench.ratios, figures, DATA, options.json, more)
 
-    tell()  # compiling takes minutes: if it is stopped, this JSON is kept
+    write_report()  # compiling takes minutes: if it is stopped, this JSON is kept
     print("now by XLA", flush=True)
     for name in BUILD:
         ours |= bench.by_xla(name)
-    tell()
+    write_report()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from srmri_tf.networks.gan import (
     Logs,
     own_generator,
 )
-from srmri_tf.networks.gradients import minimise
 from srmri_tf.networks.layers import CriticLeakyReLU, register, replica_uniform
 from srmri_tf.networks.objective import Term, own_terms, weighted_sum
 from srmri_tf.networks.optimizers import make_optimizers
@@ -209,14 +208,17 @@ class Cpce(AdversarialModel):
         """One step of the current phase on one batch of pairs; returns the loss terms."""
         lr, hr = data
         if self.phase == "content":
-            return self._update_generator_on_content(lr, hr)
+            sr = self.generator(lr, training=True)
+            return self._update_generator(lr, sr, lambda sr: _content(sr, hr))
         lr, hr = self._divisible(lr, hr)
         last_lr, last_hr = self._deal(self.objective.n_critic - 1, lr, hr)
         sr = self.generator(last_lr, training=True)
         # The critic learns from the same images first.
         logs = self._update_critic_repeatedly(lr, hr, tf.stop_gradient(sr))
         if self.phase == "adversarial":
-            logs |= self._update_generator(last_lr, last_hr, sr)
+            logs |= self._update_generator(
+                last_lr, sr, lambda sr: weighted_sum(self.terms, Images(last_lr, sr, last_hr))
+            )
         return logs
 
     def _divisible(self, lr: tf.Tensor, hr: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -266,52 +268,24 @@ class Cpce(AdversarialModel):
                 logs["gradient_penalty"] = penalty
             return loss, logs
 
-        variables = self.critic_variables()
-        loss, logs, norm = minimise(objective, variables, self.critic_optimizer, self.xla)
-        return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
+        return self.minimise_over_critics(objective, self.critic_variables())
 
-    def _update_generator(self, lr: tf.Tensor, hr: tf.Tensor, sr: tf.Tensor) -> Logs:
-        """Minimise the objective over the generator, which has made ``sr`` of ``lr``."""
-
-        def objective(sr: tf.Tensor) -> tuple[tf.Tensor, Logs]:
-            return weighted_sum(self.terms, Images(lr, sr, hr))
-
-        return self._minimise_over_generator(objective, lr, sr)
-
-    def _update_generator_on_content(self, lr: tf.Tensor, hr: tf.Tensor) -> Logs:
-        """Minimise the per-pixel mean L1 alone: the warm-up."""
-
-        def objective(sr: tf.Tensor) -> tuple[tf.Tensor, Logs]:
-            loss = losses.mean_absolute(sr, hr)
-            return loss, {"l1": loss}
-
-        return self._minimise_over_generator(objective, lr, self.generator(lr, training=True))
-
-    def _minimise_over_generator(
-        self,
-        objective: Callable[[tf.Tensor], tuple[tf.Tensor, Logs]],
-        lr: tf.Tensor,
-        sr: tf.Tensor,
+    def _update_generator(
+        self, lr: tf.Tensor, sr: tf.Tensor, loss: Callable[[tf.Tensor], tuple[tf.Tensor, Logs]]
     ) -> Logs:
-        """Take the generator's optimiser step; its norm and the brightest pixel are logged, too.
+        """Take the generator's optimiser step; the brightest pixel is logged, too.
 
         Args:
-            objective: From G(lr) to the loss and its terms.
             lr: Low-resolution images.
             sr: G(lr). XLA computes it anew, since its gradients begin there.
+            loss: From G(lr) to the loss and its terms.
         """
 
-        def of_generator() -> tuple[tf.Tensor, Logs]:
-            return objective(self.generator(lr, training=True) if self.xla else sr)
+        def objective() -> tuple[tf.Tensor, Logs]:
+            return loss(self.generator(lr, training=True) if self.xla else sr)
 
-        variables = self.generator_variables()
-        loss, terms, norm = minimise(of_generator, variables, self.generator_optimizer, self.xla)
-        return {
-            "generator_loss": loss,
-            **terms,
-            "generator_gradient_norm": norm,
-            "sr_max": tf.reduce_max(sr),
-        }
+        logs = self.minimise_over_generators(objective, self.generator_variables())
+        return {**logs, "sr_max": tf.reduce_max(sr)}
 
     def _adversarial(self, images: Images) -> tf.Tensor:
         """-E[D(G(x))] (equation 2)."""
@@ -363,6 +337,12 @@ class Cpce(AdversarialModel):
             for name in ("generator", "critic", "features")
         }
         return cls(**{**config, **networks})
+
+
+def _content(sr: tf.Tensor, hr: tf.Tensor) -> tuple[tf.Tensor, Logs]:
+    """The per-pixel mean L1 alone: the warm-up's loss."""
+    loss = losses.mean_absolute(sr, hr)
+    return loss, {"l1": loss}
 
 
 def build_generator(config: CpceConfig, policy: str) -> keras.Model:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import ConfigError
-from srmri_tf.networks.gradients import keep_order
+from srmri_tf.networks.gradients import Loss, keep_order, minimise
 from srmri_tf.networks.objective import load_function
 from srmri_tf.recipes.config import Phase
 
@@ -111,6 +111,16 @@ class AdversarialModel(keras.Model):
     def critic_variables(self) -> list[keras.Variable]:
         """What the critic's optimiser trains."""
         return [v for name in self._critics for v in getattr(self, name).trainable_variables]
+
+    def minimise_over_generators(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
+        """One step of the generators' optimiser on these weights; see `gradients.minimise`."""
+        loss, terms, norm = minimise(objective, variables, self.generator_optimizer, self.xla)
+        return {"generator_loss": loss, **terms, "generator_gradient_norm": norm}
+
+    def minimise_over_critics(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
+        """One step of the critics' optimiser on these weights; see `gradients.minimise`."""
+        loss, terms, norm = minimise(objective, variables, self.critic_optimizer, self.xla)
+        return {"critic_loss": loss, **terms, "critic_gradient_norm": norm}
 
     def optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
         """Every optimiser; the schedule sets all their rates."""

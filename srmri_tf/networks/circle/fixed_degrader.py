@@ -71,8 +71,8 @@ class FixedDegraderCircle(Circle):
             loss = ordered_sum([weights.adversarial * adversarial, weights.identity * identity])
             return loss, {"adversarial": adversarial, "identity": identity}
 
-        logs = self.descend_critics(of_critic, self.critic_x.trainable_variables)
-        return logs | self.descend_generators(of_degrader, self.degrader.trainable_variables)
+        logs = self.minimise_over_critics(of_critic, self.critic_x.trainable_variables)
+        return logs | self.minimise_over_generators(of_degrader, self.degrader.trainable_variables)
 
     def update_on_content(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Logs:
         """Minimise ||G(F(y)) - y||_1 alone."""
@@ -82,7 +82,7 @@ class FixedDegraderCircle(Circle):
             loss = losses.absolute(self.apply(self.generator, x_fake, 0), y)
             return loss, {"cycle": loss}
 
-        return self.descend_generators(objective, self.trained_generators())
+        return self.minimise_over_generators(objective, self.trained_generators())
 
     def translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
         """G(x) and F(y)."""
@@ -101,7 +101,7 @@ class FixedDegraderCircle(Circle):
         def objective() -> tuple[tf.Tensor, Logs]:
             return self.critic_loss(self.critic_y, images.y, y_fake, alpha)
 
-        return self.descend_critics(objective, self.critic_y.trainable_variables)
+        return self.minimise_over_critics(objective, self.critic_y.trainable_variables)
 
     def adversarial_term(self, images: Images) -> tf.Tensor:
         """-E[D_Y(G(x))]."""

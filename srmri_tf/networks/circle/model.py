@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from srmri_tf.networks import losses
 from srmri_tf.networks.gan import AdversarialModel, Logs
-from srmri_tf.networks.gradients import Loss, minimise, ordered_sum
+from srmri_tf.networks.gradients import ordered_sum
 from srmri_tf.networks.layers import register, replica_uniform
 from srmri_tf.networks.objective import Term, own_terms, weighted_sum
 from srmri_tf.recipes.config import CircleObjective
@@ -123,17 +123,7 @@ class Circle(AdversarialModel):
             made = self.translated(x, y, paired) if self.xla else images
             return weighted_sum(self.terms, self.with_cycles(made))
 
-        return logs | self.descend_generators(objective, self.trained_generators())
-
-    def descend_generators(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
-        """One step of the generators whose weights these are down an objective."""
-        loss, terms, norm = minimise(objective, variables, self.generator_optimizer, self.xla)
-        return {"generator_loss": loss, **terms, "generator_gradient_norm": norm}
-
-    def descend_critics(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
-        """One step of the critics whose weights these are down an objective."""
-        loss, logs, norm = minimise(objective, variables, self.critic_optimizer, self.xla)
-        return {"critic_loss": loss, **logs, "critic_gradient_norm": norm}
+        return logs | self.minimise_over_generators(objective, self.trained_generators())
 
     def trained_generators(self) -> list[keras.Variable]:
         """What a step of the generators changes."""
@@ -149,7 +139,7 @@ class Circle(AdversarialModel):
             loss = losses.supervised(x, x_fake, y, y_fake)
             return loss, {"supervised": loss}
 
-        return self.descend_generators(objective, self.trained_generators())
+        return self.minimise_over_generators(objective, self.trained_generators())
 
     def translated(self, x: tf.Tensor, y: tf.Tensor, paired: tf.Tensor) -> Images:
         """G(x), G(y), F(y) and F(x), in one pass of each generator."""
@@ -175,7 +165,7 @@ class Circle(AdversarialModel):
             logs |= {f"{name}_x": term for name, term in logs_x.items()}
             return ordered_sum([loss_y, loss_x]), logs
 
-        return self.descend_critics(objective, self.critic_variables())
+        return self.minimise_over_critics(objective, self.critic_variables())
 
     def penalty_numbers(self, images: tf.Tensor, which: int) -> tf.Tensor:
         """The random numbers of a critic's gradient penalty in this step, (B, 1, 1, 1).

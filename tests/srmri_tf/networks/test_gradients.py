@@ -56,11 +56,10 @@ def make_small_circle():
     return circle(networks, critics)
 
 
-def without_dropout(model):
+def drop_nothing(model):
     for network in (model.generator, getattr(model, "degrader", None)):
         if hasattr(network, "dropout"):
             network.dropout = 0.0
-    return model
 
 
 def make_small_fixed_circle():
@@ -156,7 +155,7 @@ def test_a_step_adds_two_tensors_at_a_time_and_is_the_same_to_the_bit_ten_times(
 )
 def test_xla_takes_the_steps_that_tensorflow_takes(make, phases):
     model, side = make()
-    without_dropout(model)  # XLA draws other random numbers
+    drop_nothing(model)  # XLA draws other random numbers
     pairs = tuple(tf.constant(RNG.random((2, 4, side, side, 1), np.float32)))
     state = model.state()
     before = {name: np.array(variable) for name, variable in state.items()}
