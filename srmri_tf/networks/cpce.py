@@ -242,33 +242,37 @@ class Cpce(AdversarialModel):
 
     def _update_critic_repeatedly(self, lr: tf.Tensor, hr: tf.Tensor, last_sr: tf.Tensor) -> Logs:
         """Every critic update of a step; the generator stands still meanwhile."""
+        update = self.minimiser("critic", self._critic_objective, self.critic_variables())
         logs: Logs = {}
         for k in range(self.objective.n_critic):
             dealt_lr, dealt_hr = self._deal(k, lr, hr)
             last = k == self.objective.n_critic - 1
-            logs |= self._update_critic(
-                last_sr if last else self.generator(dealt_lr, training=True), dealt_hr
-            )
+            sr = last_sr if last else self.generator(dealt_lr, training=True)
+            iterations = self.critic_optimizer.iterations
+            logs |= update(sr, dealt_hr, replica_uniform(tf.shape(sr)[0], self.seed, iterations))
         return logs
 
-    def _update_critic(self, sr: tf.Tensor, hr: tf.Tensor) -> Logs:
-        """Minimise E[D(G(x))] - E[D(y)] + lambda GP over the critic (equation 2)."""
-        weights, step = self.objective, self.critic_optimizer.iterations
-        alpha = replica_uniform(tf.shape(hr)[0], self.seed, step)
+    def _critic_objective(
+        self, sr: tf.Tensor, hr: tf.Tensor, alpha: tf.Tensor
+    ) -> tuple[tf.Tensor, Logs]:
+        """E[D(G(x))] - E[D(y)] + lambda GP (equation 2), and its terms.
 
-        def objective() -> tuple[tf.Tensor, Logs]:
-            # One pass over both halves: nothing in the critic mixes samples.
-            scores = self.critic(tf.concat([hr, sr], axis=0), training=True)
-            real_scores, fake_scores = tf.split(scores, 2)
-            loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
-            logs = {"wasserstein": -distance}
-            if weights.gradient_penalty:
-                penalty = losses.gradient_penalty(self.critic, hr, sr, alpha, weights.penalty_norm)
-                loss += weights.gradient_penalty * penalty
-                logs["gradient_penalty"] = penalty
-            return loss, logs
-
-        return self.minimise_over_critics(objective, self.critic_variables())
+        Args:
+            sr: G(x), (B, H, W, 1).
+            hr: y, of the same shape.
+            alpha: The penalty's random numbers, (B, 1, 1, 1).
+        """
+        weights = self.objective
+        # One pass over both halves: nothing in the critic mixes samples.
+        scores = self.critic(tf.concat([hr, sr], axis=0), training=True)
+        real_scores, fake_scores = tf.split(scores, 2)
+        loss = distance = losses.wasserstein_critic(real_scores, fake_scores)
+        logs = {"wasserstein": -distance}
+        if weights.gradient_penalty:
+            penalty = losses.gradient_penalty(self.critic, hr, sr, alpha, weights.penalty_norm)
+            loss += weights.gradient_penalty * penalty
+            logs["gradient_penalty"] = penalty
+        return loss, logs
 
     def _update_generator(
         self, lr: tf.Tensor, sr: tf.Tensor, loss: Callable[[tf.Tensor], tuple[tf.Tensor, Logs]]

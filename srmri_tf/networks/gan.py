@@ -1,13 +1,14 @@
 """What both GANs share: two sides with an optimiser each, and training phases."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import ConfigError
-from srmri_tf.networks.gradients import Loss, keep_order, minimise
+from srmri_tf.networks.gradients import Loss, keep_order, minimiser
 from srmri_tf.networks.objective import load_function
 from srmri_tf.recipes.config import Phase
 
@@ -113,14 +114,27 @@ class AdversarialModel(keras.Model):
         return [v for name in self._critics for v in getattr(self, name).trainable_variables]
 
     def minimise_over_generators(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
-        """One step of the generators' optimiser on these weights; see `gradients.minimise`."""
-        loss, terms, norm = minimise(objective, variables, self.generator_optimizer, self.xla)
-        return {"generator_loss": loss, **terms, "generator_gradient_norm": norm}
+        """One step of the generators' optimiser on these weights; returns its terms."""
+        return self.minimiser("generator", objective, variables)()
 
     def minimise_over_critics(self, objective: Loss, variables: list[keras.Variable]) -> Logs:
-        """One step of the critics' optimiser on these weights; see `gradients.minimise`."""
-        loss, terms, norm = minimise(objective, variables, self.critic_optimizer, self.xla)
-        return {"critic_loss": loss, **terms, "critic_gradient_norm": norm}
+        """One step of the critics' optimiser on these weights; returns its terms."""
+        return self.minimiser("critic", objective, variables)()
+
+    def minimiser(
+        self,
+        side: Literal["generator", "critic"],
+        objective: Loss,
+        variables: list[keras.Variable],
+    ) -> Callable[..., Logs]:
+        """What takes steps of a side's optimiser on these weights; see `gradients.minimiser`."""
+        minimise = minimiser(objective, variables, getattr(self, f"{side}_optimizer"), self.xla)
+
+        def step(*tensors: tf.Tensor) -> Logs:
+            loss, terms, norm = minimise(*tensors)
+            return {f"{side}_loss": loss, **terms, f"{side}_gradient_norm": norm}
+
+        return step
 
     def optimizers(self) -> tuple[keras.optimizers.Optimizer, ...]:
         """Every optimiser; the schedule sets all their rates."""

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-Loss = Callable[[], tuple[tf.Tensor, dict[str, tf.Tensor]]]
-"""Computes this replica's mean loss, a scalar, and whatever else a step wants to know."""
+Loss = Callable[..., tuple[tf.Tensor, dict[str, tf.Tensor]]]
+"""From tensors to this replica's mean loss, a scalar, and whatever else a step wants to know."""
 
 
 def keep_order() -> None:
@@ -48,13 +48,13 @@ def ordered_sum(values: Sequence[tf.Tensor]) -> tf.Tensor:
     return tf.reduce_sum(tf.stack(values), axis=0)
 
 
-def minimise(
+def minimiser(
     objective: Loss,
     variables: Sequence[keras.Variable],
     optimizer: keras.optimizers.Optimizer,
     xla: bool = False,
-) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
-    """Take one optimiser step down the global batch's mean loss; inside a ``tf.function`` only.
+) -> Callable[..., tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]]:
+    """What takes optimiser steps down the global batch's mean loss, inside a ``tf.function`` only.
 
     Keras optimisers sum gradients over replicas, so each replica's mean is divided by their number.
 
@@ -62,25 +62,30 @@ def minimise(
         objective: Computes this replica's loss.
         variables: The weights.
         optimizer: Theirs.
-        xla: Have XLA compile the way from ``objective``'s images to the gradients. What the weights
-            act on must be computed within it, and random numbers without: XLA draws others.
+        xla: Have XLA compile the way from ``objective``'s tensors to the gradients, once for all
+            steps. What the weights act on must be computed within it, and random numbers without:
+            XLA draws others.
 
     Returns:
-        The loss, what else ``objective`` returned, and the norm of the gradient before the step,
-        over all weights together.
+        From the tensors that ``objective`` takes to the loss, what else ``objective`` returned, and
+        the norm of the gradient before the step, over all weights together.
     """
 
-    def descent() -> tuple[tf.Tensor, dict[str, tf.Tensor], list[tf.Tensor]]:
-        loss, logs = objective()
+    def descent(*tensors: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor], list[tf.Tensor]]:
+        loss, logs = objective(*tensors)
         return loss, logs, gradients(optimizer.scale_loss(loss), variables)
 
     if xla:
         descent = tf.function(descent, autograph=False, jit_compile=True)
-    replicas = tf.distribute.get_strategy().num_replicas_in_sync
-    loss, logs, found = descent()
-    norm = tf.sqrt(ordered_sum([tf.reduce_sum(tf.square(gradient)) for gradient in found]))
-    norm /= optimizer.scale_loss(tf.constant(1.0))
-    # The identity gives a gradient its replica's device, which the strategy asks for.
-    means = [g / replicas if replicas > 1 else tf.identity(g) for g in found]
-    optimizer.apply(means, variables)
-    return loss, logs, norm
+
+    def minimise(*tensors: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        loss, logs, found = descent(*tensors)
+        norm = tf.sqrt(ordered_sum([tf.reduce_sum(tf.square(gradient)) for gradient in found]))
+        norm /= optimizer.scale_loss(tf.constant(1.0))
+        # The identity gives a gradient its replica's device, which the strategy asks for.
+        means = [g / replicas if replicas > 1 else tf.identity(g) for g in found]
+        optimizer.apply(means, variables)
+        return loss, logs, norm
+
+    return minimise
