@@ -1,12 +1,16 @@
 """The network that the benchmarks of `enhance` make: `enhance` must take its answer."""
 
-from benchmarks.made import make_run, make_scan
+from pathlib import Path
+
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
 
 
-def test_its_answers_are_plausible(tmp_path):
+def test_its_answers_are_plausible(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    from made import make_run, make_scan
+
     run, scan, out = make_run(tmp_path / "run"), tmp_path / "scan.nii.gz", tmp_path / "out.nii.gz"
     make_scan(scan, 2, (0.85, 0.65))
     warnings: list[str] = []
