@@ -46,12 +46,13 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be none in UTF-8
         sys.stdout.reconfigure(errors="surrogateescape")
-    if threading.current_thread() is threading.main_thread():
+    main_thread = threading.current_thread() is threading.main_thread()
+    if main_thread:
         signal.signal(signal.SIGTERM, _interrupt)
     process.isolate()
     started = time.monotonic()
     with messages.speaking():
-        code = _run(arguments)
+        code = _run(arguments, ends=main_thread and argv is None)
         took = messages.duration(time.monotonic() - started)
         _say(
             MESSAGES.debug,
@@ -61,11 +62,21 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str]) -> int:
-    """The exit code of a command line, once what went wrong has been said."""
+def _run(arguments: Sequence[str], ends: bool) -> int:
+    """The exit code of a command line, once what went wrong has been said.
+
+    Args:
+        arguments: Of the command line.
+        ends: Whether the process ends with it. A second Ctrl-C then no longer changes how.
+    """
     try:
-        code = cli.main(list(arguments), prog_name="srmri-tf", standalone_mode=False)
-        sys.stdout.flush()
+        try:
+            code = cli.main(list(arguments), prog_name="srmri-tf", standalone_mode=False)
+            sys.stdout.flush()
+        finally:
+            if ends:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)

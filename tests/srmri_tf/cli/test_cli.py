@@ -192,3 +192,19 @@ def test_an_interrupt_inside_of_an_exec_has_the_same_exit_code(tmp_path):
     )
     assert process.returncode == 130
     assert process.stderr.strip() == "interrupted"
+
+
+def test_interrupts_while_python_ends_change_nothing(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os, signal\n"
+        "stops = signal.SIGTERM, signal.SIGINT\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), stop) for stop in stops])\n"
+    )
+    process = subprocess.run(
+        [sys.executable, "-m", "srmri_tf", "models"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0
+    assert process.stderr == ""
