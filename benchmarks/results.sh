@@ -59,13 +59,11 @@ modes ""
 srmri-tf compare "$crossval"/circle-{adam,no-lsup,semi50,semi10,unsupervised} \
   -o "$out/modes"
 
-# Without any pair, where F is known or learnt first; and the warm-up of the former alone.
+# Without any pair, where F is known or learnt first.
 for how in physics blind; do
   cross circle "unsupervised-$how" --recipe "unsupervised-$how" --consistency
 done
-cross circle unsupervised-physics-cycle --recipe unsupervised-physics --consistency --epochs 0
-srmri-tf compare "$crossval"/{circle-adam,unsupervised-{physics,physics-cycle,blind}} \
-  -o "$out/unsupervised"
+srmri-tf compare "$crossval"/unsupervised-{physics,blind} -o "$out/unsupervised"
 python "$here/degrader.py" "$crossval"/unsupervised-blind/fold-*/circle "$folds" \
   --json "$out/degrader.json"
 
