@@ -1,15 +1,14 @@
 """What does `enhance` gain on scans as scanners store them? By finished cross-validations.
 
-    python benchmarks/coarse.py SHARDS CROSSVAL... [--same-grid] [--quick] [--json FILE]
+    python benchmarks/coarse.py SHARDS CROSSVAL... [--quick] [--json FILE]
 
 Each scan in SHARDS (prepared with --folds) is measured at half its matrix, made a magnitude, and
 enhanced as `enhance` does it by the network of each CROSSVAL that was not trained on its subject.
-``lr`` is what that network is given: the coarse magnitude, zero-filled to the whole matrix. With
-``--same-grid`` the scanner has zero-filled k-space itself, and takes the magnitude after that.
+``lr`` is what that network is given: the coarse magnitude, zero-filled to the whole matrix.
 
-Training pairs are one or the other (``prepare --lr``): networks that learnt of coarse magnitudes
-are called so here, those that learnt of magnitudes at the whole matrix have the plain names. It
-measures quality, not time, so there are no ratios.
+Networks that learnt from coarse magnitudes (``prepare --lr``) are called so here, those that learnt
+from magnitudes at the whole matrix have the plain names. It measures quality, not time, so there
+are no ratios.
 """
 
 import argparse
@@ -43,18 +42,16 @@ def super_resolved(network: Network, scan: np.ndarray, settings: EnhanceConfig) 
     return result.voxels.transpose(2, 1, 0)
 
 
-def scored(
-    scorer: Scorer, scan: list[SlicePair], networks: dict[str, Network], same_grid: bool
-) -> list[SliceRow]:
+def scored(scorer: Scorer, scan: list[SlicePair], networks: dict[str, Network]) -> list[SliceRow]:
     """Every slice of a scan by every network."""
     truth = np.stack([pair.hr for pair in scan])
     truth = truth[:, : truth.shape[1] // 2 * 2, : truth.shape[2] // 2 * 2]
-    filled = zero_filled(truth, Degradation(lr="magnitude" if same_grid else "coarse"))
-    stored = filled if same_grid else filled[:, ::2, ::2]
+    filled = zero_filled(truth, Degradation(lr="coarse"))
+    stored = filled[:, ::2, ::2]
     images = {LOW_RESOLUTION: filled}
     for name, network in networks.items():
         for suffix, consistency in (("", False), (CONSISTENT, True)):
-            settings = EnhanceConfig(same_grid, plane="axial", consistency=consistency)
+            settings = EnhanceConfig(plane="axial", consistency=consistency)
             images[name + suffix] = super_resolved(network, stored, settings)
     rows = []
     for k, pair in enumerate(scan):
@@ -77,7 +74,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("shards", type=Path)
     parser.add_argument("crossvals", type=Path, nargs="+", metavar="CROSSVAL")
-    parser.add_argument("--same-grid", action="store_true", help="the scanner has zero-filled")
     parser.add_argument("--quick", action="store_true", help="six slices of each fold")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -89,7 +85,7 @@ def main() -> None:
         networks = dict(tested_by(folder, fold) for folder in options.crossvals)
         tested = Shards.open(options.shards, fold).some_slices("test", 6 if options.quick else 0)
         for _, scan in groupby(tested, key=lambda pair: (pair.subject, pair.session)):
-            rows += scored(scorer, list(scan), networks, options.same_grid)
+            rows += scored(scorer, list(scan), networks)
     figures = plain(figures_of(rows, scorer.volumes(), {}))
     document = figures | {"published": [], "notes": []}
     for table in (tables.main_table(document), tables.subject_table(document)):
