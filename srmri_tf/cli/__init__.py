@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
@@ -46,13 +46,10 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be none in UTF-8
         sys.stdout.reconfigure(errors="surrogateescape")
-    main_thread = threading.current_thread() is threading.main_thread()
-    if main_thread:
-        signal.signal(signal.SIGTERM, _interrupt)
     process.isolate()
     started = time.monotonic()
     with messages.speaking():
-        code = _run(arguments, ends=main_thread and argv is None)
+        code = _run(arguments, process_ends=argv is None)
         took = messages.duration(time.monotonic() - started)
         _say(
             MESSAGES.debug,
@@ -62,21 +59,12 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str], ends: bool) -> int:
-    """The exit code of a command line, once what went wrong has been said.
-
-    Args:
-        arguments: Of the command line.
-        ends: Whether the process ends with it. A second Ctrl-C then no longer changes how.
-    """
+def _run(arguments: Sequence[str], process_ends: bool) -> int:
+    """The exit code of a command line, once what went wrong has been said."""
     try:
-        try:
+        with _interruptible(process_ends):
             code = cli.main(list(arguments), prog_name="srmri-tf", standalone_mode=False)
             sys.stdout.flush()
-        finally:
-            if ends:
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    signal.signal(number, signal.SIG_IGN)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
@@ -98,8 +86,26 @@ def _run(arguments: Sequence[str], ends: bool) -> int:
     return code or 0
 
 
+@contextlib.contextmanager
+def _interruptible(process_ends: bool) -> Iterator[None]:
+    """Take SIGTERM, which schedulers send, for Ctrl-C: what is finished is kept.
+
+    Args:
+        process_ends: The process ends after this. A second interrupt shall not change how.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if process_ends:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def _interrupt(number: int, frame: Any) -> None:
-    """Take SIGTERM, which schedulers send, for Ctrl-C: what is finished is kept."""
     raise KeyboardInterrupt
 
 
