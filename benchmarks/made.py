@@ -30,7 +30,7 @@ def make_run(folder: Path) -> Path:
 
 
 def _passing(kernel: np.ndarray) -> np.ndarray:
-    """A small part of a layer's kernel, ``(K, K, I, O)``, that passes its first channel on."""
+    """A layer's kernel made small, but for the first channel, which it passes on as it is."""
     kernel = 0.1 * kernel
     kernel[kernel.shape[0] // 2, kernel.shape[1] // 2, 0, 0] = 1
     return kernel

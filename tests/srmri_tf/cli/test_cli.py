@@ -177,34 +177,35 @@ def test_a_scheduler_that_ends_the_job_is_an_interrupt(monkeypatch):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_an_interrupt_inside_of_an_exec_has_the_same_exit_code(tmp_path):
-    """Dataclasses are made by `exec`, and `python -m` ended by SIGINT where one was interrupted."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import srmri_tf.cli\n"
-        "stop = 'import os, signal; os.kill(os.getpid(), signal.SIGTERM)'\n"
-        "srmri_tf.cli.cli.main = lambda *args, **kwargs: exec(stop)\n"
-    )
-    process = subprocess.run(
+def models_with(sitecustomize, tmp_path):
+    """`python -m srmri_tf models`, where Python runs some code first."""
+    (tmp_path / "sitecustomize.py").write_text(sitecustomize)
+    return subprocess.run(
         [sys.executable, "-m", "srmri_tf", "models"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
+    )
+
+
+def test_an_interrupt_inside_of_an_exec_has_the_same_exit_code(tmp_path):
+    """Dataclasses are made by `exec`, and `python -m` ended by SIGINT where one was interrupted."""
+    process = models_with(
+        "import srmri_tf.cli\n"
+        "stop = 'import os, signal; os.kill(os.getpid(), signal.SIGTERM)'\n"
+        "srmri_tf.cli.cli.main = lambda *args, **kwargs: exec(stop)\n",
+        tmp_path,
     )
     assert process.returncode == 130
     assert process.stderr.strip() == "interrupted"
 
 
 def test_interrupts_while_python_ends_change_nothing(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(
+    process = models_with(
         "import atexit, os, signal\n"
         "stops = signal.SIGTERM, signal.SIGINT\n"
-        "atexit.register(lambda: [os.kill(os.getpid(), stop) for stop in stops])\n"
-    )
-    process = subprocess.run(
-        [sys.executable, "-m", "srmri_tf", "models"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
+        "atexit.register(lambda: [os.kill(os.getpid(), stop) for stop in stops])\n",
+        tmp_path,
     )
     assert process.returncode == 0
     assert process.stderr == ""

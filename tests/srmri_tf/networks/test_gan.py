@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from srmri_tf.networks.gan import AdversarialModel
-from srmri_tf.networks.gradients import minimiser
 from srmri_tf.networks.optimizers import make_optimizers
 from srmri_tf.recipes.config import CpceConfig
 
@@ -26,9 +25,7 @@ class Pulled(AdversarialModel):
             error = self.generator(tf.ones_like(data[0])) - data[0]
             return tf.reduce_mean(tf.square(error)), {}
 
-        step = minimiser(objective, self.generator_variables(), self.generator_optimizer)
-        loss, _, _ = step()
-        return {"loss": loss}
+        return self.minimise_over_generators(objective, self.generator_variables())
 
 
 def pulled(devices, ema, policy="float32"):
