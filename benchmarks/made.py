@@ -15,7 +15,7 @@ from srmri_tf.recipes.config import CpceConfig
 
 
 def make_run(folder: Path) -> Path:
-    """A RUN with random weights whose answers `enhance` takes: close to the input."""
+    """A RUN with random weights whose outputs `enhance` takes: close to the input."""
     config = CpceConfig(objective={"perceptual": 0})
     generator = build_generator(config, "float32")
     generator.set_weights([_passing(kernel) for kernel in generator.get_weights()])

@@ -11,7 +11,7 @@ to 1, and with Gaussian noise of standard deviation 0.01, 0.03 and 0.1: by the n
 ``change`` is the largest one of a pixel of the zero-filled slices, ``gain`` that in PSNR (dB) over
 them, where nothing was set to zero or 1. Where `enhance` refuses, they are ``inf`` and ``-inf``.
 ``truth`` is by how many times the range around a pixel the truth differs from the slices as they
-are (docs/enhance.md, "Implausible answers").
+are (docs/enhance.md, "Implausible outputs").
 """
 
 import argparse
@@ -114,15 +114,15 @@ def main() -> None:
             kept = counted.repeat(times, axis=1).repeat(times, axis=2)
             before = np.square(filled - truth)[kept].mean()
             largest = images.max()
-            answers = {
+            outputs = {
                 "alone": network.super_resolve(filled / largest) * largest,
                 "enhance": enhanced(network, images, not options.coarse),
             }
-            for way, answer in answers.items():
+            for way, output in outputs.items():
                 change, gain = math.inf, -math.inf
-                if answer is not None:
-                    change = float(np.abs(answer - filled).max())
-                    gain = float(10 * np.log10(before / np.square(answer - truth)[kept].mean()))
+                if output is not None:
+                    change = float(np.abs(output - filled).max())
+                    gain = float(10 * np.log10(before / np.square(output - truth)[kept].mean()))
                 figures[f"{model}, {way}: {kind}, change"] = change
                 figures[f"{model}, {way}: {kind}, gain"] = gain
     report({}, figures, Path(scan).name, options.json)

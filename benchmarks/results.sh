@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates every figure of docs/measurements.md: trains all networks and measures them.
+# Trains and measures the networks of single contrasts, for docs/measurements.md; what that page has beside them names
+# its own command there.
 #
 #   benchmarks/results.sh SCANS OUT VGG
 #

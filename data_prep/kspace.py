@@ -51,7 +51,7 @@ class Degradation(BaseModel):
 _HALF = Degradation()
 
 _SIGN_ROUNDS = 2
-"""More change nothing that a network's answer would show (0.01 dB)."""
+"""More change nothing that a network's output would show (0.01 dB)."""
 
 
 def kept_box(shape: tuple[int, int], degradation: Degradation) -> tuple[slice, slice]:

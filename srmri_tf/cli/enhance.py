@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     help="Put the measured centre of k-space back.  [on, unless --same-grid]",
 )
 @click.option(
-    "--ensemble", is_flag=True, help="Give the mean of eight flips and transposes: 8 times slower."
+    "--ensemble", is_flag=True, help="Give the mean over flips and transposes: 8 times slower."
 )
 @click.option("--uncertainty", is_flag=True, help="Also map the spread over flips: 8 times slower.")
 @click.option("--modality", default="", help="Keep only these scans, such as T2.")

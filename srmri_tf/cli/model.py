@@ -1,4 +1,4 @@
-"""Commands that train: fit, demo."""
+"""Commands that train: fit, recipes, demo."""
 
 import os
 import tomllib
@@ -11,6 +11,7 @@ import click
 from data_prep.progress import MESSAGES
 from srmri_tf.cli import process
 from srmri_tf.cli.opening import tell_opening
+from srmri_tf.cli.output import aligned
 from srmri_tf.cli.paths import NAME, PATH
 
 
@@ -93,7 +94,8 @@ def training_options(command: Callable) -> Callable:
         click.option(
             "--recipe",
             type=NAME,
-            help="A recipe's name or a TOML file; the paper's unless RUN already has settings.",
+            help="A name that `srmri-tf recipes` lists, or a TOML file; the paper's unless RUN has "
+            "settings already.",
         ),
         setting_options,
         click.option("--fold", type=click.IntRange(0), help="Cross-validation fold to test on."),
@@ -181,6 +183,29 @@ def _fit(
 
 
 @click.command()
+@click.argument("name", required=False)
+def recipes(name: str | None) -> None:
+    """List the recipes that come with the package, or print NAME as TOML.
+
+    `srmri-tf recipes fast-cpce > mine.toml` makes a file to change and to give to `fit --recipe`.
+    """
+    from data_prep.errors import ConfigError
+    from srmri_tf.recipes import recipe_names, recipe_text
+
+    known = recipe_names()
+    if name is None:
+        summaries = [recipe_text(each)[1].splitlines()[0].removeprefix("# ") for each in known]
+        for line in aligned(zip(known, summaries, strict=True)):
+            click.echo(line)
+        return
+    if name not in known:
+        raise ConfigError(
+            f"is no recipe of the package: {', '.join(known)}", path=name, remedy="Give one of them"
+        )
+    click.echo(recipe_text(name)[1], nl=False)
+
+
+@click.command()
 @click.option("-o", "--output", "out", type=PATH, required=True, help="Everything goes there.")
 @click.option("--model", type=click.Choice(["cpce", "circle"]), default="cpce", show_default=True)
 @click.option(
@@ -229,4 +254,4 @@ def read_overrides(settings: tuple[str, ...]) -> dict[str, Any]:
     return overrides
 
 
-COMMANDS: tuple[click.Command, ...] = (fit, demo)
+COMMANDS: tuple[click.Command, ...] = (fit, recipes, demo)

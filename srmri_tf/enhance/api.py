@@ -10,7 +10,13 @@ import numpy as np
 from data_prep.errors import BadInputError
 from data_prep.scans.orientation import PlaneChoice
 from srmri_tf.enhance.config import EnhanceConfig
-from srmri_tf.enhance.volume import Enhanced, departures, enhance_volume, implausible_warning
+from srmri_tf.enhance.volume import (
+    Enhanced,
+    departures,
+    enhance_volume,
+    implausible_warning,
+    wrong_grid_warning,
+)
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.card import ModelCard
@@ -79,8 +85,12 @@ class Model:
         result = enhance_volume(self.network, voxels, affine, config)
         for clause in departures(self.network, voxels, affine, result.slicing, config.factor):
             warnings.warn(f"unlike the training data of {self.name}: {clause}", stacklevel=3)
-        if clause := implausible_warning(result.implausible, self.name):
-            warnings.warn(f"the volume {clause}", stacklevel=3)
+        for clause in (
+            wrong_grid_warning(voxels, result.slicing, config.factor),
+            implausible_warning(result.implausible, self.name),
+        ):
+            if clause:
+                warnings.warn(f"the volume {clause}", stacklevel=3)
         return result
 
 

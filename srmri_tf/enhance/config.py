@@ -15,8 +15,8 @@ class EnhanceConfig:
         same_grid: The scanner has interpolated already: enhance on the grid as it is.
         plane: The plane that was acquired; ``auto`` finds it.
         consistency: Put the measured centre of k-space back; None: unless ``same_grid``.
-        ensemble: Give the mean of the answers to a slice's eight flips and transposes.
-        uncertainty: Also map how much the network's answer depends on how a slice is turned.
+        ensemble: Give the mean of the outputs for a slice's eight flips and transposes.
+        uncertainty: Also map how much the network's output depends on how a slice is turned.
         model: A MODEL: a shipped model's name, a RUN, or what `export` wrote.
         precision: What networks compute in.
     """

@@ -17,23 +17,25 @@ import numpy as np
 from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.files import LOCK, clear, lock
 from data_prep.scans import choosing, nifti
-from data_prep.scans.coverage import LEAST, Coverage, of_images
 from data_prep.scans.nifti_header import refined
 from data_prep.scans.orientation import Slicing, find_slicing
 from srmri_tf.enhance import derivatives
 from srmri_tf.enhance.acquisition import acquisition_of
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
-from srmri_tf.enhance.volume import Enhanced, departures, enhance_volume, implausible_warning
+from srmri_tf.enhance.volume import (
+    Enhanced,
+    departures,
+    enhance_volume,
+    implausible_warning,
+    wrong_grid_warning,
+)
 from srmri_tf.enhance.worklist import Job, Worklist, place
 from srmri_tf.models.stored import check_degradation, read
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
     from srmri_tf.models.card import ModelCard
     from srmri_tf.models.model import Network
-
-NOT_INTERPOLATED = 0.75
-"""K-space that is filled further along an axis was not interpolated to twice the matrix."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -281,17 +283,14 @@ def _warnings(
             f"is {label} by its {job.contrast.source}, but model {network.name} was trained on "
             f"{card.contrast}: it may change how tissue looks, so {_COMPARE}"
         )
-    if clauses := departures(network, image.volume(), image.affine, found, factor):
+    voxels = image.volume()
+    if clauses := departures(network, voxels, image.affine, found, factor):
         texts.append(
             f"is unlike the training data of model {network.name} ({'; '.join(clauses)}): what it "
             f"gains here was not measured, so {_COMPARE}"
         )
-    if factor == 1 and (coverage := _measured(image, found)):
-        texts.append(
-            f"has its k-space filled to {coverage.rows:.2f} of Nyquist along rows and "
-            f"{coverage.columns:.2f} along columns, but --same-grid is for scans that were "
-            "interpolated to twice the matrix, whose k-space is filled to 0.50: enhance it without"
-        )
+    if clause := wrong_grid_warning(voxels, found, factor):
+        texts.append(clause)
     if not (image.header["sform_code"] or image.header["qform_code"]):
         texts.append(
             f"does not say how the patient lay; its slices are taken for {found.plane} ones, and "
@@ -299,15 +298,6 @@ def _warnings(
             "find out from the examination which side is left"
         )
     return texts
-
-
-def _measured(image: nifti.Series, found: Slicing) -> Coverage | None:
-    """How far k-space is filled, if that is so far that the scan was not interpolated to twice."""
-    stack = found.shown(found.stack(image.volume()))
-    if min(stack.shape[1:]) < LEAST:
-        return None
-    coverage = of_images(stack)
-    return coverage if max(coverage) > NOT_INTERPOLATED else None
 
 
 def _describe(job: Job) -> None:

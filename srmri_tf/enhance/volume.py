@@ -19,6 +19,7 @@ from nibabel.affines import voxel_sizes
 
 from data_prep.errors import BadInputError, CorruptArtefactError
 from data_prep.kspace import band_limited, consistent, consistent_with_scan, upsampled
+from data_prep.scans import coverage
 from data_prep.scans.intensity import intensity_scale
 from data_prep.scans.orientation import Slicing, find_slicing
 from srmri_tf.enhance import tiles
@@ -37,10 +38,16 @@ THREADS = 2
 """So many groups of slices at a time: while one is in the network, others are transformed."""
 
 MAX_IMPLAUSIBLE = 0.5
-"""A scan is refused where the answer is implausible in more than this part of the head."""
+"""A scan is refused where the output is implausible in more than this part of the head."""
 
 WARN_IMPLAUSIBLE = 1e-4
 """A person is warned from this part of the head on: a few pixels are nothing to look for."""
+
+NOT_INTERPOLATED = 0.75
+"""K-space that is filled further along an axis was not interpolated to twice the matrix."""
+
+INTERPOLATED = 0.6
+"""K-space that is filled no further along both axes was interpolated to about twice the matrix."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -56,7 +63,7 @@ class Enhanced:
         voxels: ``(X, Y, Z)`` float32 in the storage order and intensity units of the scan.
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
         slicing: How the volume was cut into slices.
-        implausible: Part of the boxes around the heads where the network's answer is implausible
+        implausible: Part of the boxes around the heads where the network's output is implausible
             (`srmri_tf.models.plausible`), so that the zero-filled values were kept.
         uncertainty: Standard deviation of each voxel over the eight flips and transposes of its
             slice, in the scan's units; None if it was not asked for.
@@ -92,7 +99,7 @@ def enhance_volume(
 
     Raises:
         BadInputError: The volume is no magnitude image, its slices are too small, its
-            intensities too large, or the network's answer is implausible nearly everywhere.
+            intensities too large, or the network's output is implausible nearly everywhere.
         CorruptArtefactError: The network gives values that are not finite.
     """
     config = config or EnhanceConfig()
@@ -128,7 +135,7 @@ def enhance_volume(
                 progress(done, len(stack))
     if (part := super_resolver.implausible) > MAX_IMPLAUSIBLE:
         raise BadInputError(
-            f"gets implausible answers from model {network.name} in {part:.0%} of the head",
+            f"gets implausible outputs from model {network.name} in {part:.0%} of the head",
             path=path,
             remedy="Give another --model",
         )
@@ -169,6 +176,35 @@ def departures(
     return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
 
 
+def wrong_grid_warning(voxels: np.ndarray, found: Slicing, factor: int) -> str:
+    """What a person should know of a scan that was interpolated, or was not; empty if all is well.
+
+    Args:
+        voxels: ``(X, Y, Z)``.
+        found: How they are cut.
+        factor: How many times as fine the enhanced grid is: 1 is for interpolated scans.
+    """
+    stack = found.shown(found.stack(voxels))
+    if min(stack.shape[1:]) < coverage.LEAST:
+        return ""
+    rows, columns = coverage.of_images(stack)
+    filled = (
+        f"has its k-space filled to {rows:.2f} of Nyquist along rows and {columns:.2f} along "
+        "columns"
+    )
+    if factor == 1 and max(rows, columns) > NOT_INTERPOLATED:
+        return (
+            f"{filled}, but --same-grid is for scans that were interpolated to twice the matrix, "
+            "whose k-space is filled to 0.50: enhance it without"
+        )
+    if factor > 1 and max(rows, columns) <= INTERPOLATED:
+        return (
+            f"{filled}: it was interpolated to about twice the matrix, and without --same-grid the "
+            "empty part of k-space stays empty: enhance it with --same-grid"
+        )
+    return ""
+
+
 def implausible_warning(part: float, name: str) -> str:
     """What a person should know of a result that has zero-filled values in a head; empty if few.
 
@@ -180,7 +216,7 @@ def implausible_warning(part: float, name: str) -> str:
         return ""
     return (
         f"has what model {name} was not trained for, such as single bright pixels: in {part:.2%} "
-        "of the head its answer is implausible, and the zero-filled values were kept"
+        "of the head its output is implausible, and the zero-filled values were kept"
     )
 
 
@@ -190,7 +226,7 @@ class _Slices(NamedTuple):
     Args:
         scan: ``(S, A, B)`` as they are stored, scaled to the volume's maximum.
         zero_filled: ``(S, H, W)`` as a person sees them, as are the others.
-        seen: What of that the network gets; the rest is added to its answer.
+        seen: What of that the network gets; the rest is added to its output.
         mask: ``(S, A, B)`` bool, where the heads are.
     """
 
@@ -223,16 +259,16 @@ class _Enhancer:
     def __call__(self, scan: np.ndarray) -> list[np.ndarray]:
         """Enhance ``(S, A, B)`` slices: the result and, if asked for, its uncertainty."""
         slices = self._prepared(scan)
-        sharp = self._turned(slices, (False, False, False))
+        enhanced = self._turned(slices, (False, False, False))
         if not (self._config.uncertainty or self._config.ensemble):
-            return [sharp]
-        first, second = np.zeros_like(sharp), np.zeros_like(sharp)
+            return [enhanced]
+        first, second = np.zeros_like(enhanced), np.zeros_like(enhanced)
         for turn in _TURNS[1:]:
-            change = self._turned(slices, turn) - sharp
+            change = self._turned(slices, turn) - enhanced
             first += change
             second += change * change
         mean = first / len(_TURNS)  # of the changes
-        images = [sharp + mean if self._config.ensemble else sharp]
+        images = [enhanced + mean if self._config.ensemble else enhanced]
         if self._config.uncertainty:
             variance = second / len(_TURNS) - np.square(mean)
             images.append(np.sqrt(np.maximum(variance, 0, out=variance)))
@@ -242,7 +278,7 @@ class _Enhancer:
         """What the network gets of ``(S, A, B)`` slices.
 
         On a grid that is kept k-space may hold what no image had that the network was trained on:
-        noise that was added later, the edge of a mask. Its answer to that is arbitrary, and can be
+        noise that was added later, the edge of a mask. Its output for that is arbitrary, and can be
         a thousand times as large. So it gets the centre of k-space alone.
         """
         degradation = self._network.degradation
@@ -255,36 +291,36 @@ class _Enhancer:
         return _Slices(scan, zero_filled, seen, self._slicing.shown(head.head_mask(scan)))
 
     def _turned(self, slices: _Slices, turn: Transform) -> np.ndarray:
-        """The network's answer to the heads of slices that are turned first, turned back.
+        """The network's output for the heads of slices that are turned first, turned back.
 
         Slices go through it together, so what it gets is the box around all of their heads. Each
         keeps its zero-filled values outside its own box, whichever slices went with it, and where
-        the answer is implausible.
+        the output is implausible.
         """
         images, seen = slices.zero_filled, slices.seen
         box = head.box_around(slices.mask, self._config.factor)
         if box is not None:
             turned = np.ascontiguousarray(_turn(seen, turn))
-            answer = tiles.tiled(
+            output = tiles.tiled(
                 self._network, turned, tiles.TILE, _turn_box(box, seen.shape[1:], turn)
             )
-            answer = _turn_back(answer, turn)
-            if not np.isfinite(answer).all():
+            output = _turn_back(output, turn)
+            if not np.isfinite(output).all():
                 raise CorruptArtefactError(
                     f"model {self._network.name} gives values that are not finite",
                     remedy="Train it again, or give another --model",
                 )
             inside = head.in_boxes(slices.mask, self._config.factor)
-            refused = inside & implausible(answer - seen, seen)
+            refused = inside & implausible(output - seen, seen)
             self._counts.append((int(inside.sum()), int(refused.sum())))
             if seen is not images:
-                answer = answer + (images - seen)
-            images = np.where(inside & ~refused, answer, images)
-        sharp = self._stored(images)
+                output = output + (images - seen)
+            images = np.where(inside & ~refused, output, images)
+        enhanced = self._stored(images)
         if not self._config.puts_back:
-            return sharp
+            return enhanced
         put_back = consistent if self._config.same_grid else consistent_with_scan
-        return put_back(sharp, slices.scan, self._network.degradation)
+        return put_back(enhanced, slices.scan, self._network.degradation)
 
     def _shown(self, stored: np.ndarray) -> np.ndarray:
         """Stored slices as a person sees them, on the same grid whichever way they are stored.

@@ -20,8 +20,8 @@ class EvaluateConfig:
         contrast: Measure on test scans of this contrast only; empty for all.
         force: Measure networks that learnt from test subjects, marked.
         licence: Where the data come from and on what terms; repeated in the report.
-        consistency: Also measure what `enhance` makes of each network's answer, as ``NAME+dc``: the
-            measured centre of k-space put back, and implausible answers not taken.
+        consistency: Also measure what `enhance` makes of each network's output, as ``NAME+dc``: the
+            measured centre of k-space put back, and implausible outputs not taken.
     """
 
     bicubic: bool = True

@@ -166,7 +166,7 @@ def _methods(
 
 
 class _Remembering:
-    """A method that knows its last answer, for those that go on from it."""
+    """A method that knows its last output, for those that go on from it."""
 
     def __init__(self, super_resolve: SuperResolve) -> None:
         self._super_resolve = super_resolve
@@ -179,15 +179,15 @@ class _Remembering:
 
 
 def _as_enhanced(super_resolve: SuperResolve, degradation: Degradation) -> SuperResolve:
-    """What `enhance` makes of a network's answer: implausible pixels not, k-space put back."""
+    """What `enhance` makes of a network's output: implausible pixels not, k-space put back."""
 
     def enhanced(slices: np.ndarray) -> np.ndarray:
-        answer = super_resolve(slices)
-        answer = np.where(implausible(answer - slices, slices), slices, answer)
+        output = super_resolve(slices)
+        output = np.where(implausible(output - slices, slices), slices, output)
         if degradation.lr != "coarse":
-            return consistent(answer, slices, degradation)
+            return consistent(output, slices, degradation)
         scan = np.stack([small_image(lr, degradation) for lr in slices])
-        return consistent_with_scan(answer, scan, degradation)
+        return consistent_with_scan(output, scan, degradation)
 
     return enhanced
 

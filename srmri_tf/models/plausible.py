@@ -1,9 +1,9 @@
-"""Find where a network's answer is implausible, so that the zero-filled values are kept there.
+"""Find where a network's output is implausible, so that the zero-filled values are kept there.
 
 What truncated k-space takes from a pixel it spreads over the pixels around it, so that the image
 varies there, too. The truth differs from the image by less than twice the range of the image around
-a pixel (docs/enhance.md, "Implausible answers", has the figures). To what no training
-image had, such as the ringing of a single bright pixel, a network may answer with thousands of
+a pixel (docs/enhance.md, "Implausible outputs", has the figures). To what no training
+image had, such as the ringing of a single bright pixel, a network may add thousands of
 times that range.
 """
 
@@ -19,7 +19,7 @@ RANGES = 2.0
 """So many times the range of the image around it a pixel may change."""
 
 SLACK = 0.01
-"""Part of the volume's maximum by which an answer may go beyond: where nothing varies, noise."""
+"""Part of the volume's maximum by which an output may go beyond: where nothing varies, noise."""
 
 _SHIFTS = (1, 2, 4, 1)  # each widens what was seen from 1 to 2, 4, 8 and SIDE pixels
 
@@ -28,7 +28,7 @@ def implausible(changes: np.ndarray, images: np.ndarray) -> np.ndarray:
     """Which pixels a network changed by far more than the image varies, and what surrounds those.
 
     Args:
-        changes: ``(S, H, W)`` float32, the network's answer without the image.
+        changes: ``(S, H, W)`` float32, the network's output without the image.
         images: ``(S, H, W)`` float32, what it got; the volume's maximum is 1.
 
     Returns:

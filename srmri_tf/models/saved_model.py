@@ -95,7 +95,7 @@ class Graphs(tf.Module):
     ) -> tf.Tensor:
         """Zero-fill raw slices to twice the matrix and enhance them, one in memory at a time.
 
-        Outside the box around its head, and where the network's answer is implausible, a slice
+        Outside the box around its head, and where the network's output is implausible, a slice
         keeps its zero-filled values, as in `srmri_tf.enhance.volume`.
 
         Args:
@@ -113,11 +113,13 @@ class Graphs(tf.Module):
         def one(single: tf.Tensor) -> tf.Tensor:
             scan = single[tf.newaxis, ..., 0] / scale
             fine = tf.abs(upsampled(scan)) if self._magnitude else upsampled(scan)
-            answer = self.super_resolved(fine[..., tf.newaxis])[..., 0]
-            taken = in_box(scan) & ~implausible(answer - fine, fine)
-            sharp = tf.where(taken, answer, fine)
-            sharp = put_back(sharp, scan, magnitude=self._magnitude) if consistent else sharp
-            return sharp[0, ..., tf.newaxis] * scale
+            output = self.super_resolved(fine[..., tf.newaxis])[..., 0]
+            taken = in_box(scan) & ~implausible(output - fine, fine)
+            enhanced = tf.where(taken, output, fine)
+            enhanced = (
+                put_back(enhanced, scan, magnitude=self._magnitude) if consistent else enhanced
+            )
+            return enhanced[0, ..., tf.newaxis] * scale
 
         return tf.map_fn(one, image, parallel_iterations=1, fn_output_signature=_SINGLE)
 
@@ -150,10 +152,10 @@ def _in_span(inside: tf.Tensor) -> tf.Tensor:
 
 
 def implausible(changes: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
-    """Where a network's answer is implausible: `plausible.implausible`.
+    """Where a network's output is implausible: `plausible.implausible`.
 
     Args:
-        changes: (B, H, W) float32, the answer without the image.
+        changes: (B, H, W) float32, the output without the image.
         images: (B, H, W) float32; the volume's maximum is 1.
 
     Returns:

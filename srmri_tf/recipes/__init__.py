@@ -51,7 +51,7 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
           objective.l3: unknown key; did you mean l2?
         Correct them, in the file or with --set.
     """
-    path, text = _recipe_text(name_or_path)
+    path, text = recipe_text(name_or_path)
     try:
         settings = tomllib.loads(text)
         if path.name == RUN_CONFIG:
@@ -163,7 +163,12 @@ def _drop_former(settings: dict[str, Any]) -> None:
             del section[key]
 
 
-def _recipe_text(name_or_path: str) -> tuple[Path, str]:
+def recipe_text(name_or_path: str) -> tuple[Path, str]:
+    """A recipe's file name and its TOML, by name or path.
+
+    Raises:
+        ConfigError: No such recipe.
+    """
     path = Path(name_or_path)
     if path.suffix != ".toml" and name_or_path in recipe_names():
         resource = resources.files(__name__) / f"{name_or_path}.toml"

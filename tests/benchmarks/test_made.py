@@ -1,4 +1,4 @@
-"""The network that the benchmarks of `enhance` make: `enhance` must take its answer."""
+"""The network that the benchmarks of `enhance` make: `enhance` must take its output."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from srmri_tf.enhance.files import enhance
 from srmri_tf.enhance.worklist import make_worklist
 
 
-def test_its_answers_are_plausible(tmp_path, monkeypatch):
+def test_its_outputs_are_plausible(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     from made import make_run, make_scan
 

@@ -237,10 +237,10 @@ def inside(shape: tuple[int, int], degradation: Degradation) -> np.ndarray:
 )
 def test_consistency_replaces_the_samples_inside_the_box_only(height, width, keep, by, seed):
     degradation = Degradation(keep=keep, keep_by=by, lr="real")
-    sharp, low = np.random.default_rng(seed).random((2, height, width))
-    result = consistent(sharp, low, degradation)
+    enhanced, low = np.random.default_rng(seed).random((2, height, width))
+    result = consistent(enhanced, low, degradation)
     assert result.dtype == np.float32
-    found, theirs, measured = (np.fft.fftshift(np.fft.fft2(x)) for x in (result, sharp, low))
+    found, theirs, measured = (np.fft.fftshift(np.fft.fft2(x)) for x in (result, enhanced, low))
     expected = np.where(inside((height, width), degradation), measured, theirs)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     np.testing.assert_allclose(consistent(result, low, degradation), result, atol=2e-6)
@@ -274,14 +274,14 @@ def test_the_scan_comes_back_from_an_image_made_consistent_with_it(height, width
     rng = np.random.default_rng(seed)
     scan = rng.random((height, width))
     np.testing.assert_allclose(downsampled(upsampled(scan)), scan, atol=1e-5)
-    sharp = rng.normal(size=(2 * height, 2 * width))
-    result = consistent_with_scan(sharp, scan)
+    enhanced = rng.normal(size=(2 * height, 2 * width))
+    result = consistent_with_scan(enhanced, scan)
     np.testing.assert_allclose(np.abs(downsampled(result)), scan, atol=1e-5)
     above = np.abs(np.fft.fftfreq(2 * height, 1 / (2 * height))) > height / 2
-    np.testing.assert_allclose(np.fft.fft2(result)[above], np.fft.fft2(sharp)[above], atol=1e-3)
+    np.testing.assert_allclose(np.fft.fft2(result)[above], np.fft.fft2(enhanced)[above], atol=1e-3)
     np.testing.assert_allclose(
-        consistent_with_scan(sharp, scan, Degradation(lr="real")),
-        sharp + upsampled(scan - downsampled(sharp)),
+        consistent_with_scan(enhanced, scan, Degradation(lr="real")),
+        enhanced + upsampled(scan - downsampled(enhanced)),
         atol=1e-5,
     )
 

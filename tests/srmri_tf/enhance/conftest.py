@@ -7,5 +7,5 @@ from srmri_tf.enhance import volume
 
 
 @pytest.fixture(autouse=True)
-def every_answer_is_taken(monkeypatch):
+def every_output_is_taken(monkeypatch):
     monkeypatch.setattr(volume, "implausible", lambda changes, images: np.zeros(images.shape, bool))

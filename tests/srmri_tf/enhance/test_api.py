@@ -18,7 +18,7 @@ from srmri_tf.enhance.volume import enhance_volume
 from srmri_tf.models.card import ModelCard, Ranges
 from srmri_tf.models.plausible import implausible
 from tests.data_prep.phantoms import affine, phantom
-from tests.srmri_tf.enhance.test_volume import fake, identity
+from tests.srmri_tf.enhance.test_volume import fake, fine, identity
 from tests.srmri_tf.evaluation.test_measuring import make_run
 
 # No more of a card than warnings look at.
@@ -104,3 +104,10 @@ def test_importing_the_package_imports_nothing_heavy():
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
     )
     assert out.stdout.split() == ["False", "False"]
+
+
+def test_an_interpolated_volume_is_warned_of(model):
+    small = np.random.default_rng(0).random((4, 64, 64))
+    scan = np.abs(fine(small)).transpose(2, 1, 0)
+    with pytest.warns(UserWarning, match="the volume has its k-space filled to 0.5"):
+        model(scan, (1, 1, 3))

@@ -440,17 +440,19 @@ def test_every_contrast_that_a_model_learnt_from_is_its_own(network, tmp_path, m
     assert "trained on FLAIR, T1" in told
 
 
+@pytest.mark.parametrize("same_grid", [False, True])
 @pytest.mark.parametrize("interpolated", [False, True])
-def test_a_scan_that_was_not_interpolated_is_none_for_the_same_grid(
-    network, tmp_path, interpolated
-):
+def test_the_wrong_grid_is_warned_of(network, tmp_path, interpolated, same_grid):
     small = np.random.default_rng(0).random((4, 64, 64)) * 500
     images = fine(small) if interpolated else np.kron(small, np.ones((1, 2, 2)))
     images += np.random.default_rng(1).random(images.shape) * (0 if interpolated else 500)
     said = []
     scan = save(tmp_path / "a.nii", np.abs(images).transpose(2, 1, 0).astype(np.float32))
-    super_resolve([scan], config=EnhanceConfig(same_grid=True), warn=said.append)
-    assert any("--same-grid is for" in text for text in said) == (not interpolated)
+    super_resolve([scan], config=EnhanceConfig(same_grid=same_grid), warn=said.append)
+    told = [text for text in said if "has its k-space filled to" in text]
+    assert len(told) == (interpolated != same_grid)
+    for text in told:
+        assert text.endswith(f"enhance it {'without' if same_grid else 'with --same-grid'}")
 
 
 def test_a_scan_without_orientation_is_warned_of(network, tmp_path):

@@ -22,14 +22,14 @@ def test_landmarks_are_where_they_were(path, tmp_path, monkeypatch):
     use(fake(identity, lr="real"), monkeypatch)
     (result,) = super_resolve([path], tmp_path)
     scan, back = nib.load(path), nib.load(result.target.image)
-    voxels, sharp = scan.get_fdata(dtype=np.float32), back.get_fdata(dtype=np.float32)
+    voxels, enhanced = scan.get_fdata(dtype=np.float32), back.get_fdata(dtype=np.float32)
     bright = np.argwhere(voxels > np.percentile(voxels, 99))
     landmarks = bright[np.random.default_rng(0).permutation(len(bright))[:500]]
     for form in ("get_sform", "get_qform"):
         before, after = getattr(scan, form)(), getattr(back, form)()
         there = nib.affines.apply_affine(np.linalg.inv(after) @ before, landmarks)
         np.testing.assert_allclose(there, np.rint(there), atol=1e-3)
-        found = sharp[tuple(np.rint(there).astype(int).T)]
+        found = enhanced[tuple(np.rint(there).astype(int).T)]
         np.testing.assert_allclose(found, voxels[tuple(landmarks.T)], rtol=1e-3, atol=1)
     assert back.header["sform_code"] == scan.header["sform_code"]
     assert back.header["qform_code"] == scan.header["qform_code"]

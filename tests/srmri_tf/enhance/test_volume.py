@@ -124,7 +124,7 @@ def test_every_orientation_stays_in_place_and_is_seen_upright(orientation, plane
             nib.affines.apply_affine(matrix, index),
             atol=1e-10,
         )
-    # What the network saw, and where its answer went.
+    # What the network saw, and where its output went.
     images = upright(np.abs(zero_filled) / scan.max(), result.affine, plane)
     found = np.concatenate(seen)
     images = on_one_grid(images, result.affine, plane)
@@ -316,9 +316,9 @@ def head_in_background(shape=(70, 51, 4)):
 
 def test_background_keeps_the_zero_filled_values_and_the_head_is_the_networks():
     scan = head_in_background()
-    sharp = enhance_volume(fake(lambda x: x + 1), scan, affine(), PLAIN).voxels
+    enhanced = enhance_volume(fake(lambda x: x + 1), scan, affine(), PLAIN).voxels
     zero_filled = np.abs(fine(scan.transpose(2, 0, 1).astype(float))).transpose(1, 2, 0)
-    change = (sharp - zero_filled) / scan.max()
+    change = (enhanced - zero_filled) / scan.max()
     np.testing.assert_allclose(change[18:60, 40:88], 1, atol=1e-5)
     # The last pixel lies between the last voxel and, as images are periodic, the first.
     np.testing.assert_allclose(change[90:-1], 0, atol=1e-5)
@@ -332,20 +332,20 @@ def test_slices_without_signal_skip_the_network():
     network = fake(lambda x: seen.append(len(x)) or x + 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(volumes, "PIXELS", 1)
-        sharp = enhance_volume(network, scan, affine(), PLAIN).voxels
+        enhanced = enhance_volume(network, scan, affine(), PLAIN).voxels
     assert seen == [1, 1]
-    assert sharp[:, :, 1:3].max() == 0
+    assert enhanced[:, :, 1:3].max() == 0
 
 
 def test_the_scan_is_measured_again_where_only_its_head_was_sharpened():
     scan = head_in_background((70, 50, 3))
     noise = np.random.default_rng(0).random((140, 140)).astype(np.float32)
     network = fake(lambda x: x + noise[: x.shape[1], : x.shape[2]])
-    sharp = enhance_volume(network, scan, affine()).voxels
+    enhanced = enhance_volume(network, scan, affine()).voxels
     plain = enhance_volume(network, scan, affine(), PLAIN).voxels
     mine, yours, other = (
         np.fft.fft2(volume, axes=(0, 1))[:35, :25] / volume[..., 0].size
-        for volume in (scan, sharp, plain)
+        for volume in (scan, enhanced, plain)
     )
     np.testing.assert_allclose(yours, mine, atol=1e-2)
     assert np.abs(other - mine).max() > 10
@@ -429,13 +429,13 @@ def test_a_volume_too_bright_for_its_result_is_refused():
 
 @pytest.fixture
 def judged(monkeypatch):
-    """Implausible answers are not taken, as outside of tests."""
+    """Implausible outputs are not taken, as outside of tests."""
     monkeypatch.setattr(volumes, "implausible", plausible.implausible)
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
 @pytest.mark.parametrize(("config", "factor"), [(SAME, 1), (PLAIN, 2)])
-def test_where_an_answer_is_implausible_the_zero_filled_values_are_kept(
+def test_where_an_output_is_implausible_the_zero_filled_values_are_kept(
     judged, config, factor, ensemble
 ):
     scan = phantom((40, 32, 3))
@@ -463,8 +463,8 @@ def test_a_few_implausible_pixels_are_not_warned_of():
     assert implausible_warning(1.1e-4, "fake")
 
 
-def test_a_network_whose_answer_is_implausible_everywhere_is_refused(judged):
-    with pytest.raises(BadInputError, match="gets implausible answers from model fake in 100%"):
+def test_a_network_whose_output_is_implausible_everywhere_is_refused(judged):
+    with pytest.raises(BadInputError, match="gets implausible outputs from model fake in 100%"):
         enhance_volume(fake(lambda x: x + 5), phantom((40, 32, 3)), affine(), SAME)
 
 
@@ -483,7 +483,7 @@ def test_the_network_sees_the_same_slices_however_they_are_stored(flips, consist
         other[:3, 3] += other[:3, axis] * (scan.shape[axis] - 1)
         other[:3, axis] *= -1
 
-    def odd(images):  # its answer depends on where a pixel lies
+    def odd(images):  # its output depends on where a pixel lies
         rows, columns = (np.arange(n) % 2 for n in images.shape[1:])
         return images * (1 + 0.2 * rows[:, None] + 0.3 * columns).astype(np.float32)
 

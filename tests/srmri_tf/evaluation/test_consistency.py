@@ -32,20 +32,20 @@ def mean_psnr(result, name):
     return result.document["methods"][name]["measures"]["psnr"]["mean"]
 
 
-def taken(sharp: np.ndarray, lr: np.ndarray) -> np.ndarray:
-    """A network's answer where it changes no pixel around by twice what the image varies."""
+def taken(enhanced: np.ndarray, lr: np.ndarray) -> np.ndarray:
+    """A network's output where it changes no pixel around by twice what the image varies."""
     varies = maximum_filter(lr, 9) - minimum_filter(lr, 9)
-    beyond = np.abs(sharp - lr) > 2 * varies + 0.01
-    return np.where(maximum_filter(beyond, 9), lr, sharp)
+    beyond = np.abs(enhanced - lr) > 2 * varies + 0.01
+    return np.where(maximum_filter(beyond, 9), lr, enhanced)
 
 
-def put_back(sharp: np.ndarray, lr: np.ndarray) -> np.ndarray:
+def put_back(enhanced: np.ndarray, lr: np.ndarray) -> np.ndarray:
     """Frequencies -7 ... 7 of 32 are measured, as a magnitude whose signs the image knows."""
     inside = np.abs(np.fft.fftfreq(SIDE) * SIDE) < SIDE // 4
     box = np.logical_and.outer(inside, inside)
-    low = np.fft.ifft2(np.where(box, np.fft.fft2(sharp), 0)).real
+    low = np.fft.ifft2(np.where(box, np.fft.fft2(enhanced), 0)).real
     signed = np.where(low < 0, -lr, lr)
-    return np.fft.ifft2(np.where(box, np.fft.fft2(signed), np.fft.fft2(sharp))).real
+    return np.fft.ifft2(np.where(box, np.fft.fft2(signed), np.fft.fft2(enhanced))).real
 
 
 def test_a_row_more_for_every_run_measured_as_numpy_does(result):
@@ -61,10 +61,10 @@ def test_a_row_more_for_every_run_measured_as_numpy_does(result):
     means = []
     for subject in ("s4", "s5"):
         pairs = [image_pair(subject, index) for index in range(4)]
-        sharp = super_resolve(np.stack([lr for lr, _ in pairs]))
+        enhanced = super_resolve(np.stack([lr for lr, _ in pairs]))
         scores = [
             peak_signal_noise_ratio(hr, put_back(taken(s, lr), lr), data_range=1)
-            for s, (lr, hr) in zip(sharp, pairs, strict=True)
+            for s, (lr, hr) in zip(enhanced, pairs, strict=True)
         ]
         means.append(np.mean(scores))
     assert mean_psnr(result, "net+dc") == pytest.approx(np.mean(means), abs=1e-4)
@@ -82,11 +82,11 @@ def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
     pairs = [image_pair("s4", index) for index in range(4)]
     scores = []
     super_resolved = super_resolver(Run(network).generator())(np.stack([lr for lr, _ in pairs]))
-    for answer, (lr, hr) in zip(super_resolved, pairs, strict=True):
-        sharp = taken(answer, lr)
-        low = resample(resample(sharp, SIDE // 2, axis=0), SIDE // 2, axis=1)
+    for output, (lr, hr) in zip(super_resolved, pairs, strict=True):
+        enhanced = taken(output, lr)
+        low = resample(resample(enhanced, SIDE // 2, axis=0), SIDE // 2, axis=1)
         missing = np.where(low < 0, -1, 1) * lr[::2, ::2] - low
-        image = sharp + resample(resample(missing, SIDE, axis=0), SIDE, axis=1)
+        image = enhanced + resample(resample(missing, SIDE, axis=0), SIDE, axis=1)
         scores.append(peak_signal_noise_ratio(hr, image, data_range=1))
     assert mean_psnr(result, "net+dc") == pytest.approx(np.mean(scores), abs=1e-4)
 

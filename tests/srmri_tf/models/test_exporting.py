@@ -88,9 +88,9 @@ def test_the_documented_request_is_one_the_signature_takes(saved_model):
         tensors[name] = tf.constant(request["inputs"][name], tf.as_dtype(info.dtype))
         assert tf.TensorShape(info.tensor_shape).is_compatible_with(tensors[name].shape)
     signature = tf.saved_model.load(str(saved_model)).signatures[request["signature_name"]]
-    (answer,) = signature(**tensors).values()
-    assert answer.shape == (1, 10, 10, 1)
-    assert np.isfinite(answer).all()
+    (output,) = signature(**tensors).values()
+    assert output.shape == (1, 10, 10, 1)
+    assert np.isfinite(output).all()
 
 
 def test_signatures_are_named_as_documented(saved_model):

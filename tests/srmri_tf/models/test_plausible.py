@@ -1,4 +1,4 @@
-"""What a network's answer may change, against SciPy's filters and on what truncation does."""
+"""What a network's output may change, against SciPy's filters and on what truncation does."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 """The networks of these tests are no super-resolution either."""
 
-from tests.srmri_tf.enhance.conftest import every_answer_is_taken
+from tests.srmri_tf.enhance.conftest import every_output_is_taken
 
-__all__ = ["every_answer_is_taken"]
+__all__ = ["every_output_is_taken"]
