@@ -254,7 +254,7 @@ def consistent(
     """
     images, measured = np.asarray(images, np.float32), np.asarray(measured, np.float32)
     if degradation.is_magnitude:
-        measured = np.copysign(measured, _inside(images, degradation))
+        measured = _with_signs(measured, _inside(images, degradation))
     return images + _inside(measured - images, degradation)
 
 
@@ -264,7 +264,7 @@ def consistent_with_scan(
     """Put the samples that a scan was made of back into images of twice its matrix.
 
     ``downsampled`` of the result is the scan again, whose signs, if it is a magnitude, are taken
-    from ``downsampled`` of the images.
+    from ``downsampled`` of the images. What is negative itself, as resampling may leave it, stays.
 
     Args:
         images: ``(..., 2H, 2W)`` real.
@@ -275,7 +275,7 @@ def consistent_with_scan(
         ``(..., 2H, 2W)`` float32; applied twice it gives the same.
     """
     low = downsampled(images)
-    signed = np.copysign(scan, low) if degradation.is_magnitude else scan
+    signed = _with_signs(scan, low) if degradation.is_magnitude else scan
     result = upsampled(signed - low)
     result += images
     return result
@@ -303,6 +303,15 @@ def band_limited(images: np.ndarray, degradation: Degradation) -> np.ndarray:
     for _ in range(_SIGN_ROUNDS):
         inside = _inside(np.copysign(images, inside), degradation, unpaired=True)
     return np.abs(inside)
+
+
+def _with_signs(magnitudes: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Magnitudes with the signs of images; what is negative already stays as it is."""
+    signed = np.copysign(magnitudes, images)
+    negative = magnitudes < 0
+    if negative.any():
+        signed[negative] = magnitudes[negative]
+    return signed
 
 
 def _inside(images: np.ndarray, degradation: Degradation, *, unpaired: bool = False) -> np.ndarray:

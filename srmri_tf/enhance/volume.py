@@ -282,7 +282,9 @@ class _Enhancer:
         a thousand times as large. So it gets the centre of k-space alone.
         """
         degradation = self._network.degradation
-        images = scan if self._config.same_grid else upsampled(scan)
+        images = np.maximum(scan, 0) if degradation.is_magnitude else scan  # as in training
+        if not self._config.same_grid:
+            images = upsampled(images)
         if degradation.is_magnitude:
             images = np.abs(images)
         zero_filled = seen = self._shown(images)

@@ -112,7 +112,8 @@ class Graphs(tf.Module):
 
         def one(single: tf.Tensor) -> tf.Tensor:
             scan = single[tf.newaxis, ..., 0] / scale
-            fine = tf.abs(upsampled(scan)) if self._magnitude else upsampled(scan)
+            seen = tf.maximum(scan, 0.0) if self._magnitude else scan  # as in training
+            fine = tf.abs(upsampled(seen)) if self._magnitude else upsampled(seen)
             output = self.super_resolved(fine[..., tf.newaxis])[..., 0]
             taken = in_box(scan) & ~implausible(output - fine, fine)
             enhanced = tf.where(taken, output, fine)
@@ -213,10 +214,11 @@ def put_back(images: tf.Tensor, scan: tf.Tensor, *, magnitude: bool) -> tf.Tenso
     Args:
         images: (B, 2H, 2W) real.
         scan: (B, H, W) real, in the same scale.
-        magnitude: The scan has lost its signs: take them from the images.
+        magnitude: The scan has lost its signs: take them from the images. What is negative, as
+            resampling may leave it, stays.
     """
     low = downsampled(images)
-    signed = tf.where(low < 0, -tf.abs(scan), tf.abs(scan)) if magnitude else scan
+    signed = tf.where((low < 0) & (scan > 0), -scan, scan) if magnitude else scan
     return images + upsampled(signed - low)
 
 

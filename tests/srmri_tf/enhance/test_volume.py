@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from data_prep.errors import BadInputError, CorruptArtefactError
-from data_prep.kspace import Degradation
+from data_prep.kspace import Degradation, downsampled
 from srmri_tf.enhance import tiles
 from srmri_tf.enhance import volume as volumes
 from srmri_tf.enhance.config import EnhanceConfig
@@ -208,6 +208,24 @@ def test_on_the_same_grid_consistency_is_a_choice():
     np.testing.assert_allclose(chosen.voxels, scan, atol=1e-3)  # DC is measured
     left = enhance_volume(network, scan, affine(), SAME)
     np.testing.assert_allclose(left.voxels, scan + 500, rtol=1e-5)
+
+
+@pytest.mark.parametrize("same_grid", [False, True])
+def test_voxels_below_zero_stay_below_zero(same_grid):
+    scan = phantom((16, 14, 3)).astype(np.float32)
+    scan[2:5, 3:6] = -0.1 * scan.max()
+    seen = []
+    found = enhance_volume(
+        fake(lambda images: seen.append(images) or images),
+        scan,
+        affine(),
+        EnhanceConfig(same_grid=same_grid, consistency=True),
+    ).voxels
+    assert min(images.min() for images in seen) >= 0  # `prepare` cuts them off, too
+    stack = found.transpose(2, 1, 0)
+    again = (stack if same_grid else downsampled(stack)).transpose(2, 1, 0)
+    below = scan < 0
+    np.testing.assert_allclose(again[below], scan[below], rtol=0.5 if same_grid else 1e-3)
 
 
 def test_a_network_of_real_parts_sees_the_ringing_below_zero():
