@@ -47,6 +47,7 @@ class Geometry:
         slice_axis: The stored axis that slices are stacked along, if the header says so.
         doubts: In what the header contradicts itself, and what is believed; a clause each.
         volumes: How many volumes there are.
+        oriented: Whether the header says how the voxels lie in the patient.
     """
 
     shape: tuple[int, int, int]
@@ -54,6 +55,7 @@ class Geometry:
     slice_axis: int | None
     doubts: tuple[str, ...] = ()
     volumes: int = 1
+    oriented: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,8 @@ def read_geometry(path: Path) -> Geometry:
     check_size(expected, layout.slack, size, layout.packed or start.startswith(MAGIC), path)
     placed = place(layout.header, shape, path)
     doubts = (*layout.doubts, *placed.doubts)
-    return Geometry(shape, placed.affine, slice_axis(layout.header), doubts, volumes)
+    oriented = bool(placed.header["sform_code"] or placed.header["qform_code"])
+    return Geometry(shape, placed.affine, slice_axis(layout.header), doubts, volumes, oriented)
 
 
 def read_series(path: Path) -> Series:

@@ -144,6 +144,7 @@ def _enhance(
             worklist,
             config,
             overwrite=overwrite,
+            pages=pages,
             progress=advance,
             warn=report.warn,
             before_networks=quiet_tensorflow,
@@ -152,10 +153,11 @@ def _enhance(
             state = "" if result.fresh else " (finished already)"
             for path in result.target.images:
                 report.say(f"{path}{state}")
-            row = _described(result) | {"page": written.add(result) if written else None}
-            if written:
-                report.say(f"{row['page']}")
+            row = _described(result) | {"page": None}
             report.result["scans"].append(row)
+            if written:
+                row["page"] = written.add(result)
+                report.say(f"{row['page']}")
             MESSAGES.debug(f"{row['file']}: {row['plane']} slices, model {row['model']}{state}")
     if written:
         report.result["indexes"] = written.indexes
@@ -197,9 +199,8 @@ def _plan_only(
 
     if needs_tensorflow(config.model):
         quiet_tensorflow()
-    for text in worklist.warnings:
-        report.warn(text)
-    for result in plan(worklist, config, overwrite=overwrite):
+    results = plan(worklist, config, overwrite=overwrite, pages=pages, warn=report.warn)
+    for result in results:
         row = _described(result) | {"page": result.target.page if pages else None}
         report.result["scans"].append(row)
         state = "" if result.fresh else " (finished already)"

@@ -22,7 +22,7 @@ import numpy as np
 from data_prep.errors import BadInputError, ConfigError, what_differs
 from data_prep.files import atomic_file, write_text
 from data_prep.scans import nifti
-from data_prep.scans.choosing import TOOL, entities_of
+from data_prep.scans.choosing import TOOL, entities_of, is_result
 from data_prep.scans.folders import IGNORE
 from data_prep.scans.nifti_header import of_floats
 from data_prep.scans.sidecars import read_sidecar, sidecar_of
@@ -31,6 +31,12 @@ LIMITS = (
     "Made by a neural network, which can invent detail and smooth real detail away. "
     "Research only: no diagnosis, no decision about a patient."
 )
+
+INDEX = "index.html"
+"""The page that links all pages of a folder of results."""
+
+PAGE_MARK = '<meta name="generator" content="srmri-tf">'
+"""By which a page of this program is known."""
 
 _BIDS = re.compile(
     r"(?P<entities>sub-[A-Za-z0-9+]+(_[a-z]+-[A-Za-z0-9+]+)*)_(?P<suffix>[A-Za-z0-9]+)"
@@ -183,6 +189,7 @@ def write(
     target: Target,
     volumes: Sequence[np.ndarray],
     header: nib.Nifti1Header,
+    sizes: Sequence[float] | np.ndarray,
     record: Mapping[str, Any],
 ) -> None:
     """Write a result: whatever moment it is interrupted at, the next run can tell.
@@ -195,6 +202,7 @@ def write(
         volumes: ``(X, Y, Z)`` float32, of a series ``(X, Y, Z, T)``: the enhanced scan and, if
             asked for, its uncertainty.
         header: The scan's header on the result's grid.
+        sizes: Of the result's voxels, in mm.
         record: What the sidecar says.
 
     Raises:
@@ -213,10 +221,73 @@ def write(
                     file.write(part)
             checksums[path.name] = hashed.hexdigest()
         if target.uncertainty:
-            described = {**record, **_resolution(target.uncertainty, header)}
+            described = {**record, **_resolution(target.uncertainty, sizes)}
             _write_json(sidecar_of(target.uncertainty), {**described, "Description": _SPREAD})
-        described = {**record, **_resolution(target.image, header)}
+        described = {**record, **_resolution(target.image, sizes)}
         _write_json(target.sidecar, {**described, "Files": checksums})
+
+
+def remove_outdated(every: Target, written: Target) -> None:
+    """Remove what an earlier call has made of a scan beside a result that was now written anew.
+
+    Args:
+        every: All files that there may be, with the map of uncertainty.
+        written: Those that were written.
+    """
+    old = every.uncertainty
+    if old is not None and written.uncertainty is None and _SOURCE in (read_sidecar(old) or {}):
+        old.unlink(missing_ok=True)
+        sidecar_of(old).unlink(missing_ok=True)
+    if is_page(every.page):
+        every.page.unlink()
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is an HTML page of this program."""
+    return path.is_file() and PAGE_MARK.encode() in path.read_bytes()[:4096]
+
+
+def check_page(path: Path) -> None:
+    """Refuse to replace a file that is no page of this program.
+
+    Raises:
+        ConfigError: Something else has its name.
+    """
+    if path.exists() and not is_page(path):
+        raise ConfigError(
+            "already exists and is no page of this program",
+            path=path,
+            remedy="Move it, or give another -o",
+        )
+
+
+def check_folder(folder: Path, raw: Path | None, *, pages: bool) -> None:
+    """Refuse a folder of results that is another data set's, or whose index has another's name.
+
+    Args:
+        folder: Of all results.
+        raw: The BIDS data set that the scans are of; None outside of one.
+        pages: Whether pages and their index will be written.
+
+    Raises:
+        ConfigError: It holds results of another BIDS data set, or a file where the index goes.
+    """
+    if pages:
+        check_page(folder / INDEX)
+    described = folder / "dataset_description"
+    linked = (read_sidecar(described) or {}).get("DatasetLinks")
+    before = linked.get("raw") if isinstance(linked, dict) and is_result(described) else None
+    if raw is not None and before is not None and before != _link(folder, raw):
+        raise ConfigError(
+            f"holds results of another BIDS data set, {before}",
+            path=folder,
+            remedy="Give another -o; if that data set has moved, correct `raw` in "
+            "dataset_description.json",
+        )
+
+
+def _link(folder: Path, raw: Path) -> str:
+    return Path(os.path.relpath(raw, folder)).as_posix()
 
 
 def describe_dataset(folder: Path, raw: Path) -> None:
@@ -236,7 +307,7 @@ def describe_dataset(folder: Path, raw: Path) -> None:
         "DatasetType": "derivative",
         **{key: source[key] for key in ("License", "Authors") if key in source},
         "GeneratedBy": [{"Name": TOOL, "Version": version("srmri-tf")}],
-        "DatasetLinks": {"raw": Path(os.path.relpath(raw, folder)).as_posix()},
+        "DatasetLinks": {"raw": _link(folder, raw)},
     }
     if not any(folder.glob("README*")):
         text = _README.format(name=name, version=version("srmri-tf"), limits=LIMITS)
@@ -244,13 +315,11 @@ def describe_dataset(folder: Path, raw: Path) -> None:
     _write_json(folder / "dataset_description.json", described)
 
 
-def _resolution(image: Path, header: nib.Nifti1Header) -> dict[str, str]:
+def _resolution(image: Path, sizes: Sequence[float] | np.ndarray) -> dict[str, str]:
     """What BIDS wants said of a name with ``res-``."""
     if "res" not in entities_of(nifti.stem(image)):
         return {}
-    mm = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
-    sides = " x ".join(f"{float(side) * mm:g}" for side in header.get_zooms()[:3])
-    return {"Resolution": f"voxels of {sides} mm"}
+    return {"Resolution": f"voxels of {' x '.join(f'{size:.6g}' for size in sizes)} mm"}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

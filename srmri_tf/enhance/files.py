@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nibabel.affines import voxel_sizes
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
 from data_prep.files import LOCK, clear, lock
@@ -30,7 +31,7 @@ from srmri_tf.enhance.volume import (
     implausible_warning,
     wrong_grid_warning,
 )
-from srmri_tf.enhance.worklist import Job, Worklist, place
+from srmri_tf.enhance.worklist import Job, Worklist, name_warnings, place
 from srmri_tf.models.stored import check_degradation, read
 
 if TYPE_CHECKING:  # TensorFlow takes seconds to import
@@ -66,6 +67,7 @@ def enhance(
     config: EnhanceConfig | None = None,
     *,
     overwrite: bool = False,
+    pages: bool = False,
     progress: Progress | None = None,
     warn: Callable[[str], None] | None = None,
     before_networks: Callable[[], None] | None = None,
@@ -76,6 +78,7 @@ def enhance(
         worklist: From `srmri_tf.enhance.worklist.make_worklist`.
         config: What to make of them, and with what.
         overwrite: Replace whatever is where a result goes.
+        pages: HTML pages will be written beside the results: their names must be free.
         progress: Called with finished slices, all slices and the name of a scan.
         warn: Called with what a person should know.
         before_networks: Called once before networks are built, which imports TensorFlow.
@@ -90,9 +93,7 @@ def enhance(
         EnvironmentFault: The disk is full.
     """
     say = warn or (lambda text: None)
-    for text in worklist.warnings:
-        say(text)
-    work = _Work(worklist, config or EnhanceConfig(), overwrite)
+    work = _Work(worklist, config or EnhanceConfig(), overwrite, pages=pages)
     faults = list(worklist.faults)
     with _held(worklist):
         finished = [work.is_finished(job) for job in worklist.jobs]
@@ -113,17 +114,29 @@ def enhance(
 
 
 def plan(
-    worklist: Worklist, config: EnhanceConfig | None = None, *, overwrite: bool = False
+    worklist: Worklist,
+    config: EnhanceConfig | None = None,
+    *,
+    overwrite: bool = False,
+    pages: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> list[Result]:
     """What `enhance` would make, and which of it is there already; nothing is written.
+
+    Takes what `enhance` takes. Its warnings are those that need no voxel.
 
     Raises:
         BadInputError: There is no such model, or scans cannot be used.
         ConfigError: Something else is where a result goes.
         CorruptArtefactError: The model is damaged.
     """
-    work = _Work(worklist, config or EnhanceConfig(), overwrite)
-    return [work.result(job, fresh=not work.is_finished(job)) for job in worklist.jobs]
+    say = warn or (lambda text: None)
+    work = _Work(worklist, config or EnhanceConfig(), overwrite, pages=pages)
+    results = [work.result(job, fresh=not work.is_finished(job)) for job in worklist.jobs]
+    for result in results:
+        for text in work.header_warnings(result.job) if result.fresh else ():
+            say(f"{result.job.scan}: {text}")
+    return results
 
 
 class _Work:
@@ -131,11 +144,16 @@ class _Work:
 
     _network: "Network"  # once it is built
 
-    def __init__(self, worklist: Worklist, config: EnhanceConfig, overwrite: bool) -> None:
-        self._config, self._overwrite = config, overwrite
+    def __init__(
+        self, worklist: Worklist, config: EnhanceConfig, overwrite: bool, *, pages: bool
+    ) -> None:
+        self._config, self._overwrite, self._pages = config, overwrite, pages
         self._scans = {place(job.scan) for job in worklist.jobs}
         self._stored = read(config.model)
         check_degradation(self._stored, config.model)
+        for root, dataset in {(job.root, job.dataset) for job in worklist.jobs}:
+            if root is not None:
+                derivatives.check_folder(root, dataset, pages=pages)
 
     def build(self) -> None:
         """Build the network."""
@@ -167,6 +185,8 @@ class _Work:
                     path=path,
                     remedy="Give another name for -o",
                 )
+        if self._pages:
+            derivatives.check_page(target.page)
         there = any(path.exists() for path in (*target.images, *target.sidecars))
         if self._overwrite or not there:
             return False
@@ -180,12 +200,13 @@ class _Work:
         config, network = self._config, self._network
         series = nifti.read_series(job.scan)
         found = find_slicing(series.affine, job.plane, path=job.scan)
-        warnings = _warnings(job, network, series, found, config.factor)
+        warnings = self.header_warnings(job) + _voxel_warnings(network, series, found, config)
         for text in warnings:
             say(f"{job.scan}: {text}")
-        header = series.header
+        header, sizes = series.header, voxel_sizes(series.affine)
         if not config.same_grid:
             header = refined(header, found.in_plane, config.factor)
+            sizes[list(found.in_plane)] /= config.factor
         record = acquisition_of(job.scan) | self._record(job, series.sha256)
         record |= {
             "Contrast": str(job.contrast),
@@ -197,7 +218,27 @@ class _Work:
         if text := implausible_warning(part, network.name):
             say(f"{job.scan}: {text}")
             warnings.append(text)
-        derivatives.write(self.target(job), _volumes(results), header, record)
+        derivatives.write(self.target(job), _volumes(results), header, sizes, record)
+        every = job.target(self._stored.architecture, uncertainty=True)
+        derivatives.remove_outdated(every, self.target(job))
+
+    def header_warnings(self, job: Job) -> list[str]:
+        """What a scan's name, sidecar and header say that a person should know, a clause each."""
+        geometry = nifti.read_geometry(job.scan)
+        texts = [*name_warnings(job), *geometry.doubts]
+        card, label = self._stored.card, job.contrast.label
+        if card is not None and label and label not in card.contrasts:
+            texts.append(
+                f"is {label} by its {job.contrast.source}, but model {self._stored.name} was "
+                f"trained on {card.contrast}: it may change how tissue looks, so {_COMPARE}"
+            )
+        if not geometry.oriented:
+            texts.append(
+                f"has no orientation, as its sform and qform codes are 0; its slices are taken for "
+                f"{job.plane} ones, and programs that centre such volumes will show the result "
+                "shifted by a quarter voxel: find out from the examination which side is left"
+            )
+        return texts
 
     def _record(self, job: Job, sha256: str) -> dict[str, Any]:
         config, model = self._config, self._stored
@@ -271,32 +312,18 @@ def _labelled(progress: Progress, label: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(done, total, label)
 
 
-def _warnings(
-    job: Job, network: "Network", image: nifti.Series, found: Slicing, factor: int
+def _voxel_warnings(
+    network: "Network", series: nifti.Series, found: Slicing, config: EnhanceConfig
 ) -> list[str]:
-    """What is unlike the network's training data, or unclear, a clause each."""
-    texts = list(image.doubts)
-    card = network.card
-    label = job.contrast.label
-    if card is not None and label and label not in card.contrasts:
-        texts.append(
-            f"is {label} by its {job.contrast.source}, but model {network.name} was trained on "
-            f"{card.contrast}: it may change how tissue looks, so {_COMPARE}"
-        )
-    voxels = image.volume()
-    if clauses := departures(network, voxels, image.affine, found, factor):
+    """What a scan's voxels say that a person should know, a clause each."""
+    texts, voxels = [], series.volume()
+    if clauses := departures(network, voxels, series.affine, found, config.factor):
         texts.append(
             f"is unlike the training data of model {network.name} ({'; '.join(clauses)}): what it "
             f"gains here was not measured, so {_COMPARE}"
         )
-    if clause := wrong_grid_warning(voxels, found, factor):
+    if clause := wrong_grid_warning(voxels, found, config.factor):
         texts.append(clause)
-    if not (image.header["sform_code"] or image.header["qform_code"]):
-        texts.append(
-            f"does not say how the patient lay; its slices are taken for {found.plane} ones, and "
-            "programs that centre such volumes will show the result shifted by a quarter voxel: "
-            "find out from the examination which side is left"
-        )
     return texts
 
 

@@ -80,13 +80,11 @@ class Worklist:
 
     Args:
         jobs: The scans; all headers are sound and no two results have one name.
-        warnings: What a person should know first.
         faults: Of scans that cannot be enhanced, one each.
         left_out: Files that were found and are no scans to be enhanced.
     """
 
     jobs: tuple[Job, ...]
-    warnings: tuple[str, ...] = ()
     faults: tuple[BadInputError, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
@@ -136,7 +134,6 @@ def make_worklist(
     config = config or EnhanceConfig()
     found: dict[Path, Job] = {}
     named: set[Path] = set()
-    warnings: list[str] = []
     left_out: list[LeftOut] = []
     for source in map(Path, given):
         for job in (
@@ -146,9 +143,9 @@ def make_worklist(
             found.setdefault(place(job.scan), doubled)
             if source.is_file():
                 named.add(place(job.scan))
-    chosen = _without_results(found, named, warnings, left_out)
+    chosen = _without_results(found, named, left_out)
     chosen = _of_participants(chosen, participants)
-    chosen = _of_modality(_described(chosen, warnings), modality, left_out)
+    chosen = _of_modality(_described(chosen), modality, left_out)
     chosen = _only(chosen, sources.usable([job.scan for job in chosen], allow_missing), left_out)
     sources.refuse_none(chosen, left_out)
     if name:
@@ -163,7 +160,13 @@ def make_worklist(
     sound, faults = _checked(chosen, config)
     if not sound:
         raise_together(faults)
-    return Worklist(tuple(sound), tuple(warnings), tuple(faults), tuple(left_out))
+    return Worklist(tuple(sound), tuple(faults), tuple(left_out))
+
+
+def name_warnings(job: Job) -> list[str]:
+    """What a scan's name and sidecar say that a person should know, a clause each."""
+    texts = [f"is itself a {RESULT}, not a scan"] if choosing.is_result(job.scan) else []
+    return [*texts, job.contrast.warning] if job.contrast.warning else texts
 
 
 def _place_for(out: Path | None) -> tuple[Path | None, str]:
@@ -199,10 +202,7 @@ def _named(source: Path, out: Path | None) -> Iterator[Job]:
 
 
 def _without_results(
-    found: Mapping[Path, Job],
-    named: Collection[Path],
-    warnings: list[str],
-    left_out: list[LeftOut],
+    found: Mapping[Path, Job], named: Collection[Path], left_out: list[LeftOut]
 ) -> list[Job]:
     """The jobs without results of this program, but for named ones that are of no other job."""
     ours = {path for path, job in found.items() if choosing.is_result(job.scan)}
@@ -215,7 +215,6 @@ def _without_results(
         for folder in (job.folder, job.scan.parent)
     }
     kept = ours & (set(named) - made)
-    warnings += [f"{path}: is itself a {RESULT}, not a scan" for path in sorted(kept)]
     left_out += [LeftOut(path, RESULT) for path in ours - kept]
     scans = [job.scan for path, job in found.items() if path not in ours]
     listing = choosing.sort_out(scans)
@@ -230,15 +229,14 @@ def _only(jobs: Iterable[Job], listing: Listing, left_out: list[LeftOut]) -> lis
     return [job for job in jobs if job.scan in kept]
 
 
-def _described(jobs: Iterable[Job], warnings: list[str]) -> list[Job]:
+def _described(jobs: Iterable[Job]) -> list[Job]:
     """The same jobs, each with its contrast."""
-    described = []
-    for job in jobs:
-        found = contrast.contrast_of(job.scan, names.read_name(job.scan).modality)
-        if found.warning:
-            warnings.append(f"{job.scan}: {found.warning}")
-        described.append(dataclasses.replace(job, contrast=found))
-    return described
+    return [
+        dataclasses.replace(
+            job, contrast=contrast.contrast_of(job.scan, names.read_name(job.scan).modality)
+        )
+        for job in jobs
+    ]
 
 
 def _in_folder(source: Path, out: Path | None, left_out: list[LeftOut]) -> Iterator[Job]:

@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from data_prep.errors import ConfigError
 from data_prep.files import write_text
 from data_prep.kspace import Degradation, upsampled
 from data_prep.scans import nifti
@@ -20,6 +19,7 @@ from data_prep.scans.orientation import Slicing, find_slicing
 from data_prep.scans.sidecars import read_sidecar
 from data_prep.shards.patches import evenly_spaced
 from srmri_tf import metrics
+from srmri_tf.enhance.derivatives import INDEX, check_page
 from srmri_tf.enhance.files import Result
 from srmri_tf.enhance.volume import volume_scale
 from srmri_tf.evaluation.figure import busiest_box
@@ -27,10 +27,8 @@ from srmri_tf.report import bands, pictures
 from srmri_tf.report.rendering import render
 
 SCAN, RESULT = "scan", "result"
-INDEX = "index.html"
 SLICES = 6
 MOST_CHARACTERS = 5_000_000
-_OURS = '<meta name="generator" content="srmri-tf">'
 _HALF = Degradation()
 
 
@@ -93,7 +91,7 @@ def write_page(result: Result) -> Entry:
     text = render(
         "scan.html.j2",
         name=scan.path.name,
-        contrast=str(result.job.contrast),
+        contrast=result.job.contrast,
         start=min(range(len(shown)), key=lambda i: "middle" not in shown[i].reasons),
         panels=pictures.panels(shown, _HALF, brightest, MOST_CHARACTERS),
         labels={SCAN: "scan" if same_grid else "scan, zero-filled", RESULT: "result"},
@@ -201,10 +199,5 @@ def _write(path: Path, text: str) -> None:
     Raises:
         ConfigError: Something else has its name.
     """
-    if path.exists() and not (path.is_file() and _OURS.encode() in path.read_bytes()[:4096]):
-        raise ConfigError(
-            "already exists and is no page of this program",
-            path=path,
-            remedy="Move it, or give another -o",
-        )
+    check_page(path)
     write_text(path, text)

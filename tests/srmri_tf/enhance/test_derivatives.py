@@ -48,24 +48,12 @@ def test_twice_the_matrix_is_named_as_bids_names_resolutions(scan, result):
     assert derivatives.result_name(Path(scan), "cpce", doubled=True) == result
 
 
-@pytest.mark.parametrize(
-    ("unit", "sides"), [("mm", "25 x 25 x 100"), ("micron", "0.025 x 0.025 x 0.1")]
-)
-def test_a_resolution_is_in_mm_whatever_the_headers_unit_is(unit, sides):
-    header = nib.Nifti1Header()
-    header.set_data_shape((8, 8, 8))
-    header.set_zooms((25, 25, 100))
-    header.set_xyzt_units(unit)
-    found = derivatives._resolution(Path("sub-1_res-2x_T2w.nii"), header)
-    assert found == {"Resolution": f"voxels of {sides} mm"}
-
-
 def test_a_name_with_a_resolution_has_it_explained(tmp_path):
     target = Target(
         tmp_path / "sub-1_res-2x_desc-cpce_T2w.nii", tmp_path / "sub-1_res-2x_u_T2w.nii"
     )
     header = nifti.read(save(tmp_path / "scan.nii", spacing=(0.45, 0.45, 3))).header
-    derivatives.write(target, [phantom(), phantom()], header, RECORD)
+    derivatives.write(target, [phantom(), phantom()], header, (0.45, 0.45, 3), RECORD)
     said = json.loads(target.sidecar.read_text())
     assert said["Resolution"] == "voxels of 0.45 x 0.45 x 3 mm"
     of_spread = json.loads((tmp_path / "sub-1_res-2x_u_T2w.json").read_text())
@@ -81,7 +69,7 @@ def target(tmp_path):
     """A finished result with its map."""
     target = Target(tmp_path / "out" / "x_desc-cpce.nii.gz", tmp_path / "out" / "u.nii.gz")
     header = nifti.read(save(tmp_path / "scan.nii", phantom().astype(np.int16))).header
-    derivatives.write(target, [phantom(), phantom() / 1000], header, RECORD)
+    derivatives.write(target, [phantom(), phantom() / 1000], header, (1, 1, 1), RECORD)
     return target
 
 
@@ -166,7 +154,7 @@ def test_a_failed_write_leaves_the_old_result(target, monkeypatch):
     monkeypatch.setattr(derivatives, "write_text", full)
     header = nifti.read(target.image).header
     with pytest.raises(EnvironmentFault):
-        derivatives.write(target, [phantom() + 1, phantom()], header, RECORD)
+        derivatives.write(target, [phantom() + 1, phantom()], header, (1, 1, 1), RECORD)
     assert {path: path.read_bytes() for path in target.image.parent.iterdir()} == before
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
-from srmri_tf.enhance import files, volume
+from srmri_tf.enhance import derivatives, files, volume
 from srmri_tf.enhance.config import EnhanceConfig
-from srmri_tf.enhance.files import enhance
+from srmri_tf.enhance.files import enhance, plan
 from srmri_tf.enhance.worklist import make_worklist
 from srmri_tf.models import model as models
 from srmri_tf.models.plausible import implausible
@@ -459,7 +459,73 @@ def test_a_scan_without_orientation_is_warned_of(network, tmp_path):
     scan = edit(save(tmp_path / "scan.nii"), sform_code=0, qform_code=0)
     said = []
     super_resolve([scan], warn=said.append)
-    assert [text for text in said if "does not say how the patient lay" in text]
+    assert [text for text in said if "has no orientation" in text]
+
+
+@pytest.mark.parametrize(("units", "size"), [(2, 1.5), (3, 0.0015), (7, 1.5)])
+def test_a_resolution_is_in_mm_and_of_the_affine_that_is_believed(network, tmp_path, units, size):
+    path = edit(save(tmp_path / "sub-1_T2w.nii", spacing=(3, 3, 9)), xyzt_units=units)
+    edit(path, pixdim=[1, 5, 5, 9, 0, 0, 0, 0])
+    (result,) = super_resolve([path])
+    said = json.loads(result.target.sidecar.read_text())["Resolution"]
+    assert said == f"voxels of {size:g} x {size:g} x {6 * size:g} mm"
+
+
+def test_a_contradiction_of_name_and_sidecar_is_noted(network, tmp_path):
+    scan = save(tmp_path / "a_T2w.nii")
+    (tmp_path / "a_T2w.json").write_text('{"EchoTime": 0.003, "RepetitionTime": 0.5}')
+    said = []
+    (result,) = super_resolve([scan], warn=said.append)
+    noted = json.loads(result.target.sidecar.read_text())["Warnings"]
+    assert [f"{scan}: {text}" for text in noted] == said
+    assert "T1" in noted[0]
+
+
+def test_a_result_made_anew_leaves_no_outdated_map_and_page(network, tmp_path):
+    scan = save(tmp_path / "scan.nii.gz")
+    super_resolve([scan], config=EnhanceConfig(uncertainty=True))
+    page = tmp_path / "scan_desc-cpce.html"
+    page.write_text(f"<head>{derivatives.PAGE_MARK}</head>")
+    (again,) = super_resolve([scan], config=EnhanceConfig(same_grid=True), overwrite=True)
+    assert sorted(tmp_path.iterdir()) == sorted([scan, again.target.image, again.target.sidecar])
+    super_resolve([scan], config=EnhanceConfig(uncertainty=True), overwrite=True)
+    page.write_text("my own notes")
+    (tmp_path / "scan_desc-cpceUncertainty.json").write_text("{}")
+    super_resolve([scan], overwrite=True)
+    assert page.exists()
+    assert (tmp_path / "scan_desc-cpceUncertainty.nii.gz").exists()  # whose it is nobody says
+
+
+def test_one_folder_holds_results_of_one_bids_data_set(network, tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / name / f"sub-{name}" / "anat" / f"sub-{name}_T2w.nii")
+        (tmp_path / name / "dataset_description.json").write_text("{}")
+    super_resolve([tmp_path / "a"], tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"holds results of another BIDS data set, \.\./a"):
+        super_resolve([tmp_path / "b"], tmp_path / "out")
+    assert not (tmp_path / "out" / "sub-b").exists()
+
+
+@pytest.mark.parametrize("name", ["b_T2_desc-cpce.html", "index.html"])
+def test_pages_with_the_names_of_other_files_are_refused_first(network, tmp_path, name):
+    scans = [save(tmp_path / f"{letter}_T2.nii") for letter in "ab"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    worklist = make_worklist(scans, tmp_path / "out")
+    for work in (enhance, plan):
+        with pytest.raises(ConfigError, match=f"{name}: already exists and is no page"):
+            list(work(worklist, EnhanceConfig(model=""), pages=True))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_a_plan_has_the_warnings_that_need_no_voxel(network, tmp_path, monkeypatch):
+    use(dataclasses.replace(network, card=CARD), monkeypatch)
+    scan = edit(save(tmp_path / "x_FLAIR.nii"), sform_code=0, qform_code=0)
+    said = []
+    plan(make_worklist([scan]), EnhanceConfig(model=""), warn=said.append)
+    assert len(said) == 2
+    assert "is FLAIR by its name" in said[0]
+    assert "has no orientation" in said[1]
 
 
 def test_a_result_as_input_is_warned_of(network, tmp_path):

@@ -94,6 +94,21 @@ def test_warnings_and_the_card_are_said(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.parametrize("name", ["x_T2", "x"])
+def test_an_unknown_contrast_is_not_called_that_of_the_training_data(tmp_path, monkeypatch, name):
+    card = shipped_card("cpce-t2-x2")
+    wide = {key: (0, 1) for key in card.ranges.intensity}
+    ranges = card.ranges.model_copy(
+        update={"in_plane_mm": (0.1, 9), "slice_mm": (0.1, 9), "intensity": wide}
+    )
+    card = card.model_copy(update={"ranges": ranges})
+    use(dataclasses.replace(fake(brighter), card=card), monkeypatch)
+    (result,) = super_resolve([save(tmp_path / f"{name}.nii")])
+    text = ScanPages().add(result).read_text()
+    assert ("Contrast, voxel size and intensities of this scan" in text) == (name == "x_T2")
+    assert ("Voxel size and intensities of this scan" in text) == (name == "x")
+
+
 def test_a_page_replaces_an_earlier_one_and_nothing_else(result):
     ScanPages().add(result)
     path = result.target.page
