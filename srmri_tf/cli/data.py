@@ -10,14 +10,13 @@ import click
 from data_prep.progress import counting
 from srmri_tf.cli import process
 from srmri_tf.cli.model import quiet_tensorflow
-from srmri_tf.cli.opening import warn
 from srmri_tf.cli.output import Report, aligned, as_json, counted, dry_run, reporting
 from srmri_tf.cli.paths import PATH
 
 if TYPE_CHECKING:
     from data_prep.prepare.pipeline import PrepareConfig
     from data_prep.prepare.plan import Plan
-    from data_prep.shards.schema import Manifest
+    from data_prep.shards.schema import Manifest, SplitRule
     from srmri_tf.evaluation.inspect import Baseline, Filled
 
 _LEAK = (
@@ -74,6 +73,7 @@ def prepare(
     """
     from data_prep.prepare.cluster import dask_executor
     from data_prep.prepare.pipeline import carry_out, plan_for, refuse_output
+    from data_prep.prepare.resume import refuse_different
 
     with reporting("prepare", as_json) as report:
         config = _prepare_config(options)
@@ -84,8 +84,10 @@ def prepare(
             executor = stack.enter_context(dask_executor(dask)) if dask and not dry_run else None
             plan = plan_for(sources, config, report.warn)
             _tell_plan(plan, report)
+            _tell_leakage(plan.split_rule, report)
             report.result["output"] = output
             if dry_run:
+                refuse_different(plan, output)
                 _tell_dry_run(report)
                 return
             advance = stack.enter_context(counting("preparing"))
@@ -162,6 +164,7 @@ def inspect(shards: Path, output: Path | None, scans: int, as_json: bool) -> Non
         inspection.contact_sheet(shards, manifest, picture, scans)
         report.leave_out(LeftOut(Path(item.file), item.reason) for item in manifest.left_out)
         _tell_manifest(manifest, report)
+        _tell_leakage(manifest.split_rule, report)
         for line in (*_baseline_table(rows), *_filled_table(filled)):
             report.say(line)
         report.say("\n" + _parameters(manifest))
@@ -208,9 +211,13 @@ def _tell_dry_run(report: Report) -> None:
 def _tell_manifest(manifest: "Manifest", report: Report) -> None:
     """What is in a folder of shards."""
     report.say(_summary(manifest))
-    if manifest.split_by == "slice":
-        warn(_LEAK)
     report.result |= _splits(manifest)
+
+
+def _tell_leakage(rule: "SplitRule", report: Report) -> None:
+    """A warning where slices were dealt one by one."""
+    if rule.by == "slice":
+        report.warn(_LEAK)
 
 
 def _splits(manifest: "Manifest") -> dict[str, Any]:

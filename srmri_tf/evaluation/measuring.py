@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.errors import ConfigError, EnvironmentFault
-from data_prep.files import atomic_folder
+from data_prep.files import SEAL, atomic_folder
 from data_prep.kspace import Degradation, consistent, consistent_with_scan
 from srmri_tf.data.dataset import Shards, SlicePair, refuse_small
 from srmri_tf.evaluation import gallery, leakage, tables
@@ -100,7 +100,13 @@ def evaluate(
     looks = gallery.Gallery(gallery.choose(config.slices, seen), list(generators))
     slices = list(_measure(methods, shards, scorer, looks, seen, progress))
     document = document_of(
-        slices, scorer.volumes(), marks, shards, fold=config.fold, licence=config.licence
+        slices,
+        scorer.volumes(),
+        marks,
+        shards,
+        fold=config.fold,
+        contrast=config.contrast,
+        licence=config.licence,
     )
     _describe(document["methods"], networks)
     document["notes"] = notes
@@ -113,7 +119,7 @@ def evaluate(
         left_out = () if distance else ("vgg",)
         write_rows(folder / SLICES_NAME, slices, left_out)
         write_rows(folder / VOLUMES_NAME, scorer.volumes(), left_out)
-        write_document(folder, document)
+        document[SEAL] = write_document(folder, document)[SEAL]
     return Evaluation(Path(out), document)
 
 

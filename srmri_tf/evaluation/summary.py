@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
-from data_prep.files import refuse_to_replace
+from data_prep.files import is_as_sealed, refuse_to_replace, sealed
 from data_prep.shards.schema import manifest_sha256
 from srmri_tf.evaluation import tables
 from srmri_tf.evaluation.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
@@ -35,6 +35,7 @@ def document_of(
     shards: "Shards",
     *,
     fold: int | None = None,
+    contrast: str = "",
     licence: str = "",
 ) -> dict[str, Any]:
     """All of metrics.json that follows from the scores and the shards.
@@ -45,6 +46,7 @@ def document_of(
         marks: Why a network's figures are too good, by network.
         shards: What was measured on.
         fold: The fold that was tested on.
+        contrast: Of the scans that were tested on; empty: of all.
         licence: Of the data.
     """
     manifest = shards.manifest
@@ -52,6 +54,7 @@ def document_of(
         "parameters": manifest.parameters.model_dump(),
         "split_rule": manifest.split_rule.model_dump(),
         "fold": fold,
+        "contrast": contrast,
         "test_subjects": manifest.subjects("test"),
         "data": {
             "licence": licence,
@@ -95,20 +98,25 @@ def figures_of(
     }
 
 
-def write_document(folder: Path, document: Mapping[str, Any]) -> None:
+def write_document(folder: Path, document: Mapping[str, Any]) -> dict[str, Any]:
     """Write metrics.json, and its tables as table.md and table.tex.
 
     Args:
         folder: Gets the files.
         document: From `document_of`, with ``notes``.
+
+    Returns:
+        What metrics.json holds.
     """
-    text = json.dumps(plain(document), indent=2, allow_nan=False)
+    written = sealed(plain(document))
+    text = json.dumps(written, indent=2, allow_nan=False)
     (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
-    main, *others = found = tables.tables(plain(document))
+    main, *others = found = tables.tables(written)
     sections = [f"{tables.markdown(main)}\n"]
     sections += [f"## {t.title}\n\n{tables.markdown(t)}\n" for t in others]
     (folder / "table.md").write_text("\n".join(sections), encoding="utf-8")
     (folder / "table.tex").write_text("\n".join(map(tables.latex, found)), encoding="utf-8")
+    return written
 
 
 def refuse_others(out: Path, *, comparison: bool) -> None:
@@ -152,6 +160,8 @@ def read_document(path: Path, remedy: str, *keys: str) -> dict[str, Any]:
         raise CorruptArtefactError(f"cannot be read ({error})", path=path, remedy=remedy) from None
     if not isinstance(document, dict):
         raise CorruptArtefactError("is not a JSON object", path=path, remedy=remedy)
+    if not is_as_sealed(document):
+        raise CorruptArtefactError("was changed after it was made", path=path, remedy=remedy)
     _require(document, keys, path, remedy)
     return document
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.files import write_text
+from data_prep.files import sealed, write_text
 from data_prep.shards.schema import manifest_sha256, read_manifest
 from srmri_tf.evaluation import tables
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
@@ -114,7 +114,23 @@ def read_finished(folder: Path) -> tuple[dict[str, Any], list[Path]]:
             path=folder,
             remedy="Let `srmri-tf crossval` finish",
         )
-    return summary, [folder / f"fold-{fold}" / "evaluation" for fold in range(folds)]
+    evaluations = [folder / f"fold-{fold}" / "evaluation" for fold in range(folds)]
+    before = summary.get("networks", [None] * folds)
+    for evaluation, sha256 in zip(evaluations, before, strict=True):
+        if sha256 and sha256 != _measured_network(evaluation, summary["model"]):
+            raise BadInputError(
+                f"was measured again after {folder / SUMMARY_NAME} was written",
+                path=evaluation,
+                remedy="Let `srmri-tf crossval` finish",
+            )
+    return summary, evaluations
+
+
+def _measured_network(evaluation: Path, model: str) -> str | None:
+    """SHA-256 of the weights of the network that an evaluation measured."""
+    methods = read_evaluation(evaluation, _AGAIN, "methods")["methods"]
+    sha256: str | None = methods.get(model, {}).get("sha256")
+    return sha256
 
 
 def is_done(plan: Plan, fold: int) -> bool:
@@ -141,11 +157,10 @@ def _is_measured(plan: Plan, fold: int) -> bool:
     run, evaluation = plan.run(fold), plan.evaluation(fold)
     if not (evaluation / METRICS_NAME).is_file():
         return False
-    measured = read_evaluation(evaluation, _AGAIN, "methods")["methods"].get(plan.config.model, {})
     return (
         not differences(run.config(), run.resolved(plan.config_of(fold)))
         and epochs_done(run) >= run.config().schedule.total
-        and measured.get("sha256") == read(run.folder).sha256
+        and _measured_network(evaluation, plan.config.model) == read(run.folder).sha256
     )
 
 
@@ -198,6 +213,9 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
         "folds": total,
         "validation": plan.config.validation.fold if total > 2 else "none",
         "done": list(documents),
+        "networks": [
+            _measured_network(plan.evaluation(fold), plan.config.model) for fold in documents
+        ],
         "methods": {
             name: {
                 key: {
@@ -212,7 +230,7 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
         },
     }
     table = _table(summary, documents)
-    write_text(plan.out / SUMMARY_NAME, json.dumps(plain(summary), indent=2) + "\n")
+    write_text(plan.out / SUMMARY_NAME, json.dumps(sealed(plain(summary)), indent=2) + "\n")
     write_text(plan.out / "summary.md", tables.markdown(table) + "\n")
     return plan.out / SUMMARY_NAME, table
 

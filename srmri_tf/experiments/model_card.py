@@ -201,6 +201,10 @@ def _measured(run: Run, folder: Path, about: About, name: str) -> Measured:
             protocol, trained_on = "subset", _trained_on(found)
         again = "Run `srmri-tf evaluate` again"
         command = "srmri-tf evaluate run shards -o evaluation"
+        document = read_evaluation(folder, again)
+        fold, contrast = document.get("fold"), document.get("contrast")
+        command += "" if fold is None else f" --fold {fold}"
+        command += f" --contrast {shlex.quote(contrast)}" if contrast else ""
     else:
         raise BadInputError(
             "is neither an evaluation nor a cross-validation",

@@ -80,6 +80,28 @@ def test_a_dry_run_finds_what_the_real_one_would(scans, tmp_path, document):
     assert len(found["result"]["scans"]) == 3
 
 
+def test_a_dry_run_finds_that_the_folder_was_prepared_differently(scans, tmp_path, document):
+    given = ("prepare", scans, "-o", tmp_path / "out", "--patch-size")
+    assert document(*given, "16")[0] == 0
+    before = everything(tmp_path)
+    for size, expected in ((20, 2), (16, 0)):
+        code, found = document(*given, str(size), "--dry-run")
+        assert code == expected
+        assert len(found["result"]["scans"]) == 3
+    code, found = document(*given, "20", "--dry-run")
+    assert "patch_size: 16 there, 20 asked for" in found["error"]["message"]
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_slice_wise_split_is_warned_of_in_the_document(scans, tmp_path, document, options):
+    given = ("prepare", scans, "-o", tmp_path / "out", "--patch-size", "16", "--slice-wise")
+    _, found = document(*given, *options)
+    assert ["slices of one subject are in training" in text for text in found["warnings"]] == [True]
+    if not options:
+        assert document("inspect", tmp_path / "out")[1]["warnings"] == found["warnings"]
+
+
 def test_prepare_verify_and_inspect(scans, tmp_path, document):
     out = tmp_path / "out"
     code, made = document("prepare", scans, "-o", out, "--patch-size", "16")

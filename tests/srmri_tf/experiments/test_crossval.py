@@ -11,7 +11,7 @@ import pytest
 from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.experiments import fold as folding
-from srmri_tf.experiments.crossval import Plan, is_done, summarise_folds
+from srmri_tf.experiments.crossval import Plan, is_done, read_finished, summarise_folds
 from srmri_tf.experiments.fold import run_fold
 from srmri_tf.recipes import to_toml
 from srmri_tf.recipes.config import CircleConfig, CpceConfig
@@ -162,6 +162,16 @@ def test_a_fold_that_is_being_extended_is_not_done(folded, finished, tmp_path):
     assert not is_done(longer, 1)
     run_fold(longer, 1)
     assert is_done(longer, 1)
+
+
+def test_a_cross_validation_that_is_being_extended_is_no_finished_one(finished, tmp_path):
+    copy = shutil.copytree(finished[0].out, tmp_path / "out")
+    assert len(read_finished(copy)[1]) == 3
+    settings = {**SETTINGS, "schedule": {**SETTINGS["schedule"], "epochs": 1}}
+    longer = dataclasses.replace(finished[0], config=CpceConfig(**settings), out=copy)
+    run_fold(longer, 1)  # and killed before the next one
+    with pytest.raises(BadInputError, match=r"fold-1/evaluation: was measured again after"):
+        read_finished(copy)
 
 
 def test_a_model_that_learnt_from_a_fold_is_refused_before_it_trains(folded, finished, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.files import sealed
 from data_prep.shards.schema import read_manifest
 from srmri_tf.cli.data import _prepare_config, prepare
 from srmri_tf.evaluation.config import EvaluateConfig
@@ -116,6 +117,17 @@ def test_gains_are_those_of_the_evaluation(made):
     assert card.measured.command == "srmri-tf evaluate run shards -o evaluation"
 
 
+@pytest.mark.parametrize(
+    ("said", "options"), [({"fold": 0}, "--fold 0"), ({"contrast": "T1"}, "--contrast T1")]
+)
+def test_the_command_measures_what_was_measured(made, shards, tmp_path, said, options):
+    evaluation = shutil.copytree(made[0] / "evaluation", tmp_path / "evaluation")
+    document = json.loads((evaluation / "metrics.json").read_text())
+    (evaluation / "metrics.json").write_text(json.dumps(sealed(document | said)))
+    card = make_card(made[0] / "net", shards, ABOUT, tmp_path / "net.toml", evaluation)
+    assert card.measured.command == f"srmri-tf evaluate run shards -o evaluation {options}"
+
+
 def test_data_that_it_was_measured_on_can_have_a_name_of_their_own(made, shards, tmp_path):
     run, evaluation = (made[0] / name for name in ("net", "evaluation"))
     about = replace(ABOUT, measured_data="Drawings of another hand")
@@ -183,7 +195,7 @@ def test_figures_that_leak_are_refused(made, shards, tmp_path):
     path = tmp_path / "evaluation" / "metrics.json"
     document = json.loads(path.read_text())
     document["methods"]["net"]["marks"] = ["was trained on s4"]
-    path.write_text(json.dumps(document))
+    path.write_text(json.dumps(sealed(document)))
     with pytest.raises(ConfigError, match="too good: it was trained on s4"):
         make_card(made[0] / "net", shards, ABOUT, tmp_path / "a.toml", path.parent)
 

@@ -121,6 +121,7 @@ def test_an_evaluation_of_version_4_is_read(evaluation, tmp_path):
     """What it calls air is background."""
     folder = shutil.copytree(evaluation, tmp_path / "evaluation")
     document = json.loads((folder / "metrics.json").read_text())
+    del document["sha256"]
     document["n_air"] = document.pop("n_background") + 7
     (folder / "metrics.json").write_text(json.dumps({**document, "version": 4}))
     read = read_evaluation(folder, "measure again", "n_background")
@@ -155,6 +156,10 @@ def test_what_is_no_evaluation_is_refused(tmp_path, evaluation):
     with pytest.raises(CorruptArtefactError, match=r"metrics\.json"):
         report(tmp_path)
     document = json.loads((evaluation / "metrics.json").read_text())
+    (tmp_path / "metrics.json").write_text(json.dumps(document | {"n_background": 7}))
+    with pytest.raises(CorruptArtefactError, match=r"metrics\.json: was changed after"):
+        report(tmp_path)
+    del document["sha256"]  # as versions before had it
     (tmp_path / "metrics.json").write_text(json.dumps(document | {"data": {"licence": ""}}))
     with pytest.raises(CorruptArtefactError, match="lacks test_scans"):
         report(tmp_path)

@@ -97,7 +97,7 @@ def test_warnings_and_the_card_are_said(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["x_T2", "x"])
 def test_an_unknown_contrast_is_not_called_that_of_the_training_data(tmp_path, monkeypatch, name):
     card = shipped_card("cpce-t2-x2")
-    wide = {key: (0, 1) for key in card.ranges.intensity}
+    wide = dict.fromkeys(card.ranges.intensity, (0, 1))
     ranges = card.ranges.model_copy(
         update={"in_plane_mm": (0.1, 9), "slice_mm": (0.1, 9), "intensity": wide}
     )
