@@ -18,9 +18,7 @@ from data_prep.errors import ConfigError
 from data_prep.progress import MESSAGES
 from srmri_tf import __version__
 from srmri_tf.cli import data, download, enhance, measure, messages, model, process, ship
-from srmri_tf.cli.surroundings import known
-
-INTERRUPTED = 130
+from srmri_tf.cli.surroundings import known, told
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -70,19 +68,17 @@ def _run(arguments: Sequence[str], process_ends: bool) -> int:
         error.show(shown)
         _say(MESSAGES.critical, shown.getvalue().rstrip())
         return ConfigError.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        _say(MESSAGES.critical, "interrupted")
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        text, code = told(error)
+        _say(MESSAGES.critical, text)
+        return code
     except Exception as error:
         if "--debug" in arguments:
             raise
-        fault = known(error)
-        if fault:
-            _say(MESSAGES.error, str(fault))
-        else:
-            _say(MESSAGES.error, _internal(error), error)
+        text, code = told(error)
+        _say(MESSAGES.error, text, None if known(error) else error)
         _forget_output()
-        return fault.exit_code if fault else 1
+        return code
     return code or 0
 
 
@@ -107,13 +103,6 @@ def _interruptible(process_ends: bool) -> Iterator[None]:
 
 def _interrupt(number: int, frame: Any) -> None:
     raise KeyboardInterrupt
-
-
-def _internal(error: Exception) -> str:
-    return (
-        f"internal error: {type(error).__name__}: {error}\n"
-        "This is a fault in srmri-tf; `srmri-tf --debug ...` shows where."
-    )
 
 
 def _say(log: Callable[..., None], text: str, error: Exception | None = None) -> None:

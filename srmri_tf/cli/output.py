@@ -14,7 +14,7 @@ from data_prep.progress import MESSAGES
 from srmri_tf import __version__
 from srmri_tf.cli import messages
 from srmri_tf.cli.opening import warn
-from srmri_tf.cli.surroundings import known
+from srmri_tf.cli.surroundings import told
 
 if TYPE_CHECKING:
     from data_prep.scans.choosing import LeftOut
@@ -98,9 +98,10 @@ def reporting(command: str, as_json: bool) -> Iterator[Report]:
     report = Report(as_json)
     try:
         yield report
-    except Exception as error:
-        if as_json and (fault := known(error)):
-            _print(command, report, {"message": str(fault), "exit_code": fault.exit_code})
+    except (Exception, KeyboardInterrupt) as error:
+        if as_json:
+            message, code = told(error)
+            _print(command, report, {"message": message, "exit_code": code})
         raise
     if as_json:
         _print(command, report, None)

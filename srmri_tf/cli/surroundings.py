@@ -1,8 +1,12 @@
-"""Errors that only the surroundings can have caused: memory, disk, threads, packages."""
+"""Errors as a person sees them: those of the surroundings (memory, disk, threads), and the rest."""
 
 import errno
 
-from data_prep.errors import EnvironmentFault, SrmriError
+import click
+
+from data_prep.errors import ConfigError, EnvironmentFault, SrmriError
+
+INTERRUPTED = 130
 
 _MEMORY = EnvironmentFault(
     "there is not enough memory",
@@ -14,6 +18,20 @@ _THREADS = EnvironmentFault(
 )
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EFBIG)
 _OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment", "bad_alloc", "out of memory")
+
+
+def told(error: BaseException) -> tuple[str, int]:
+    """What is said of an error that ends a command, and its exit code."""
+    if isinstance(error, click.ClickException):
+        return error.format_message(), ConfigError.exit_code
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        return "interrupted", INTERRUPTED
+    if fault := known(error):
+        return str(fault), fault.exit_code
+    return (
+        f"internal error: {type(error).__name__}: {error}\n"
+        "This is a fault in srmri-tf; `srmri-tf --debug ...` shows where."
+    ), 1
 
 
 def known(error: BaseException) -> SrmriError | None:

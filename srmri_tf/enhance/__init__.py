@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "files": ["enhance"],
         "worklist": ["make_worklist"],
         "volume": ["enhance_volume"],
-        "api": ["load_model", "Model"],
+        "api": ["Model"],
     },
 )

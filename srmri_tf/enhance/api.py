@@ -121,13 +121,16 @@ def _checked(array: np.ndarray) -> np.ndarray:
 
 
 def _as_affine(spacing: Sequence[float] | np.ndarray) -> np.ndarray:
-    given = np.asarray(spacing, np.float64)
+    try:
+        given = np.asarray(spacing, np.float64)
+    except (TypeError, ValueError):
+        given = np.empty(0)
     sizes = given.shape == (3,) and (given > 0).all()
     affine = np.diag([*given, 1.0]) if sizes else given
     sound = affine.shape == (4, 4) and np.isfinite(affine).all()
     if not sound or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise BadInputError(
-            f"{given.tolist()} is no spacing",
+            f"{spacing!r} is no spacing",
             remedy="Give three voxel sizes in mm or a 4 x 4 affine",
         )
     return affine

@@ -1,7 +1,9 @@
 """What `enhance` makes of scans, and with what: its settings, known without TensorFlow."""
 
 from dataclasses import dataclass
+from typing import get_args
 
+from data_prep.errors import ConfigError
 from data_prep.kspace import FACTOR
 from data_prep.scans.orientation import PlaneChoice
 from srmri_tf import DEFAULT_MODEL
@@ -28,6 +30,18 @@ class EnhanceConfig:
     ensemble: bool = False
     model: str = DEFAULT_MODEL
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Check what type hints do not.
+
+        Raises:
+            ConfigError: There is no such plane.
+        """
+        if self.plane not in get_args(PlaneChoice):
+            raise ConfigError(
+                f"there is no plane {self.plane!r}",
+                remedy=f"Give one of {', '.join(get_args(PlaneChoice))}",
+            )
 
     @property
     def factor(self) -> int:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from data_prep.errors import ConfigError
+
 POLICIES = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",
@@ -17,9 +19,18 @@ def has_gpu() -> bool:
 
 
 def resolve_precision(precision: str) -> str:
-    """What ``auto`` means on this machine: bfloat16 where it is multiplied natively."""
-    if precision != "auto":
+    """What ``auto`` means on this machine: bfloat16 where it is multiplied natively.
+
+    Raises:
+        ConfigError: There is no such precision.
+    """
+    if precision in POLICIES:
         return precision
+    if precision != "auto":
+        raise ConfigError(
+            f"there is no precision {precision!r}",
+            remedy=f"Give one of {', '.join(POLICIES)}, auto",
+        )
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability")

@@ -2,9 +2,11 @@
 
 import json
 
+import click
 import numpy as np
 import pytest
 
+from data_prep.errors import BadInputError
 from srmri_tf.cli import messages
 from srmri_tf.cli.output import reporting
 from tests.data_prep.phantoms import phantom, save
@@ -158,6 +160,28 @@ def test_models(document):
     assert "cpce-t2-x2" in names
     _, one = document("models", names[0])
     assert one["result"]["models"] == every["result"]["models"][:1]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyboardInterrupt(), {"message": "interrupted", "exit_code": 130}),
+        (click.UsageError("two names"), {"message": "two names", "exit_code": 2}),
+        (BadInputError("is empty", path="a", remedy="Go"), {"exit_code": 3}),
+        (KeyError("x"), {"exit_code": 1}),
+    ],
+)
+def test_there_is_a_document_whatever_ends_a_command(capsys, error, said):
+    def command():
+        with reporting("x", as_json=True) as report:
+            report.result = {"done": 1}
+            raise error
+
+    with pytest.raises(type(error)):
+        command()
+    found = json.loads(capsys.readouterr().out)
+    assert found["result"] == {"done": 1}
+    assert found["error"] | said == found["error"]
 
 
 def test_what_json_does_not_know_is_put_into_words(tmp_path, capsys):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import srmri_tf
-from data_prep.errors import BadInputError
+from data_prep.errors import BadInputError, ConfigError
 from srmri_tf.enhance import volume
 from srmri_tf.enhance.api import Model
 from srmri_tf.enhance.config import EnhanceConfig
@@ -70,11 +70,19 @@ def test_an_affine_says_how_the_volume_lies_and_moves_nothing(model):
         (phantom(), (1, 0, 3), "three voxel sizes"),
         (phantom(), (1, np.nan, 3), "three voxel sizes"),
         (phantom(), np.zeros((4, 4)), "three voxel sizes"),
+        (phantom(), [[1, 2], 3], "three voxel sizes"),
     ],
 )
 def test_what_is_no_volume_is_refused(model, array, spacing, fault):
     with pytest.raises(BadInputError, match=fault):
         model(array, spacing)
+
+
+def test_unknown_planes_and_precisions_are_refused(model):
+    with pytest.raises(ConfigError, match=r"there is no plane 'Axial'\. Give one of auto, "):
+        model(phantom(), (1, 1, 3), plane="Axial")
+    with pytest.raises(ConfigError, match=r"there is no precision 'fp16'\. Give one of float32"):
+        srmri_tf.load_model("l1-x2", precision="fp16")
 
 
 def test_what_is_unlike_the_training_data_is_warned_of():
