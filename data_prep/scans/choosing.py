@@ -21,6 +21,10 @@ UNKNOWN = "scan of unknown contrast"
 NOT_FETCHED = "file whose content is not here"
 IGNORED = "file that .bidsignore names"
 BEYOND = "scan beyond --train-count"
+RESAMPLED = "resampled copy of a scan of unequal slice spacing"
+DERIVED = "folder with images that the scanner derived"
+ENCODED = "folder with DICOM files of an unsupported encoding"
+NO_SERIES = "folder with DICOM files but no series of slices"
 
 _PLURALS = {
     "real part": "real parts",
@@ -31,6 +35,10 @@ _PLURALS = {
     NOT_FETCHED: "files whose content is not here",
     IGNORED: "files that .bidsignore names",
     BEYOND: "scans beyond --train-count",
+    RESAMPLED: "resampled copies of scans of unequal slice spacing",
+    DERIVED: "folders with images that the scanner derived",
+    ENCODED: "folders with DICOM files of an unsupported encoding",
+    NO_SERIES: "folders with DICOM files but no series of slices",
 }
 _LISTED = 20
 
@@ -67,6 +75,7 @@ _COMPONENTS = {
 }
 _OURS = re.compile(r".*_desc-[A-Za-z0-9+]*(cpce|circle)(Uncertainty)?(_.*)?", re.IGNORECASE)
 _CONTRAST_WORD = re.compile(r"(t1|t2|pd)[a-z]*|flair")
+_EQUALIZED = re.compile(r"_Eq_\d+$")
 
 
 class LeftOut(NamedTuple):
@@ -105,6 +114,8 @@ def why_not(path: Path) -> str:
         return IGNORED
     if is_result(path):
         return RESULT
+    if _is_resampled(path):
+        return RESAMPLED
     name = stem(path)
     entities = entities_of(name)
     if part := _PARTS.get(entities.get("part", "")):
@@ -123,6 +134,14 @@ def is_result(path: Path) -> bool:
     return isinstance(makers, list) and any(
         isinstance(maker, dict) and maker.get("Name") == TOOL for maker in makers
     )
+
+
+def as_acquired(name: str) -> str:
+    """What dcm2niix calls the series that it resampled to slices of equal spacing, ``NAME_Eq_1``.
+
+    Of other names nothing changes.
+    """
+    return _EQUALIZED.sub("", name)
 
 
 def entities_of(name: str) -> dict[str, str]:
@@ -158,6 +177,19 @@ def listed(lines: Sequence[str]) -> str:
 
 def _plural(kind: str) -> str:
     return _PLURALS.get(kind, f"{kind}s")
+
+
+def _is_resampled(path: Path) -> bool:
+    """Whether a scan was resampled by dcm2niix from another one that is here.
+
+    Of a series with gaps neither file is right: NIfTI has one spacing, so in the scan as acquired
+    slices beyond a gap are in a wrong place, and in the resampled copy gaps of any width are filled
+    by interpolation. The first is used: networks learn from and enhance slices one by one, and
+    all of its slices were measured.
+    """
+    name = as_acquired(stem(path))
+    beside = (path.with_name(name + suffix) for suffix in (".nii", ".nii.gz"))
+    return name != stem(path) and any(scan.exists() for scan in beside)
 
 
 def _by_words(words: Sequence[str]) -> str:

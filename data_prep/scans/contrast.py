@@ -30,6 +30,7 @@ WORDS = "|".join(f"({pattern})" for pattern in _PATTERNS.values())
 ONTO = "to|onto|in|on|reg|registered|coreg|coregistered|aligned"
 """A pattern of the words that the scan follows which another one was registered to."""
 _ONTO = re.compile(ONTO)
+_LONGEST_ECHO, _LONGEST_REPETITION = 1, 100  # seconds
 
 
 class Contrast(NamedTuple):
@@ -38,15 +39,23 @@ class Contrast(NamedTuple):
     Args:
         label: ``T1``, ``T2``, ``PD``, ``FLAIR``, another one in upper case; empty if unknown.
         source: What says so: ``sidecar`` or ``name``; empty if nothing does.
-        warning: That the two contradict each other; empty if they do not.
+        instead_of: What its name says, where the sidecar contradicts it; else empty.
     """
 
     label: str = ""
     source: Literal["sidecar", "name", ""] = ""
-    warning: str = ""
+    instead_of: str = ""
 
     def __str__(self) -> str:
         return f"{self.label} by its {self.source}" if self.label else "unknown"
+
+    @property
+    def warning(self) -> str:
+        """That name and sidecar contradict each other; empty if they do not."""
+        if not self.instead_of:
+            return ""
+        sidecar = f"the timing in its sidecar is that of {self.label}"
+        return f"its name says {self.instead_of}, but {sidecar}"
 
 
 UNKNOWN = Contrast()
@@ -56,28 +65,36 @@ def contrast_of(path: Path, named: str) -> Contrast:
     """The contrast of a scan; of the file only its sidecars are read, inherited ones too.
 
     A sidecar's timing tells T1, T2, PD and FLAIR apart and knows no others: where a name says one
-    of those, such as T2STAR or T1CE, the name is believed.
+    of those, such as T2STAR or T1CE, the name is believed. So it is where it says FLAIR, and the
+    timing is that of T2 but for an inversion time that the sidecar lacks.
 
     Args:
         path: The file.
         named: What its name says (`data_prep.scans.names`).
     """
-    timed = by_timing(metadata_of(path))
+    said = metadata_of(path)
+    timed = by_timing(said)
     if not timed or (named and named not in BASIC):
         return Contrast(named, "name" if named else "")
     if not named or named == timed:
         return Contrast(timed, "sidecar" if not named else "name")
-    clause = f"its name says {named}, but the timing in its sidecar is that of {timed}"
-    return Contrast(timed, "sidecar", clause)
+    if (named, timed) == ("FLAIR", "T2") and not _seconds(said, "InversionTime"):
+        return Contrast(named, "name")
+    return Contrast(timed, "sidecar", named)
 
 
 def by_name(path: Path) -> str:
-    """The contrast that a file's name says in any place; empty if it says none.
+    """The contrast that a file's name says in any place; empty if it says none."""
+    return with_agent(by_text(stem(path)), path)
+
+
+def by_text(text: str) -> str:
+    """The contrast that the words of a text say; empty if they say none.
 
     Of several the last counts, but none after ``reg``, ``to``, ``in`` or the like: those are of
     the scan that this one was registered to.
     """
-    words = words_of(stem(path))
+    words = words_of(text)
     found: list[str] = []
     for at, word in enumerate(words):
         if found and _ONTO.fullmatch(word):
@@ -85,7 +102,7 @@ def by_name(path: Path) -> str:
         star = "".join(words[at : at + 2])
         whole = star if star in ("t2star", "darkfluid") else word
         found += [label for label, pattern in _WORDS.items() if pattern.fullmatch(whole)]
-    return with_agent(_one_of(found), path)
+    return _one_of(found)
 
 
 def normal(label: str) -> str:
@@ -104,9 +121,12 @@ def by_timing(sidecar: Mapping[str, Any]) -> str:
     """The contrast that echo, repetition and inversion time make, where they leave no doubt.
 
     Args:
-        sidecar: BIDS metadata; times in seconds.
+        sidecar: BIDS metadata; times in seconds. Longer ones than any scanner's are milliseconds by
+            mistake, and are not believed.
     """
     echo, repetition = _seconds(sidecar, "EchoTime"), _seconds(sidecar, "RepetitionTime")
+    if echo > _LONGEST_ECHO or repetition > _LONGEST_REPETITION:
+        return ""
     inversion = _seconds(sidecar, "InversionTime")
     if inversion and echo:
         if inversion >= 1.4 and echo >= 0.06:

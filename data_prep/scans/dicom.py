@@ -16,6 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.scans import contrast
+from data_prep.scans.choosing import (
+    DERIVED,
+    ENCODED,
+    NO_SERIES,
+    LeftOut,
+    as_acquired,
+    counted,
+)
 
 _PROBED = 50  # files of a folder that are looked at
 _OPTIONS = (
@@ -25,7 +34,16 @@ _OPTIONS = (
     *("-z", "n", "-d", "9", "-f", "series%s"),
 )
 _MADE = re.compile(r"series(?P<series>\d+[a-z]*)(?P<more>(_.*)?)")
-_CONTRASTS = ("FLAIR", "T2", "T1", "PD")
+_GLUED = ("FLAIR", "T2STAR", "T2*", "T2", "T1")  # parts of words; of PD there is one in UPDATED
+
+# What dcm2niix returns and says.
+_NOTHING = 2  # no file is that of an image
+_FULL = "Unable to write"
+_REASON = re.compile(r"not large enough|corrupt|unsupported|unable|error", re.IGNORECASE)
+_NOT_CONVERTED = {
+    DERIVED: re.compile(r"(Skipping|Ignoring) derived"),
+    ENCODED: re.compile(r"Unsupported transfer syntax"),
+}
 
 
 def converted(folder: Path) -> list[Path]:
@@ -34,18 +52,38 @@ def converted(folder: Path) -> list[Path]:
     What lies in one of its folders is of one patient, unless the files name several.
 
     Raises:
-        BadInputError: dcm2niix cannot convert the files.
-        EnvironmentFault: There are DICOM files, but dcm2niix is not installed.
+        BadInputError: dcm2niix fails on files, or makes no scan of any.
+        EnvironmentFault: There are DICOM files, but dcm2niix is not installed, or the disk of
+            temporary files is full.
     """
-    parts = sorted(child for child in folder.iterdir() if child.is_dir() and _holds_dicom(child))
-    if any(map(_is_dicom, itertools.islice(folder.glob("*"), _PROBED))):
-        parts = [folder]  # and all that is below it
-    return [scan for part in parts for scan in _converted(part.resolve())]
+    done = _outcomes(folder)
+    scans = [scan for made, _ in done.values() for scan in made]
+    if done and not scans:
+        raise BadInputError(
+            f"holds DICOM files that dcm2niix makes no scan of: {counted(not_converted(folder))}\n",
+            path=folder,
+            remedy="Give the folder of a whole series of MR images",
+        )
+    return scans
+
+
+def not_converted(folder: Path) -> list[LeftOut]:
+    """The folders in one of DICOM files of which series were not converted, and why."""
+    done = _outcomes(folder).items()
+    return [LeftOut(part, reason) for part, (_, reasons) in done for reason in reasons]
 
 
 def is_converted(scan: Path) -> bool:
     """Whether a scan is one that this process has made of DICOM files."""
     return bool(_scratch.cache_info().currsize) and Path(_scratch().name) in scan.parents
+
+
+def _outcomes(folder: Path) -> dict[Path, tuple[tuple[Path, ...], tuple[str, ...]]]:
+    """For each folder of DICOM files what `_converted` says of it."""
+    parts = sorted(child for child in folder.iterdir() if child.is_dir() and _holds_dicom(child))
+    if any(map(_is_dicom, itertools.islice(folder.glob("*"), _PROBED))):
+        parts = [folder]  # and all that is below it
+    return {part: _converted(part.resolve()) for part in parts}
 
 
 def _holds_dicom(folder: Path) -> bool:
@@ -68,21 +106,38 @@ def _scratch() -> tempfile.TemporaryDirectory:
 
 
 @cache
-def _converted(folder: Path) -> tuple[Path, ...]:
+def _converted(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """The scans of a folder, and why series of it were not converted."""
     scratch = Path(_scratch().name)
     target = scratch / f"{len(list(scratch.iterdir())):06d}"  # in the order of the folders
     target.mkdir()
     command = [_program(), *_OPTIONS, "-o", str(target), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
-    made = sorted(target.glob("*.nii"))
-    if not made:
-        lines = (done.stdout + done.stderr).strip().splitlines() or ["it says nothing"]
-        raise BadInputError(
-            f"holds DICOM files that dcm2niix makes no scan of ({lines[-1].strip()})",
-            path=folder,
-            remedy="Give the folder of a whole series of MR images",
+    said = done.stdout + done.stderr
+    if done.returncode not in (0, _NOTHING):
+        raise _failure(said, folder, target)
+    named = [(path, _name(path, folder)) for path in sorted(target.glob("*.nii"))]
+    scans = tuple(_renamed(path, name) for path, name in named)
+    reasons = tuple(reason for reason, sign in _NOT_CONVERTED.items() if sign.search(said))
+    return scans, reasons if scans or reasons else (NO_SERIES,)
+
+
+def _failure(said: str, folder: Path, target: Path) -> BadInputError | EnvironmentFault:
+    """Why dcm2niix failed; it may have made scans of some of the files."""
+    if _FULL in said:
+        return EnvironmentFault(
+            "cannot be written by dcm2niix, which converts DICOM files: the disk may be full",
+            path=target,
+            remedy="Free some space, or name another folder for temporary files in TMPDIR, then "
+            "run the same command again",
         )
-    return tuple(_named(path, folder) for path in made)
+    lines = [line.strip() for line in said.splitlines()]
+    reason = next(filter(_REASON.search, lines), "it gives no reason")
+    return BadInputError(
+        f"holds DICOM files that dcm2niix cannot convert ({reason})",
+        path=folder,
+        remedy="Take out or replace the files of that series",
+    )
 
 
 def _program() -> str:
@@ -99,9 +154,9 @@ def _program() -> str:
     return found
 
 
-def _named(path: Path, folder: Path) -> Path:
-    """Give a converted file the name that says whose it is."""
-    sidecar = path.with_suffix(".json")
+def _name(path: Path, folder: Path) -> str:
+    """The name of a converted file that says whose it is, without a suffix."""
+    sidecar = path.with_name(as_acquired(path.stem) + ".json")
     try:
         said = json.loads(sidecar.read_text(encoding="utf-8", errors="replace"))
     except (OSError, ValueError):
@@ -112,17 +167,23 @@ def _named(path: Path, folder: Path) -> Path:
     series, more = (match["series"], match["more"]) if match else (_label(path.stem), "")
     parts = [f"sub-{subject or _label(folder.name) or 'unnamed'}"]
     parts += [f"ses-{date}"] if date else []
-    target = path.with_name("_".join([*parts, f"series-{series}", _contrast(said)]) + more)
+    return "_".join([*parts, f"series-{series}", _contrast(said)]) + more
+
+
+def _renamed(path: Path, name: str) -> Path:
+    """Rename a converted file and its sidecar, if it has one."""
+    sidecar = path.with_suffix(".json")
     if sidecar.exists():
-        sidecar.rename(target.with_name(target.name + ".json"))
-    return path.rename(target.with_name(target.name + ".nii"))
+        sidecar.rename(sidecar.with_name(f"{name}.json"))
+    return path.rename(path.with_name(f"{name}.nii"))
 
 
 def _contrast(said: dict[str, Any]) -> str:
-    """T1, T2, ... as protocol or series are called; else the protocol."""
+    """T1, T2, ... as words of protocol or series say, else parts of words; else the protocol."""
     protocol = f"{said.get('ProtocolName', '')} {said.get('SeriesDescription', '')}"
-    found = (contrast for contrast in _CONTRASTS if contrast in protocol.upper())
-    return next(found, _label(said.get("ProtocolName")) or "unknown")
+    glued = (contrast.normal(part) for part in _GLUED if part in protocol.upper())
+    found = contrast.by_text(protocol) or next(glued, "")
+    return found or _label(said.get("ProtocolName")) or "unknown"
 
 
 def _label(value: object) -> str:

@@ -64,7 +64,11 @@ def root_of(path: Path) -> Path | None:
 
 
 def is_ignored(path: Path) -> bool:
-    """Whether the ``.bidsignore`` of a file's data set names it."""
+    """Whether the ``.bidsignore`` of a file's data set names it.
+
+    Raises:
+        BadInputError: A line of it is no pattern.
+    """
     root = root_of(path)
     if root is None:
         return False
@@ -72,7 +76,7 @@ def is_ignored(path: Path) -> bool:
         lines = (root / IGNORE).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return False
-    rules = [rule for line in lines if (rule := _rule(line))]
+    rules = [rule for number, line in enumerate(lines, 1) if (rule := _rule(line, number, root))]
     return _is_named(path.absolute().relative_to(root), rules)
 
 
@@ -101,7 +105,7 @@ def _children(folder: Path) -> list[Path]:
     return [path for path in found if not path.name.startswith(".")]
 
 
-def _rule(line: str) -> tuple[re.Pattern[str], bool] | None:
+def _rule(line: str, number: int, root: Path) -> tuple[re.Pattern[str], bool] | None:
     """A line of gitignore as a pattern of POSIX paths, and whether it takes them in again."""
     text = line.rstrip()
     if not text or text.startswith("#"):
@@ -110,13 +114,20 @@ def _rule(line: str) -> tuple[re.Pattern[str], bool] | None:
     text = text.removeprefix("!")
     anchored = "/" in text.rstrip("/")
     inside = "/.+" if text.endswith("/") else "(/.+)?"
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", text.strip("/"))
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?+.[^]]*\])", text.strip("/"))
     special = {"**/": "(.+/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     body = "".join(
         special.get(part) or (part.replace("[!", "[^") if part[:1] == "[" else re.escape(part))
         for part in parts
     )
-    return re.compile(("" if anchored else "(.+/)?") + body + inside), back
+    try:
+        return re.compile(("" if anchored else "(.+/)?") + body + inside), back
+    except re.error as error:
+        raise BadInputError(
+            f"line {number} is no pattern of gitignore: {line!r} ({error})",
+            path=root / IGNORE,
+            remedy="Correct the line",
+        ) from None
 
 
 def _is_named(path: Path, rules: Iterable[tuple[re.Pattern[str], bool]]) -> bool:

@@ -2,9 +2,11 @@
 
 A wrong guess must never put one person on both sides of a split, so a name that looks like
 ``SUBJECT_visit2_...`` is read as another session of SUBJECT, not as a subject of its own, and
-whatever begins as BIDS and IXI call a person is that person's.
+whatever begins as BIDS and IXI call a person is that person's. Folders are asked only where a name
+is a contrast and nothing else, as in ``patient01/T2.nii.gz``.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -48,30 +50,40 @@ _BIDS = re.compile(
     r"_(?P<modality>(T1|T2|PD|T2star)w?|FLAIR|FLASH|PDT2|UNIT1|inplaneT[12]|angio|SWI|MP2RAGE|IRT1"
     r"|ME(GRE|SE)|VFA|MPM|MT[SR]|bold|cbv|sbref|asl|dwi|epi|magnitude[12]?)$"
 )
-# patient03_study1_T2W: anything, then a word for a visit with a number or a date.
+# A contrast, and what it was registered to.
+_SHOWN = rf"({contrast.WORDS})([-_. ]({contrast.WORDS}|{contrast.ONTO}|space))*"
+_TIME = r"(study|session|ses|visit|scan|timepoint|tp)[-_]?\d+"
+# patient03_study1_T2W, patient03_T2_visit1: anything, then a word for a visit with a number or a
+# date; a contrast before it is none of the subject's.
 _VISIT = re.compile(
-    r"(?P<subject>.+?)[-_.](?P<session>(study|session|ses|visit|scan|timepoint|tp)[-_]?\d+)"
-    r"([-_.].*)?$",
-    re.IGNORECASE,
+    rf"(?P<subject>.+?)([-_. ]{_SHOWN})?[-_.](?P<session>{_TIME})([-_.].*)?$", re.IGNORECASE
 )
 # anna_T2, BraTS20_001_t1n, anna_t1_reg_to_t2: whatever stands before the contrast, if no more
 # follows it than what it was registered to.
 _SCAN_OF = re.compile(
-    rf"(?!({contrast.WORDS})[-_. ])(?P<subject>.+?)[-_. ]({contrast.WORDS})"
-    rf"([-_. ]({contrast.WORDS}|{contrast.ONTO}|space))*{_SAME}",
-    re.IGNORECASE,
+    rf"(?!({contrast.WORDS})[-_. ])(?P<subject>.+?)[-_. ]{_SHOWN}{_SAME}", re.IGNORECASE
 )
 _SCHEMES = (_IXI, _BIDS, _VISIT, _SCAN_OF)
 # Who and when it is in BIDS and IXI, whatever follows.
 _PERSON = re.compile(
     r"(?P<subject>sub-[A-Za-z0-9+]+(?=_|$)|IXI\d+(?=[-_]|$))(_(?P<session>ses-[A-Za-z0-9+]+))?"
 )
+# T2, t1_reg_to_t2, T2_brain: says what it is, not who.
+_NOBODY = re.compile(_SHOWN + _SAME, re.IGNORECASE)
+# Folders between that of a person and a scan: of a time, and of a kind of scan.
+_OCCASION = re.compile(
+    rf"{_TIME}|ses-.+|(day|week|month|year|m)[-_]?\d+|(pre|post|baseline|follow-?up)[-_]?\d*"
+    r"|(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])",
+    re.IGNORECASE,
+)
+_KIND = re.compile(rf"anat|mri|nii|nifti|{_SHOWN}", re.IGNORECASE)
 
 
 def read_name(path: Path) -> Scan:
     """Labels by the first scheme that fits: IXI's, BIDS, visits, a contrast; else the stem alone.
 
-    A name that begins with ``sub-LABEL`` or ``IXI012`` is that subject's, whatever else fits.
+    A name that begins with ``sub-LABEL`` or ``IXI012`` is that subject's, whatever else fits. One
+    that says no more than the contrast is of whom the folder is called.
     """
     name = stem(path)
     match = next((found for scheme in _SCHEMES if (found := scheme.match(name))), None)
@@ -79,7 +91,7 @@ def read_name(path: Path) -> Scan:
     if person := _PERSON.match(name):
         session = person["session"] or scan.session
         scan = replace(scan, subject=person["subject"], session=session)
-    return scan
+    return _of_its_folder(scan) if _NOBODY.fullmatch(scan.subject) else scan
 
 
 def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
@@ -111,6 +123,20 @@ def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
         return _scan(match, path)
 
     return read
+
+
+def _of_its_folder(scan: Scan) -> Scan:
+    """The scan with the subject, and perhaps the session, that the folders above are called."""
+    session = scan.session
+    for folder in Path(os.path.abspath(scan.path)).parents:  # noqa: PTH100  # links keep their names
+        if _OCCASION.fullmatch(folder.name):
+            session = session or folder.name
+        elif folder.name and not _KIND.fullmatch(folder.name):
+            said = _PERSON.match(folder.name) or _VISIT.match(folder.name)
+            subject = said["subject"] if said else folder.name
+            session = session or (said["session"] if said else "") or ""
+            return replace(scan, subject=subject, session=session)
+    return scan
 
 
 def _scan(match: re.Match[str], path: Path) -> Scan:

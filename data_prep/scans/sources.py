@@ -83,8 +83,9 @@ def find(
             UTF-8.
         ConfigError: Several contrasts are found and none is chosen, or the pattern is wrong.
     """
-    given = [path for source in sources for path in files(Path(source))]
-    paths, left_out = choosing.sort_out(_distinct(given))
+    given = _together(listing(Path(source)) for source in sources)
+    paths, left_out = choosing.sort_out(_distinct(given.scans))
+    left_out += given.left_out
     inside = fetched(filter(fastmri.is_fastmri, paths), allow_missing)  # they say whose they are
     left_out += inside.left_out
     paths = [path for path in paths if not fastmri.is_fastmri(path)] + inside.scans
@@ -102,7 +103,12 @@ def find(
     scans = sorted(scan for scan in scans if scan.path in paths_kept)
     refuse_none(scans, left_out)
     warnings = _check_contrasts(scans, all_contrasts)
-    warnings += [f"{s.path}: {shown.warning}" for s, shown in named if shown.warning and s in scans]
+    wanted = contrast.normal(modality)
+    warnings += [
+        f"{scan.path}: {shown.warning}"
+        for scan, shown in named
+        if shown.warning and (scan in scans or shown.instead_of == wanted)
+    ]
     return Found(tuple(scans), tuple(left_out), tuple(warnings))
 
 
@@ -206,24 +212,25 @@ def read(path: Path, plane: Plane, use: fastmri.Use, volume: int | None = None) 
     return Volume(found.slices(image.voxels), found.spacing(image.affine), image.sha256)
 
 
-def files(source: Path) -> list[Path]:
+def listing(source: Path) -> Listing:
     """The scans of a file, a folder (of a BIDS data set its anat folders) or a pattern.
 
-    Links whose content is not here are among them.
+    Links whose content is not here are among them. Folders of DICOM files of which series were not
+    converted are listed as left out.
 
     Raises:
         BadInputError: It does not exist, or holds no scan.
-        EnvironmentFault: It holds DICOM files, and dcm2niix is not installed.
+        EnvironmentFault: It holds DICOM files, and dcm2niix is not installed or has no space.
     """
     if source.is_dir():
         return _in_folder(source)
     if source.exists() or source.is_symlink():
-        return [layouts.header_file(source)]
+        return Listing([layouts.header_file(source)], [])
     if glob.has_magic(str(source)):
         matches = [Path(match) for match in sorted(glob.glob(str(source), recursive=True))]  # noqa: PTH207  # ** and absolute patterns
         if not matches:
             raise BadInputError("matches no file", path=source, remedy="Check the pattern")
-        return [file for match in matches for file in files(match)]
+        return _together(map(listing, matches))
     raise BadInputError("does not exist", path=source, remedy="Check the path")
 
 
@@ -276,23 +283,31 @@ def _not_fetched(path: Path) -> str:
     return next(filter(None, map(folders.not_fetched, layouts.files(path))), "")
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _together(listings: Iterable[Listing]) -> Listing:
+    whole = Listing([], [])
+    for part in listings:
+        whole.scans.extend(part.scans)
+        whole.left_out.extend(part.left_out)
+    return whole
+
+
+def _in_folder(folder: Path) -> Listing:
     """The scans of a folder; of a BIDS data set its raw anatomical ones, not the derivatives.
 
-    Where there are only DICOM files, they are converted.
+    Where there are only DICOM files, and perhaps results made of them, they are converted.
     """
     dataset = folders.dataset_of(folder)
     if dataset is None:
         candidates = list(folders.walk(folder))
     else:
-        here = folder.absolute()
+        here = os.path.abspath(folder)  # noqa: PTH100  # links keep their names
         patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
         within = sorted(path for pattern in patterns for path in dataset.glob(pattern))
-        candidates = [path for path in within if path.absolute().is_relative_to(here)]
-    found = [path for path in candidates if is_scan(path) and not path.is_dir()]
-    if not found and dataset is None:
-        found = dicom.converted(folder)
-    if not found:
+        candidates = [p for p in within if Path(os.path.abspath(p)).is_relative_to(here)]  # noqa: PTH100
+    found = Listing([path for path in candidates if is_scan(path) and not path.is_dir()], [])
+    if dataset is None and all(map(choosing.is_result, found.scans)):
+        found = Listing([*dicom.converted(folder), *found.scans], dicom.not_converted(folder))
+    if not found.scans:
         kind = "anatomical BIDS scan" if dataset else "scan"
         raise BadInputError(
             f"holds no {kind} (.nii, .nii.gz, .mgz, .nrrd, .hdr with .img, .h5, DICOM)",

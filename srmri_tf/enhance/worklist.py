@@ -137,7 +137,9 @@ def make_worklist(
     left_out: list[LeftOut] = []
     for source in map(Path, given):
         for job in (
-            _in_folder(source, folder, left_out) if source.is_dir() else _named(source, folder)
+            _in_folder(source, folder, left_out)
+            if source.is_dir()
+            else _named(source, folder, left_out)
         ):
             doubled = dataclasses.replace(job, doubled=not config.same_grid)
             found.setdefault(place(job.scan), doubled)
@@ -195,9 +197,11 @@ def place(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def _named(source: Path, out: Path | None) -> Iterator[Job]:
+def _named(source: Path, out: Path | None, left_out: list[LeftOut]) -> Iterator[Job]:
     """A file, or those that a pattern matches."""
-    for scan in sources.files(source):
+    listing = sources.listing(source)
+    left_out += listing.left_out
+    for scan in listing.scans:
         yield Job(scan, out or scan.parent, out)
 
 
@@ -246,8 +250,9 @@ def _in_folder(source: Path, out: Path | None, left_out: list[LeftOut]) -> Itera
     root = out or base / DERIVATIVES
     here, there = source.resolve(), root.resolve()
     inside = there != here and there.is_relative_to(here)
-    scans = []
-    for scan in sources.files(source):
+    scans, listing = [], sources.listing(source)
+    left_out += listing.left_out
+    for scan in listing.scans:
         if inside and Path(os.path.realpath(scan)).is_relative_to(there):
             continue
         if nifti.is_volume(scan):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.scans.choosing import RESULT, LeftOut, counted, is_result, why_not
+from data_prep.scans.choosing import RESAMPLED, RESULT, LeftOut, counted, is_result, why_not
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,15 @@ def test_scans_are_kept(name):
 def test_a_sidecar_tells_phases_from_magnitudes(tmp_path, sidecar, reason):
     (tmp_path / "scan.json").write_text(json.dumps(sidecar))
     assert why_not(tmp_path / "scan.nii.gz") == reason
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_of_a_scan_and_its_resampled_copy_the_one_as_acquired_is_used(tmp_path, suffix):
+    copy = tmp_path / "t2_tse_7_Eq_1.nii.gz"
+    assert why_not(copy) == ""
+    (tmp_path / f"t2_tse_7{suffix}").touch()
+    assert why_not(copy) == RESAMPLED
+    assert why_not(tmp_path / f"t2_tse_7{suffix}") == ""
 
 
 def test_a_result_is_known_by_its_sidecar_or_else_its_name(tmp_path):

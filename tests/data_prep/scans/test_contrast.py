@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.scans.contrast import by_name, by_timing, contrast_of, normal
+from data_prep.scans.contrast import by_name, by_text, by_timing, contrast_of, normal
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,19 @@ def test_by_timing(echo, repetition, inversion, label):
     assert by_timing(times) == label
 
 
+@pytest.mark.parametrize(("echo", "repetition"), [(9, 550), (3.4, 7.5), (0.09, 4000), (90, 4)])
+def test_times_in_milliseconds_are_not_believed(echo, repetition):
+    assert by_timing({"EchoTime": echo, "RepetitionTime": repetition}) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("T1_se_UPDATED", "T1"), ("T2* gre/tra t2_tse.1", "T2"), ("T2star_gre", "T2STAR"), ("a", "")],
+)
+def test_by_text(text, label):
+    assert by_text(text) == label
+
+
 @pytest.mark.parametrize("nonsense", ["0.1", True, -1, [0.1], None])
 def test_timing_that_makes_no_sense_is_not_believed(nonsense):
     assert by_timing({"EchoTime": nonsense, "RepetitionTime": 5.0}) == ""
@@ -81,6 +94,11 @@ def test_the_sidecar_comes_before_the_name(tmp_path):
     assert (both.label, both.source) == ("T2", "sidecar")
     assert both.warning == "its name says T1, but the timing in its sidecar is that of T2"
     assert said("e", "T2", t2).warning == ""
+    # No inversion time is not the same as no inversion.
+    assert str(said("h", "FLAIR", t2)) == "FLAIR by its name"
+    assert said("i", "FLAIR", t2 | {"InversionTime": 0.9}).warning == ""
+    t1 = {"EchoTime": 0.003, "RepetitionTime": 2.3, "InversionTime": 0.9}
+    assert said("j", "FLAIR", t1).label == "T1"
     # Timing does not tell these.
     assert said("f", "T2STAR", t2)[:2] == ("T2STAR", "name")
     assert said("g", "T1CE", {"EchoTime": 0.003, "RepetitionTime": 0.007})[:2] == ("T1CE", "name")

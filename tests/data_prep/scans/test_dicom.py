@@ -11,7 +11,7 @@ import pytest
 from data_prep.errors import BadInputError, EnvironmentFault
 from data_prep.prepare import pipeline
 from data_prep.prepare.pipeline import PrepareConfig, prepare
-from data_prep.scans import dicom
+from data_prep.scans import choosing, dicom
 from data_prep.scans.sources import find, read, slice_layout
 from data_prep.shards.schema import Parameters, SplitRule
 from tests.data_prep.phantoms import phantom, save
@@ -32,12 +32,14 @@ def element(group, number, kind, value) -> bytes:
     return struct.pack("<HH", group, number) + kind.encode() + size + value
 
 
-def write_slice(path, pixels, number, patient, protocol="t2_tse_tra"):
-    """One slice ``(H, W)`` at z = 3 mm * number, pixels of 0.9 (rows) x 0.8 mm."""
+def write_slice(
+    path, pixels, number, patient, protocol="t2_tse_tra", kind="ORIGINAL", syntax=LITTLE, at=7
+):
+    """One slice ``(H, W)`` of series ``at`` at z = 3 mm * number, pixels of 0.9 (rows) x 0.8 mm."""
     uid = f"1.2.3.{number + 1}"
-    meta = element(2, 2, "UI", MR) + element(2, 3, "UI", uid) + element(2, 0x10, "UI", LITTLE)
+    meta = element(2, 2, "UI", MR) + element(2, 3, "UI", uid) + element(2, 0x10, "UI", syntax)
     data = [
-        (0x8, 0x8, "CS", "ORIGINAL\\PRIMARY\\M\\ND"),
+        (0x8, 0x8, "CS", f"{kind}\\PRIMARY\\M\\ND"),
         (0x8, 0x16, "UI", MR),
         (0x8, 0x18, "UI", uid),
         (0x8, 0x20, "DA", "20200102"),
@@ -53,8 +55,8 @@ def write_slice(path, pixels, number, patient, protocol="t2_tse_tra"):
         (0x18, 0x88, "DS", "3"),
         (0x18, 0x1030, "LO", protocol),
         (0x20, 0xD, "UI", f"1.2.3.4{sum(patient.encode())}"),
-        (0x20, 0xE, "UI", f"1.2.3.5{sum(patient.encode())}"),
-        (0x20, 0x11, "IS", "7"),
+        (0x20, 0xE, "UI", f"1.2.{at}.5{sum(patient.encode())}"),
+        (0x20, 0x11, "IS", str(at)),
         (0x20, 0x12, "IS", "1"),
         (0x20, 0x13, "IS", str(number + 1)),
         (0x20, 0x32, "DS", f"-10\\-12\\{3 * number}"),
@@ -75,11 +77,11 @@ def write_slice(path, pixels, number, patient, protocol="t2_tse_tra"):
     path.write_bytes(head + b"".join(element(*fields) for fields in data))
 
 
-def series(folder, patient, seed=0, slices=5, protocol="t2_tse_tra") -> np.ndarray:
+def series(folder, patient, seed=0, slices=5, **options) -> np.ndarray:
     """Write a series and return its slices, row 0 the front and column 0 the patient's right."""
     images = phantom((24, 20, slices), seed).T.round()
     for number, image in enumerate(images):
-        write_slice(folder / f"IM{number}", image, number, patient, protocol)
+        write_slice(folder / f"IM{number}", image, number, patient, **options)
     return images
 
 
@@ -177,6 +179,102 @@ def test_who_has_no_name_is_called_by_the_folder(tmp_path):
         ("Localizerfast", "sub-one", "T2"),
         ("Localizerfast", "sub-two", "T2"),
     ]
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize(
+    ("protocol", "label"),
+    [
+        ("T2star_gre_tra", "T2STAR"),
+        ("T1_se_UPDATED", "T1"),
+        ("AXT1", "T1"),
+        ("eT2starGRE", "T2STAR"),
+        ("t1_flair_sag", "T1"),
+    ],
+)
+def test_a_protocol_is_read_word_by_word(tmp_path, protocol, label):
+    series(tmp_path / "dicom", "P1", slices=3, protocol=protocol)
+    (scan,) = dicom.converted(tmp_path / "dicom")
+    assert scan.stem == f"sub-P1_ses-20200102_series-7_{label}"
+
+
+@pytest.mark.usefixtures("program")
+def test_a_series_that_lacks_a_slice_is_one_scan_of_its_patient(tmp_path):
+    images = series(tmp_path / "dicom", "P1", slices=8)
+    (tmp_path / "dicom" / "IM3").unlink()
+    found = find([tmp_path / "dicom"])
+    (scan,) = found.scans
+    assert (scan.subject, scan.path.stem) == ("sub-P1", "sub-P1_ses-20200102_series-7_T2")
+    volume = read(scan.path, "axial", "kspace")
+    np.testing.assert_array_equal(volume.images, np.delete(images, 3, axis=0))
+    ((copy, reason),) = found.left_out
+    assert (copy.stem, reason) == (f"{scan.path.stem}_Eq_1", choosing.RESAMPLED)
+
+
+@pytest.mark.usefixtures("program")
+def test_results_in_a_folder_of_dicom_files_do_not_hide_these(tmp_path):
+    series(tmp_path / "dicom", "P1")
+    before = find([tmp_path / "dicom"]).scans
+    result = tmp_path / "dicom/derivatives/srmri-tf/sub-P1_desc-cpce_T2w.nii.gz"
+    save(result)
+    found = find([tmp_path / "dicom"])
+    assert found.scans == before
+    assert found.left_out == ((result, choosing.RESULT),)
+    for file in (tmp_path / "dicom").glob("IM*"):
+        file.unlink()
+    with pytest.raises(BadInputError, match="left out 1: 1 result of srmri-tf"):
+        find([tmp_path / "dicom"])
+
+
+@pytest.mark.usefixtures("program")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"kind": "DERIVED"}, choosing.DERIVED),
+        ({"syntax": "1.2.840.10008.1.2.4.100"}, choosing.ENCODED),
+        ({"slices": 1}, choosing.NO_SERIES),
+    ],
+)
+def test_series_that_make_no_scan_are_left_out_and_said(tmp_path, options, reason):
+    folder = tmp_path / "dicom"
+    series(folder / "a" / "1", "Pa")
+    series(folder / "a" / "2", "Pa", at=8, **options)
+    series(folder / "b", "Pb", **options)
+    found = find([folder])
+    assert [scan.subject for scan in found.scans] == ["sub-Pa"]
+    within = [] if reason == choosing.NO_SERIES else [(folder / "a", reason)]
+    assert list(found.left_out) == [*within, (folder / "b", reason)]
+    shutil.rmtree(folder / "a")
+    with pytest.raises(BadInputError, match="that dcm2niix makes no scan of") as caught:
+        find([folder])
+    assert f"left out 1: 1 {reason}\n  {folder / 'b'}: {reason}\n" in str(caught.value)
+
+
+@pytest.mark.usefixtures("program")
+def test_a_series_that_is_cut_off_is_refused_with_what_dcm2niix_says(tmp_path):
+    series(tmp_path / "dicom" / "a", "Pa")
+    series(tmp_path / "dicom" / "b", "Pa", at=8)
+    cut = tmp_path / "dicom" / "b" / "IM2"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    with pytest.raises(BadInputError, match=r"dicom/b: .*not large enough.*IM2"):
+        find([tmp_path / "dicom"])
+    series(tmp_path / "dicom" / "b" / "whole", "Pa")
+    with pytest.raises(BadInputError, match=r"dicom/b: .*not large enough.*IM2"):
+        find([tmp_path / "dicom"])
+
+
+def test_a_full_disk_is_not_the_fault_of_the_scans(tmp_path, monkeypatch):
+    """As dcm2niix tells it, whether it is installed or not."""
+    program = tmp_path / "dcm2niix"
+    program.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\ntouch "$2/series7.nii"\n'
+        'echo "Error: Unable to write $2/series8.nii (disk full?)" >&2\nexit 8\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(dicom, "_program", lambda: str(program))
+    series(tmp_path / "dicom", "P1")
+    with pytest.raises(EnvironmentFault, match=r"srmri-tf-dicom-.*cannot be written.*TMPDIR"):
+        find([tmp_path / "dicom"])
 
 
 @pytest.mark.usefixtures("program")

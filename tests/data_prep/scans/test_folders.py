@@ -50,6 +50,10 @@ def test_a_subject_s_folder_is_part_of_its_data_set(tmp_path, monkeypatch):
         assert found(tmp_path / inside) == ["sub-2_T2w.nii.gz"]
     monkeypatch.chdir(tmp_path / "sub-2")
     assert found(Path()) == ["sub-2_T2w.nii.gz"]
+    assert found(Path("../sub-1")) == ["sub-1_T2w.nii.gz"]
+    monkeypatch.chdir(tmp_path / "sub-2" / "anat")
+    assert found(Path("..")) == ["sub-2_T2w.nii.gz"]
+    assert found(Path("../../sub-1/anat")) == ["sub-1_T2w.nii.gz"]
     assert dataset_of(tmp_path / "other") is None
 
 
@@ -62,6 +66,8 @@ def test_a_subject_s_folder_is_part_of_its_data_set(tmp_path, monkeypatch):
         ("b.nii\n/a.nii", ["sub-1/anat/a.nii", "sub-2/anat/a.nii"]),
         ("**/a.*", ["sub-1/anat/b.nii"]),
         ("sub-?/anat/[!b].nii", ["sub-1/anat/b.nii"]),
+        ("sub-[]2]/*", ["sub-1/anat/a.nii", "sub-1/anat/b.nii"]),
+        ("sub-[!]*", ["sub-1/anat/a.nii", "sub-1/anat/b.nii", "sub-2/anat/a.nii"]),
         ("*\n!sub-1/**", ["sub-1/anat/a.nii", "sub-1/anat/b.nii"]),
         ("sub-1/*.nii", ["sub-1/anat/a.nii", "sub-1/anat/b.nii", "sub-2/anat/a.nii"]),
     ],
@@ -70,6 +76,15 @@ def test_bidsignore(tmp_path, rules, kept):
     (tmp_path / ".bidsignore").write_text(rules)
     paths = [tmp_path / p for p in ("sub-1/anat/a.nii", "sub-1/anat/b.nii", "sub-2/anat/a.nii")]
     assert [p.relative_to(tmp_path).as_posix() for p in paths if not is_ignored(p)] == kept
+
+
+def test_a_line_of_bidsignore_that_is_no_pattern_is_named(tmp_path):
+    touch(tmp_path, "sub-1/anat/sub-1_T2w.nii.gz")
+    (tmp_path / ".bidsignore").write_text("# comment\nsub-[02-00]*\n")
+    with pytest.raises(BadInputError) as caught:
+        find([tmp_path])
+    fault = "line 2 is no pattern of gitignore: 'sub-[02-00]*' (bad character range 2-0"
+    assert str(caught.value).startswith(f"{tmp_path / '.bidsignore'}: {fault}")
 
 
 def test_what_bidsignore_names_is_left_out_and_said(tmp_path):

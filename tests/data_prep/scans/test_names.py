@@ -19,6 +19,10 @@ from data_prep.scans.names import Scan, pattern_reader, read_name
         ("anna-visit-1.nii.gz", "anna", "visit-1", "", ""),
         ("p7_tp02_FLAIR_brain.nii.gz", "p7", "tp02", "FLAIR", ""),
         ("A.scan2.nii.gz", "A", "scan2", "", ""),
+        ("P01_T1_visit1.nii.gz", "P01", "visit1", "T1", ""),
+        ("P01_T2_visit1.nii.gz", "P01", "visit1", "T2", ""),
+        ("P01_t1_reg_to_t2_visit1.nii.gz", "P01", "visit1", "T1", ""),
+        ("P01_PDx_visit1.nii.gz", "P01_PDx", "visit1", "", ""),
         ("sub-02_T2w_brain.nii.gz", "sub-02", "", "T2", ""),
         ("sub-01_T2w_Eq_1.nii.gz", "sub-01", "", "T2", ""),
         ("sub-01_ses-pre_acq-hi_T2w_Eq_1.nii.gz", "sub-01", "ses-pre", "T2", ""),
@@ -38,7 +42,7 @@ from data_prep.scans.names import Scan, pattern_reader, read_name
         ("BraTS20_001_t2f.nii.gz", "BraTS20_001", "", "FLAIR", ""),
         ("BraTS20_001_t2w.nii.gz", "BraTS20_001", "", "T2", ""),
         ("anna_t1_reg_to_t2.nii.gz", "anna", "", "T1", ""),
-        ("t1_reg_to_t2.nii.gz", "t1_reg_to_t2", "", "T1", ""),
+        ("t1_reg_to_t2.nii.gz", "folder", "", "T1", ""),
         ("ixi_t1_defaced_example1.nii.gz", "ixi_t1_defaced_example1", "", "T1", ""),
         ("patient01_study1_T2W_mask.nii.gz", "patient01", "study1", "T2", ""),
         ("sub-01_T2starw.nii.gz", "sub-01", "", "T2STAR", ""),
@@ -56,6 +60,31 @@ from data_prep.scans.names import Scan, pattern_reader, read_name
 def test_names(name, subject, session, modality, site):
     path = Path("folder") / name
     assert read_name(path) == Scan(subject, session, path, modality, site)
+
+
+@pytest.mark.parametrize(
+    ("path", "subject", "session"),
+    [
+        ("patient01/T2.nii.gz", "patient01", ""),
+        ("patient01/t2_brain.nii.gz", "patient01", ""),
+        ("patient01/T2w_FLAIR.nii.gz", "patient01", ""),
+        ("patient01/T2_visit1.nii.gz", "patient01", "visit1"),
+        ("patient01/visit1/T2.nii.gz", "patient01", "visit1"),
+        ("patient01/2020-01-02/anat/T2.nii.gz", "patient01", "2020-01-02"),
+        ("patient01/pre/T2.nii.gz", "patient01", "pre"),
+        ("20251301/T2.nii.gz", "20251301", ""),
+        ("patient01_visit2/T2.nii.gz", "patient01", "visit2"),
+        ("sub-01_x/ses-2/T2/T2.nii.gz", "sub-01", "ses-2"),
+        ("IXI012-HH-1211/T2.nii.gz", "IXI012", ""),
+        ("bert/mri/T1.mgz", "bert", ""),
+        ("x/y/../../patient01/../patient02/T2.nii.gz", "patient02", ""),
+        ("patient01/scan.nii.gz", "scan", ""),
+        ("patient01/t2_tse.nii.gz", "t2_tse", ""),
+    ],
+)
+def test_a_name_that_is_but_a_contrast_is_of_whom_the_folder_is_called(path, subject, session):
+    scan = read_name(Path("scans") / path)
+    assert (scan.subject, scan.session) == (subject, session)
 
 
 def test_a_pattern_of_the_users_own():

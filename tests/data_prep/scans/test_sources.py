@@ -183,6 +183,23 @@ def test_a_sidecar_that_contradicts_a_name_is_believed_and_said(tmp_path):
     assert "says T2, but the timing in its sidecar is that of T1" in result.warnings[0]
 
 
+def test_a_contradiction_is_said_of_a_scan_that_is_dropped_for_it(tmp_path):
+    touch(tmp_path, "sub-01_T2w.nii.gz", "sub-02_T2w.nii.gz", "sub-03_PDw.nii.gz")
+    timing = '{"EchoTime": 0.003, "RepetitionTime": 2.3, "InversionTime": 0.9}'
+    for name in ("sub-01_T2w", "sub-03_PDw"):
+        (tmp_path / f"{name}.json").write_text(timing)
+    result = find([tmp_path], modality="T2")
+    assert [scan.subject for scan in result.scans] == ["sub-02"]
+    (warning,) = result.warnings
+    assert "sub-01_T2w.nii.gz: its name says T2, but the timing" in warning
+
+
+def test_scans_without_an_inversion_time_are_flair_by_their_names(tmp_path):
+    touch(tmp_path, "sub-01_FLAIR.nii.gz")
+    (tmp_path / "sub-01_FLAIR.json").write_text('{"EchoTime": 0.1, "RepetitionTime": 9}')
+    assert found(tmp_path, modality="FLAIR") == ["sub-01_FLAIR.nii.gz"]
+
+
 def test_sources_without_scans(tmp_path):
     with pytest.raises(BadInputError, match="does not exist"):
         find([tmp_path / "none"])
