@@ -24,7 +24,9 @@ _TEMPORARY = ".srmri-tf-tmp-"
 _ASIDE = ".srmri-tf-old-"
 _LONG = 24 * 3600  # seconds
 _SUFFIX = 16  # characters of a name's end
-_HOST = 48  # characters of a machine's name
+_DIGITS = 16  # of a hash
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_PROCESSES = Path("/proc/self/ns/pid")
 LOCK = ".srmri-tf-lock"
 SEAL = "sha256"
 _HINTS = {
@@ -74,7 +76,7 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[Path]:
         # Keeps the suffixes, by which writers such as nibabel choose the format, and no more of a
         # name that may be as long as the file system allows.
         suffix = "".join(path.suffixes[-2:])[-_SUFFIX:]
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_mine(), suffix=f"-{suffix}")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=own_prefix(), suffix=f"-{suffix}")
         os.close(handle)
         temporary = Path(name)
         try:
@@ -121,7 +123,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         recover(path)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=_mine()))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=own_prefix()))
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())
@@ -135,26 +137,31 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; a second one is refused. Freed even by a kill.
+def lock(folder: Path, name: str = "") -> Iterator[None]:
+    """Hold ``folder``, or one file in it, for this process; a second one is refused.
 
-    What killed writes left in it is cleared at once.
+    Freed even by a kill. What killed writes left in the folder is cleared at once.
+
+    Args:
+        folder: Made if it is not there.
+        name: The file; then what holds it leaves nothing in the folder.
 
     Raises:
-        BadInputError: Another process holds the folder.
+        BadInputError: Another process holds it.
         EnvironmentFault: The folder cannot be written.
     """
     folder = Path(folder)
+    key = f"{LOCK}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGITS]}" if name else LOCK
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+        handle = os.open(folder / key, os.O_CREAT | os.O_RDWR, 0o644)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BadInputError(
                 "is in use by another process",
-                path=folder,
+                path=folder / name,
                 remedy="Wait for it to end, or choose another folder",
             ) from None
         except OSError as error:
@@ -165,7 +172,11 @@ def lock(folder: Path) -> Iterator[None]:
                 remedy="Choose a folder on another file system",
             ) from None
         clear(folder)
-        yield
+        try:
+            yield
+        finally:
+            if name:
+                (folder / key).unlink(missing_ok=True)
     finally:
         os.close(handle)
 
@@ -177,7 +188,7 @@ def clear(folder: Path) -> None:
         EnvironmentFault: It cannot be removed.
     """
     with disk_errors(folder):
-        for leftover in _abandoned(folder, _TEMPORARY):
+        for leftover in abandoned(folder, _TEMPORARY):
             _remove(leftover)
 
 
@@ -187,7 +198,7 @@ def recover(path: Path) -> None:
     A folder that one had moved aside to replace it comes back if there is no new one. What was half
     written goes, whatever it was to be. What belongs to somebody else, in a folder of all, stays.
     """
-    for leftover in _abandoned(path.parent, _ASIDE, _TEMPORARY):
+    for leftover in abandoned(path.parent, _ASIDE, _TEMPORARY):
         with contextlib.suppress(OSError):  # also: another process is just doing the same
             if leftover.name.startswith(_TEMPORARY):
                 _remove(leftover)
@@ -218,36 +229,58 @@ def longest_name(folder: Path) -> int:
 
 def is_scratch(path: Path) -> bool:
     """Whether a path is named as locks, and files and folders that are being written, are."""
-    return path.name == LOCK or path.name.startswith((_TEMPORARY, _ASIDE))
+    return path.name.startswith((LOCK, _TEMPORARY, _ASIDE))
 
 
-def _mine(kind: str = _TEMPORARY) -> str:
-    """How names of what this process writes begin."""
+def own_prefix(kind: str = _TEMPORARY) -> str:
+    """How names of what this process writes begin; `abandoned` finds them after a kill.
+
+    Args:
+        kind: How names of this kind begin, whoever writes them.
+    """
     return f"{kind}{_here()}-{os.getpid()}-"
 
 
-def _here() -> str:
-    """This machine in names of what its processes write."""
-    return socket.gethostname()[:_HOST]
+def abandoned(folder: Path, *kinds: str) -> list[Path]:
+    """What killed processes left in a folder.
 
+    Args:
+        folder: It need not be there.
+        kinds: As `own_prefix` takes them.
 
-def _abandoned(folder: Path, *kinds: str) -> list[Path]:
-    """What killed processes left in a folder, which need not be there."""
+    Returns:
+        The sorted paths of what a process has named that is dead; also of what was named on another
+        machine, before the last start of this one or by an older version, and has not changed for
+        a day.
+    """
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:  # once, and quickly: every write looks
         found = sorted(Path(entry) for entry in entries if entry.name.startswith(kinds))
-    return [path for path in found if _is_abandoned(path)]
+    return [path for path in found if _is_abandoned(path, kinds)]
+
+
+def _here() -> str:
+    """A hash that stands for this machine, as processes are numbered here.
+
+    Machines and containers may share a host name, and then number their processes alike: they
+    differ in their last start or in the namespace of process numbers.
+    """
+    parts = [os.fsencode(socket.gethostname())]
+    with contextlib.suppress(OSError):  # Linux has one
+        parts.append(_BOOT.read_bytes())
+    with contextlib.suppress(OSError):
+        parts.append(bytes(_PROCESSES.readlink()))
+    return hashlib.sha256(b"\n".join(parts)).hexdigest()[:_DIGITS]
 
 
 def _remove(leftover: Path) -> None:
     shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
-def _is_abandoned(leftover: Path) -> bool:
+def _is_abandoned(leftover: Path, kinds: tuple[str, ...]) -> bool:
     """Whether its process is dead or, on another machine, has not touched it for long."""
-    kinds = f"(?:{re.escape(_TEMPORARY)}|{re.escape(_ASIDE)})"
-    match = re.match(kinds + re.escape(_here()) + r"-(\d+)-", leftover.name)
+    match = re.match(f"(?:{'|'.join(map(re.escape, kinds))}){_here()}-(\\d+)-", leftover.name)
     try:
         if match is None:
             return time.time() - leftover.stat().st_mtime > _LONG
@@ -263,7 +296,7 @@ def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=_mine(_ASIDE)))
+    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=own_prefix(_ASIDE)))
     old = aside / path.name
     try:
         path.rename(old)

@@ -62,7 +62,8 @@ def ixi(
         site: ``Guys``, ``HH`` or ``IOP``; all three by default.
         mirror: URL of the folder that holds ``IXI-T2.tar`` and its like.
         md5: Of the archive, where it is not IXI's own.
-        keep_archive: Leave the archive beside the scans, so that another site needs no download.
+        keep_archive: Leave the archive beside the scans, so that another site needs no download;
+            one that is there already stays.
         report: Told about progress.
         session: Network session to use.
 
@@ -90,7 +91,8 @@ def ixi(
         _refuse_foreign(dest, _chooser(modality, site))
         digest = md5 or ARCHIVE_MD5[modality]
         archive = dest / f"IXI-{modality}.tar"
-        if not (archive.is_file() and has_digest(archive, digest)):
+        missing = not (archive.is_file() and has_digest(archive, digest))
+        if missing:
             # Room for the archive and for what is unpacked from it.
             expected = Expected(digest, room=2.0)
             url = f"{mirror.rstrip('/')}/{archive.name}"
@@ -104,7 +106,7 @@ def ixi(
                 remedy="Delete it and run the same command again",
             )
         _write_note(dest, modality, site, scans)
-        if not keep_archive:
+        if missing and not keep_archive:
             archive.unlink()
     return sorted(scans)
 

@@ -25,6 +25,7 @@ def dask_executor(address: str) -> Iterator[Executor]:
         from distributed import Client
         from distributed.client import FutureCancelledError
         from distributed.comm import CommClosedError
+        from distributed.comm.addressing import resolve_address
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise EnvironmentFault(
@@ -32,6 +33,7 @@ def dask_executor(address: str) -> Iterator[Executor]:
             remedy="Install it with `pip install 'srmri-tf[dask]'`",
         ) from None
     try:
+        resolve_address(address)  # a Client of a wrong one prints an error when it is deleted
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise EnvironmentFault(

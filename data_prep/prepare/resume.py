@@ -72,19 +72,29 @@ def already_complete(plan: Plan, folder: Path) -> Manifest | None:
     return manifest
 
 
+def refuse_different(plan: Plan, folder: Path) -> None:
+    """Refuse a folder that was prepared with other parameters or scans; nothing is written.
+
+    Raises:
+        ConfigError: The folder is complete, and differs from the plan, or holds an interrupted run
+            that cannot be continued by it.
+        CorruptArtefactError: It is complete, but a shard is gone.
+    """
+    if already_complete(plan, folder) is None:
+        _refuse_different_run(plan, folder)
+
+
 def start_or_resume(plan: Plan, folder: Path) -> dict[str, Shard]:
     """Note the plan in the folder, and find out which of its shards are finished.
 
     Leftovers of a killed run, and shards the plan does not want, are removed.
 
     Raises:
-        ConfigError: The folder holds an interrupted run with other parameters, or of another
-            version, whose shards would have other bytes.
+        ConfigError: The folder holds an interrupted run with other parameters, none of whose scans
+            is asked for, or of another version, whose shards would have other bytes.
     """
     notes = folder / PROGRESS
-    before = _read_plan(folder, plan.software)
-    if before is not None and (differences := setting_differences(before, plan)):
-        raise _different(folder, differences)
+    _refuse_different_run(plan, folder)
     done = {}
     for item in plan.items:
         note = _read_note(_note_path(folder, item.file))
@@ -160,6 +170,39 @@ def _read_plan(folder: Path, software: str) -> Plan | None:
         ) from None
 
 
+def _refuse_different_run(plan: Plan, folder: Path) -> None:
+    """Refuse an interrupted run that another plan began; some of its scans may be left out."""
+    before = _read_plan(folder, plan.software)
+    if before is None:
+        return
+    differences = setting_differences(before, plan)
+    if not differences and not _have_a_scan_in_common(before, plan):
+        differences = [f"scans: {_shown(before)} there, {_shown(plan)} asked for"]
+    if differences:
+        raise _different(folder, differences)
+
+
+def _have_a_scan_in_common(before: Plan, plan: Plan) -> bool:
+    there = {_identity(item.scan.path) for item in before.items}
+    there |= {item.scan.path.name for item in before.items}  # of converted scans
+    return any(_identity(item.scan.path) in there for item in plan.items)
+
+
+def _identity(scan: Path) -> str:
+    """What a scan is known by: its path, however it is spelled.
+
+    Of a converted scan its name: every process converts it anew, into a folder of its own.
+    """
+    if dicom.is_converted(scan):
+        return scan.name
+    return str(scan.parent.resolve() / scan.name)
+
+
+def _shown(plan: Plan) -> str:
+    first, *others = sorted({item.scan.path for item in plan.items})
+    return f"{first} and {len(others)} more" if others else f"{first}"
+
+
 def _read_note(path: Path) -> _Note | None:
     """A note that cannot be read is as good as none: its scan is done again."""
     try:
@@ -170,11 +213,10 @@ def _read_note(path: Path) -> _Note | None:
 
 def _still_true(note: _Note, item: Item, folder: Path) -> bool:
     """Whether the note is about this item, its scan is unchanged and its shard is there."""
-    scan = item.scan.path
+    scan, noted = item.scan.path, note.item.scan.path
     converted = dicom.is_converted(scan)
-    if converted:  # by every process anew, into a folder of its own
-        there = replace(item.scan, path=note.item.scan.path.with_name(scan.name))
-        item = item.model_copy(update={"scan": there})
+    if _identity(scan) == (noted.name if converted else _identity(noted)):
+        item = item.model_copy(update={"scan": replace(item.scan, path=noted)})
     try:
         return (
             note.item == item

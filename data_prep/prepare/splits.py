@@ -78,24 +78,24 @@ def read_tsv(path: Path) -> dict[str, Place]:
         BadInputError: It cannot be read or lacks a column; or all lines that have a fault, with it.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        rows = csv.DictReader(io.StringIO(text), delimiter="\t")
-        lines = [(rows.line_num, row) for row in rows]
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, dialect="excel-tab")
+            columns, lines = rows.fieldnames, [(rows.line_num, row) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInputError(
             f"cannot be read as a table ({error})", path=path, remedy="Check --split"
         ) from None
-    if not {"subject", "split"} <= set(rows.fieldnames or ()):
+    if not {"subject", "split"} <= set(columns or ()):
         raise BadInputError(
-            f"needs the tab-separated columns subject and split, got {rows.fieldnames}",
+            f"needs the tab-separated columns subject and split, got {columns}",
             path=path,
             remedy="Write such a table; split.tsv of slices that were dealt one by one is none",
         )
     places: dict[str, Place] = {}
     faults: list[str] = []
     for number, row in lines:
-        cells = ((row.get(key) or "").strip() for key in ("subject", "split", "fold"))
-        subject, split, fold = cells
+        subject = row.get("subject") or ""
+        split, fold = ((row.get(key) or "").strip() for key in ("split", "fold"))
         found = list(_line_faults(subject, split, fold))
         if not found:
             place = Place("train", int(fold)) if fold else Place(cast(Split, split))
@@ -116,21 +116,22 @@ def read_tsv(path: Path) -> dict[str, Place]:
 
 
 def write_tsv(places: Mapping[str, Place]) -> str:
-    """The text of a split table: one line per subject, sorted."""
+    """The text of a split table: one line per subject, sorted; `read_tsv` reads it."""
     folds = any(place.fold is not None for place in places.values())
-    lines = ["subject\tsplit\tfold" if folds else "subject\tsplit"]
-    for subject, (split, fold) in sorted(places.items()):
-        lines.append(f"{subject}\t{split}" + (f"\t{'' if fold is None else fold}" if folds else ""))
-    return "\n".join(lines) + "\n"
+    rows = [("subject", "split", "fold"), *((s, *place) for s, place in sorted(places.items()))]
+    return "".join(_line(row if folds else row[:2]) for row in rows)
 
 
 def lookup(labels: Iterable[str], table: Mapping[str, Place], path: Path) -> dict[str, Place]:
     """The places of the subjects that were found, by the user's table.
 
+    Spaces around a subject count only where another line has the subject without.
+
     Raises:
         BadInputError: The table lacks a subject or a fold.
     """
     wanted = sorted(set(labels))
+    table = {subject.strip(): place for subject, place in table.items()} | dict(table)
     missing = [label for label in wanted if label not in table]
     if missing:
         shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
@@ -158,7 +159,8 @@ def _counts(total: int, rule: SplitRule) -> tuple[int, int, int]:
     spare = 0 if rule.test_fraction + rule.val_fraction > 1 - 1e-9 or total < 2 else 1
     n_test = rule.test_count
     if n_test is None:
-        n_test = min(_share(rule.test_fraction, total), total - spare)
+        left = total - spare - (rule.val_count or 0)
+        n_test = max(min(_share(rule.test_fraction, total), left), 0)
     n_val = rule.val_count
     if n_val is None:
         n_val = max(min(_share(rule.val_fraction, total), total - spare - n_test), 0)
@@ -178,6 +180,13 @@ def _share(fraction: float, total: int) -> int:
     if fraction == 0 or (fraction < 1 and total < 2):
         return 0
     return max(1, math.floor(fraction * total + 0.5 + 1e-9))
+
+
+def _line(cells: Iterable[object]) -> str:
+    """A line of a table, with quotes around what holds a tab, a line break or a quote."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, dialect="excel-tab").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _line_faults(subject: str, split: str, fold: str) -> Iterator[str]:

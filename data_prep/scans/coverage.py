@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data_prep.kspace import cropped, reconstruct
+from data_prep.scans.fastmri import crop
 from data_prep.scans.orientation import Volume
 
 SLICES = 6  # so many of the middle of a volume are transformed
@@ -89,9 +90,8 @@ def acquired(volume: Volume, coverage: Coverage) -> Volume:
     if volume.kspace is not None:
         kspace = _middle(volume.kspace, coverage.matrix(sides))
         kspace = kspace * np.float32(math.sqrt(kspace[0].size / volume.kspace[0].size))
-        return replace(
-            volume, images=_middle(reconstruct(kspace), matrix), spacing=spacing, kspace=kspace
-        )
+        images = crop(reconstruct(kspace), matrix)
+        return replace(volume, images=images, spacing=spacing, kspace=kspace)
     images = np.empty((len(volume.images), *matrix), np.float32)
     for index, image in enumerate(volume.images):
         images[index] = cropped(image, matrix)
@@ -199,7 +199,7 @@ def _extent(kspace: np.ndarray, axis: int) -> float:
     return min(1.0, (2 * furthest + 1) / size)
 
 
-def _middle(images: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
-    """The middle of images ``(..., H, W)``: their centre (H // 2, W // 2) stays the centre."""
-    row, column = (old // 2 - new // 2 for old, new in zip(images.shape[-2:], matrix, strict=True))
-    return images[..., row : row + matrix[0], column : column + matrix[1]]
+def _middle(kspace: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
+    """The middle of k-space ``(..., H, W)``: DC, at (H // 2, W // 2), stays the centre."""
+    row, column = (old // 2 - new // 2 for old, new in zip(kspace.shape[-2:], matrix, strict=True))
+    return kspace[..., row : row + matrix[0], column : column + matrix[1]]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.files import abandoned, own_prefix
 from data_prep.scans import contrast
 from data_prep.scans.choosing import (
     DERIVED,
@@ -35,6 +36,7 @@ _OPTIONS = (
 )
 _MADE = re.compile(r"series(?P<series>\d+[a-z]*)(?P<more>(_.*)?)")
 _GLUED = ("FLAIR", "T2STAR", "T2*", "T2", "T1")  # parts of words; of PD there is one in UPDATED
+_SCRATCH = "srmri-tf-dicom-"
 
 # What dcm2niix returns and says.
 _NOTHING = 2  # no file is that of an image
@@ -101,8 +103,10 @@ def _is_dicom(path: Path) -> bool:
 
 @cache
 def _scratch() -> tempfile.TemporaryDirectory:
-    """A folder that goes when the process does."""
-    return tempfile.TemporaryDirectory(prefix="srmri-tf-dicom-")
+    """A folder that goes when the process does, or after a kill when the next one comes."""
+    for leftover in abandoned(Path(tempfile.gettempdir()), _SCRATCH):
+        shutil.rmtree(leftover, ignore_errors=True)  # not if it is another user's
+    return tempfile.TemporaryDirectory(prefix=own_prefix(_SCRATCH))
 
 
 @cache

@@ -92,19 +92,18 @@ def read(path: Path, use: Use) -> Volume:
         data = file[name]
         matrix = _matrix(file, data)
         values, spacing = data[()], _spacing(file)
-    if not np.isfinite(values).all():
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    with np.errstate(over="ignore", invalid="ignore"):
+        kspace = values.astype(np.complex64) if name == KSPACE else None
+        images = values.astype(np.float32) if kspace is None else reconstruct(kspace)
+    if not np.isfinite(images).all():  # one such value in k-space is in every pixel of its slice
         raise BadInputError(
-            f"has values in {name} that are NaN or infinite",
+            f"has values in {name} that are NaN or infinite, or too large for float32",
             path=path,
             remedy="Leave this scan out",
         )
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if name != KSPACE:
-        return Volume(values.astype(np.float32), spacing, digest)
-    kspace = values.astype(np.complex64)
-    images = crop(reconstruct(kspace), matrix)
-    return Volume(images, spacing, digest, kspace)
+    return Volume(crop(images, matrix), spacing, digest, kspace)
 
 
 def crop(images: np.ndarray, matrix: tuple[int, int]) -> np.ndarray:
@@ -120,7 +119,7 @@ def _opened(path: Path) -> Iterator[h5py.File]:
             yield file
     except FileNotFoundError:
         raise BadInputError("does not exist", path=path, remedy="Check the path") from None
-    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInputError(
             f"is not a readable HDF5 file ({reason})", path=path, remedy=_AGAIN

@@ -15,6 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from data_prep.errors import BadInputError
 from data_prep.scans import nrrd
+from data_prep.scans.nifti_geometry import affine_fault
 from data_prep.scans.nifti_header import PADDING, matrix_of, parse, voxel_offset
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -62,7 +63,7 @@ def is_volume(path: Path) -> bool:
     """Whether a file's name is that of a scan; of a pair, the header counts as the scan."""
     name = path.name.lower()
     alone = (*SUFFIXES, *_MGH, *nrrd.SUFFIXES)
-    return name.endswith(alone) or (name.endswith(".hdr") and len(files(path)) == 2)
+    return name.endswith(alone) or (name.endswith(".hdr") and _image_file(path) is not None)
 
 
 def header_file(path: Path) -> Path:
@@ -77,14 +78,34 @@ def header_file(path: Path) -> Path:
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """The files of a scan: its own and, of a pair, that of the voxels if it is there."""
+    """The files of a scan that are there: its own, SPM's matrix and, last, that of the voxels."""
     if nrrd.is_nrrd(path):
         data = nrrd.data_file(path)
         return (path, data) if data and _is_there(data) else (path,)
     if path.suffix.lower() != ".hdr":
         return (path,)
-    images = (path.with_suffix(end) for end in (*_IMAGES, ".IMG", ".IMG.GZ"))
-    return (path, *[image for image in images if _is_there(image)][:1])
+    return (path, *filter(None, (_matrix_file(path), _image_file(path))))
+
+
+def _image_file(header: Path) -> Path | None:
+    """The file of the voxels beside a header; None if there is none."""
+    images = (header.with_suffix(end) for end in (*_IMAGES, ".IMG", ".IMG.GZ"))
+    return next(filter(_is_there, images), None)
+
+
+def _matrix_file(header: Path) -> Path | None:
+    """The .mat in which SPM says where the voxels lie; None without one.
+
+    Beside a NIfTI header such a file is something else.
+    """
+    matrix = header.with_suffix(".MAT" if header.suffix.isupper() else ".mat")
+    if not _is_there(matrix):
+        return None
+    try:
+        with header.open("rb") as file:
+            return None if _is_nifti(file.read(HEAD)) else matrix
+    except OSError:
+        return None
 
 
 def _is_there(path: Path) -> bool:
@@ -108,11 +129,16 @@ def layout_of(block: bytes, path: Path) -> Layout:
         return _nrrd(path)
     if path.suffix.lower() != ".hdr":
         return _nifti(parse(block, path, (b"n+1", b"n+2")), path)
-    if len(files(path)) < 2:
+    if _image_file(path) is None:
         raise BadInputError("has no .img beside it", path=path, remedy="Give both files of a pair")
-    if block[344:347] == b"ni1" or block[4:7] == b"ni2":
+    if _is_nifti(block):
         return _nifti(parse(block, path, (b"ni1", b"ni2")), path, least_offset=0)
     return _analyze(path)
+
+
+def _is_nifti(block: bytes) -> bool:
+    """Whether the header of a pair is NIfTI's."""
+    return block[344:347] == b"ni1" or block[4:7] == b"ni2"
 
 
 def _nifti(header: nib.Nifti1Header, path: Path, least_offset: int | None = None) -> Layout:
@@ -126,7 +152,7 @@ def _mgh(block: bytes, path: Path) -> Layout:
     try:
         theirs = MGHHeader.from_fileobj(io.BytesIO(block))
         dtype = theirs.get_data_dtype()
-        header = _translated(theirs.get_data_shape(), dtype, theirs.get_affine(), 1)
+        header = _translated(theirs.get_data_shape(), dtype, theirs.get_affine(), 1, path)
     except (MGHError, HeaderDataError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise BadInputError(
             f"is not an MGH file ({_reason(error)})", path=path, remedy=_EXPORT
@@ -141,7 +167,7 @@ def _nrrd(path: Path) -> Layout:
     """NRRD's, of which pynrrd reads the header."""
     theirs = nrrd.read_head(path)
     try:
-        header = _translated(theirs.shape, theirs.dtype, theirs.affine, int(theirs.oriented))
+        header = _translated(theirs.shape, theirs.dtype, theirs.affine, int(theirs.oriented), path)
     except HeaderDataError as error:
         raise BadInputError(
             f"has a header that is not of a scan ({_reason(error)})", path=path, remedy=_EXPORT
@@ -160,13 +186,15 @@ def _nrrd(path: Path) -> Layout:
 
 def _analyze(path: Path) -> Layout:
     """Analyze's, with what SPM added: an origin, a slope, a .mat file."""
+    matrix = _matrix_file(path)
+    oriented = matrix is not None and _holds_affine(matrix)
     try:
         image = nib.load(path)
         if not isinstance(image, nib.AnalyzeImage):
             raise ImageFileError("not of a kind that is read")
         theirs = image.header
         dtype = theirs.get_data_dtype()
-        header = _translated(theirs.get_data_shape(), dtype, image.affine, 2)
+        header = _translated(theirs.get_data_shape(), dtype, image.affine, 2, path)
         slope, inter = theirs.get_slope_inter()
     except (ImageFileError, HeaderDataError, ValueError, KeyError, OSError, TypeError) as error:
         raise BadInputError(
@@ -174,7 +202,7 @@ def _analyze(path: Path) -> Layout:
         ) from None
     header["scl_slope"], header["scl_inter"] = slope or 1, inter or 0
     doubts: tuple[str, ...] = ()
-    if not path.with_suffix(".mat").exists():
+    if not oriented:
         doubts = (
             "is an Analyze file, which does not tell left from right: its first axis is taken to "
             "run to the patient's left",
@@ -184,10 +212,46 @@ def _analyze(path: Path) -> Layout:
     return Layout(header, shape, volumes, dtype, offset, doubts=doubts)
 
 
+def _holds_affine(matrix: Path) -> bool:
+    """Whether SPM's .mat says where the voxels lie: an empty one does not.
+
+    Raises:
+        BadInputError: It is damaged, of MATLAB 7.3, or holds something else.
+    """
+    import scipy.io
+
+    try:
+        content = matrix.read_bytes()
+        if not content:
+            return False
+        found = scipy.io.loadmat(io.BytesIO(content))
+        affine = np.asarray(found["mat" if "mat" in found else "M"], np.float64)
+        reason = "" if affine.shape[:2] == (4, 4) else f"got the shape {affine.shape}"
+    except KeyError:
+        reason = "got neither mat nor M"
+    except Exception as error:  # loadmat meets damage with any of a dozen kinds
+        reason = _reason(error)
+    if reason:
+        raise BadInputError(
+            f"holds no affine that can be read ({reason})",
+            path=matrix,
+            remedy="Save mat or M, 4 x 4, by MATLAB's `save -v6`, or export the scan as NIfTI",
+        )
+    return True
+
+
 def _translated(
-    shape: tuple[int, ...], dtype: np.dtype, affine: np.ndarray, code: int
+    shape: tuple[int, ...], dtype: np.dtype, affine: np.ndarray, code: int, path: Path
 ) -> nib.Nifti1Header:
-    """A NIfTI header with one orientation."""
+    """A NIfTI header with one orientation.
+
+    Raises:
+        BadInputError: The affine cannot be used.
+    """
+    if fault := affine_fault(affine):
+        raise BadInputError(
+            f"has a geometry that cannot be used: its affine {fault}", path=path, remedy=_EXPORT
+        )
     header = nib.Nifti1Header()
     header.set_data_dtype(dtype.newbyteorder("="))
     header.set_data_shape(shape)

@@ -68,7 +68,7 @@ class Series:
         affine: ``(4, 4)`` float64, voxel indices to RAS+ mm.
         header: The file's header, untouched but for what is not believed; of other formats, what
             NIfTI would say.
-        sha256: Checksum of the file; of a pair, of both one after the other.
+        sha256: Checksum of the file; of several files, of one after the other.
         doubts: In what the header contradicts itself, and what is believed; a clause each.
     """
 

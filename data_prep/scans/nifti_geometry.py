@@ -19,6 +19,8 @@ from data_prep.scans.orientation import TIE, odd_one_out
 _TO_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown, metres, millimetres, micrometres
 _LONGER = 0.005  # than 1 may a quaternion be: headers round
 _APART = 0.1  # of a voxel: two forms further apart are not one place written twice
+_SMALLEST, _LARGEST = 1e-7, 1e7  # voxel sizes: 0.1 um in metres, 10 m in micrometres
+_FLAT = 1e-6  # of a box's volume: axes so close to a plane differ from it by rounding
 _REMEDY = "Export the scan again"
 
 
@@ -61,7 +63,7 @@ def place(header: nib.Nifti1Header, shape: tuple[int, int, int], path: Path) -> 
                 path=path,
                 remedy=_REMEDY,
             )
-    if not forms and not sizes.all():
+    if not forms and not _are_possible(sizes):
         raise _impossible(sizes, path)
     name, affine = next(iter(forms.items())) if forms else ("", believed.get_base_affine())
     doubts += [f"has a {bad} that {fault}; its {name} is used" for bad, fault in faults.items()]
@@ -111,19 +113,28 @@ def _forms(
         affines["sform"] = np.asarray(header.get_sform(), np.float64)
     if header["qform_code"] > 0:
         affines["qform"] = _qform(header, doubts)
-    faults = {name: fault for name, affine in affines.items() if (fault := _fault(affine))}
+    faults = {name: fault for name, affine in affines.items() if (fault := affine_fault(affine))}
     return {name: affines[name] for name in affines if name not in faults}, faults
 
 
-def _fault(affine: np.ndarray) -> str:
-    """Why an affine cannot be used, empty if it can."""
+def affine_fault(affine: np.ndarray) -> str:
+    """Why an affine ``(4, 4)`` cannot be used, empty if it can."""
     if not np.isfinite(affine).all():
         return "has values that are no numbers"
     if not affine[:3, :3].any():
         return "is zero"
-    if abs(np.linalg.det(affine[:3, :3])) <= 1e-12:
+    with np.errstate(over="ignore"):
+        sizes = voxel_sizes(affine)
+    if not _are_possible(sizes):
+        return f"has impossible voxel sizes, got {_by(sizes)}"
+    if abs(np.linalg.det(affine[:3, :3])) <= _FLAT * sizes.prod():
         return "maps the volume onto a plane"
     return ""
+
+
+def _are_possible(sizes: np.ndarray) -> bool:
+    """Whether voxels may be of these sizes, in any unit."""
+    return bool(((sizes >= _SMALLEST) & (sizes <= _LARGEST)).all())
 
 
 def _qform(header: nib.Nifti1Header, doubts: list[str]) -> np.ndarray:

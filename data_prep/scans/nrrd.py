@@ -93,13 +93,15 @@ def read_head(path: Path) -> Head:
         affine, oriented = _affine(fields, path)
         return Head(
             shape=sizes,
+            **_place(fields, start.tell(), path),
             dtype=_dtype(fields, path),
             affine=affine,
             oriented=oriented,
-            **_place(fields, start.tell(), path),
         )
     except (nrrd.NRRDError, ValueError, KeyError, TypeError, IndexError, StopIteration) as error:
-        reason = str(error).strip() or type(error).__name__
+        missing = isinstance(error, KeyError)
+        reason = f"its header has no {error.args[0]}" if missing else str(error).strip()
+        reason = reason or "its header ends too soon"
         raise BadInputError(
             f"is not an NRRD file ({reason})", path=path, remedy="Export the scan again"
         ) from None
@@ -119,7 +121,11 @@ def _dtype(fields: Mapping[str, Any], path: Path) -> np.dtype:
     code = _DTYPES.get(fields["type"])
     if code is None:
         raise BadInputError(f"has voxels of type {fields['type']}", path=path, remedy=_CONVERT)
-    order = "<" if code[1] == "1" else {"little": "<", "big": ">"}[fields["endian"]]
+    if code[1] == "1":
+        return np.dtype(code)
+    order = {"little": "<", "big": ">"}.get(fields["endian"])
+    if order is None:
+        raise BadInputError(f"has {fields['endian']} endian", path=path, remedy=_CONVERT)
     return np.dtype(order + code)
 
 
@@ -158,7 +164,7 @@ def _affine(fields: Mapping[str, Any], path: Path) -> tuple[np.ndarray, bool]:
     signs = _SPACES.get(str(fields.get("space", "")).lower())
     directions = fields.get("space directions")
     if directions is None:
-        affine[:3, :3] = np.diag(_spatial(np.asarray(fields["spacings"], float), path))
+        affine[:3, :3] = np.diag(_spacings(fields, path))
         return affine, False
     columns = _spatial(np.asarray(directions, float), path).T
     if signs is None:
@@ -169,10 +175,22 @@ def _affine(fields: Mapping[str, Any], path: Path) -> tuple[np.ndarray, bool]:
     return np.diag([*signs, 1.0]) @ affine, True
 
 
+def _spacings(fields: Mapping[str, Any], path: Path) -> np.ndarray:
+    """The voxel sizes along the first three axes."""
+    spacings = np.asarray(fields.get("spacings", ()), float)[:3]
+    if len(spacings) < 3:
+        raise BadInputError(
+            "has no voxel sizes: neither three spacings nor space directions",
+            path=path,
+            remedy=_CONVERT,
+        )
+    return spacings
+
+
 def _spatial(rows: np.ndarray, path: Path) -> np.ndarray:
-    """What is said of the first three axes, which must be those of space; a fourth must not."""
-    known = np.isfinite(rows.reshape(len(rows), -1)).all(axis=1)
-    if len(rows) < 3 or not known[:3].all() or (known[3:].any() and rows.ndim > 1):
+    """The directions of the first three axes, which must be those of space; a fourth must not."""
+    known = np.isfinite(rows).all(axis=1)
+    if len(rows) < 3 or not known[:3].all() or known[3:].any():
         raise BadInputError(
             "does not have the three axes of space first", path=path, remedy=_CONVERT
         )

@@ -171,13 +171,16 @@ def _unlike(folder: Path, shard: Shard, gaps: bool) -> str:
         shard: What the manifest says.
         gaps: Whether patches may have been left out for want of signal.
     """
-    size, slices, height, width = 2 * shard.height * shard.width, set(), 0, 0
+    size, slices, height, width, count = 2 * shard.height * shard.width, set(), 0, 0, 0
     for record in records(folder / shard.file):
+        count += 1
         if not len(record.lr) == len(record.hr) == size:
             return f"has images of {len(record.hr) // 2} pixels, not {shard.height} x {shard.width}"
         slices.add(record.slice)
         height = max(height, record.row + shard.height)
         width = max(width, record.col + shard.width)
+    if count != shard.records:
+        return f"holds {count} records, expected {shard.records}"
     found = {"slice_height": height, "slice_width": width, "slices": len(slices)}
     for name, value in found.items():
         said = getattr(shard, name)

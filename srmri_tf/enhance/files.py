@@ -16,7 +16,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
-from data_prep.files import LOCK, clear, lock
+from data_prep.files import clear, lock
 from data_prep.scans import choosing, nifti
 from data_prep.scans.nifti_header import refined
 from data_prep.scans.orientation import Slicing, find_slicing
@@ -95,7 +95,7 @@ def enhance(
     say = warn or (lambda text: None)
     work = _Work(worklist, config or EnhanceConfig(), overwrite, pages=pages)
     faults = list(worklist.faults)
-    with _held(worklist):
+    with _tidied(worklist):
         finished = [work.is_finished(job) for job in worklist.jobs]
         if not all(finished):
             if before_networks:
@@ -105,7 +105,11 @@ def enhance(
             label = f"{job.scan.name} ({number}/{len(worklist.jobs)})"
             try:
                 if not done:
-                    work.do(job, label, progress, say)
+                    target = work.target(job).image
+                    with lock(target.parent, target.name):
+                        done = work.is_finished(job)  # by another call, since
+                        if not done:
+                            work.do(job, label, progress, say)
                 _describe(job)
                 yield work.result(job, fresh=not done)
             except BadInputError as error:
@@ -333,18 +337,15 @@ def _describe(job: Job) -> None:
 
 
 @contextlib.contextmanager
-def _held(worklist: Worklist) -> Iterator[None]:
-    """Keep other calls out of the results' folders, and tidy up what killed ones left there."""
-    above = {folder for root in worklist.roots for folder in (root, *root.parents)}
+def _tidied(worklist: Worklist) -> Iterator[None]:
+    """Clear what killed calls left in the folders of results, and remove new ones left empty."""
+    folders = {job.folder for job in worklist.jobs if job.root is not None}
+    above = {folder for inner in folders for folder in (inner, *inner.parents)}
     missing = sorted((f for f in above if not f.exists()), key=lambda f: -len(f.parts))
     try:
-        with contextlib.ExitStack() as stack:
-            for root in worklist.roots:
-                stack.enter_context(lock(root))
-                stack.callback((root / LOCK).unlink, missing_ok=True)
-            for folder in {job.folder for job in worklist.jobs if job.root is not None}:
-                clear(folder)
-            yield
+        for folder in folders:
+            clear(folder)
+        yield
     finally:
         for folder in missing:  # an error may have come before any result
             with contextlib.suppress(OSError):

@@ -1,13 +1,15 @@
 """Small synthetic scans for the tests of data_prep."""
 
-import socket
+import os
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from data_prep.files import own_prefix
+
 # How what a killed process has left behind is named: there are no such process numbers.
-OF_A_DEAD_PROCESS = f".srmri-tf-tmp-{socket.gethostname()[:48]}-4194305-"
+OF_A_DEAD_PROCESS = own_prefix(".srmri-tf-tmp-").replace(f"-{os.getpid()}-", "-4194305-")
 
 
 def phantom(shape=(24, 20, 12), seed=0) -> np.ndarray:

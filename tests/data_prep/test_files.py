@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -125,6 +126,46 @@ def test_what_another_machine_left_is_cleared_after_a_day(tmp_path):
         os.utime(path, (time.time() - 3600 * hours,) * 2)
     files.clear(tmp_path)
     assert names(tmp_path) == [".srmri-tf-tmp-another-host-1-new"]
+
+
+def test_names_of_before_are_cleared_after_a_day(tmp_path):
+    for name, hours in (("old", 25), ("new", 23)):
+        path = tmp_path / f".srmri-tf-tmp-{socket.gethostname()[:48]}-4194305-{name}"
+        path.write_text("half")
+        os.utime(path, (time.time() - 3600 * hours,) * 2)
+    files.clear(tmp_path)
+    assert [name.rpartition("-")[2] for name in names(tmp_path)] == ["new"]
+
+
+LONG_NAME = "node" * 15
+ELSEWHERE = {
+    "a host whose name begins alike": ("socket.gethostname", lambda: f"{LONG_NAME}-2"),
+    "another process namespace": ("Path.readlink", lambda path: Path("pid:[1]")),
+    "a host of the same name": ("Path.read_bytes", lambda path: b"another start"),
+}
+
+
+@pytest.mark.parametrize("elsewhere", ELSEWHERE)
+def test_what_is_written_elsewhere_stays(tmp_path, monkeypatch, elsewhere):
+    monkeypatch.setattr(files.socket, "gethostname", lambda: f"{LONG_NAME}-1")
+    with monkeypatch.context() as patch:
+        place, other = ELSEWHERE[elsewhere]
+        patch.setattr(f"data_prep.files.{place}", other)
+        there = files.own_prefix(".srmri-tf-tmp-").replace(f"-{os.getpid()}-", "-4194305-")
+    here = files.own_prefix(".srmri-tf-tmp-").replace(f"-{os.getpid()}-", "-4194305-")
+    for prefix in (here, there):
+        (tmp_path / f"{prefix}abc").write_text("half")
+    files.clear(tmp_path)
+    assert names(tmp_path) == [f"{there}abc"]
+
+
+def test_what_killed_processes_left_is_found_by_any_prefix(tmp_path):
+    mine = files.own_prefix("work-")
+    dead = mine.replace(f"-{os.getpid()}-", "-4194305-")
+    for name in (f"{mine}a", f"{dead}b", "work-of-others", "else"):
+        (tmp_path / name).mkdir()
+    assert files.abandoned(tmp_path, "work-") == [tmp_path / f"{dead}b"]
+    assert files.abandoned(tmp_path / "none", "work-") == []
 
 
 def test_what_living_processes_write_and_what_others_left_stays(tmp_path):

@@ -72,6 +72,19 @@ def test_damaged_scans_come_again(site, tmp_path):
     assert len(site.requests) == asked
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_archive_that_was_there_already_stays(site, tmp_path, kept):
+    archive = tmp_path / "IXI-T2.tar"
+    if kept:
+        ixi.ixi(tmp_path, "T2", "HH", mirror=site.url, keep_archive=True)
+    else:
+        archive.write_bytes(site.files["/IXI-T2.tar"])
+    asked = len(site.requests)
+    assert len(ixi.ixi(tmp_path, "T2", "Guys", mirror=site.url)) == 1
+    assert archive.read_bytes() == site.files["/IXI-T2.tar"]
+    assert len(site.requests) == asked
+
+
 def test_scans_of_the_users_own_are_not_overwritten(site, tmp_path):
     (tmp_path / "IXI002-Guys-0828-T2.nii.gz").write_bytes(b"mine")
     with pytest.raises(BadInputError, match=r"0828-T2\.nii\.gz: is there already"):

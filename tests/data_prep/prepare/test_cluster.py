@@ -75,6 +75,13 @@ def test_no_scheduler_is_an_environment_fault(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("address", ["nonsense", "tcp://nonsense", "carrier-pigeon://a:1", ""])
+def test_what_is_no_address_makes_no_client(monkeypatch, address):
+    monkeypatch.delattr("distributed.Client.__init__")
+    with pytest.raises(EnvironmentFault, match="no Dask scheduler answers"), dask_executor(address):
+        pass
+
+
 def test_without_distributed_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (

@@ -46,6 +46,11 @@ def digests(folder) -> dict[str, str]:
     }
 
 
+def everything(folder) -> dict[Path, int]:
+    """All that lies in a folder, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != LOCK}
+
+
 def test_a_folder_of_scans_becomes_a_folder_of_shards(scans, tmp_path):
     calls = []
     manifest = prepare([scans], tmp_path / "out", CONFIG, progress=lambda *call: calls.append(call))
@@ -263,6 +268,37 @@ def test_an_interrupted_run_refuses_other_parameters(scans, tmp_path, monkeypatc
     with pytest.raises(ConfigError, match="patch_size: 10 there, 12 asked for"):
         prepare([scans], tmp_path / "out", PrepareConfig(parameters=Parameters(patch_size=12)))
     prepare([scans], tmp_path / "out", CONFIG)
+
+
+def test_an_interrupted_run_refuses_scans_of_which_it_has_none(scans, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    interrupted(scans, out, monkeypatch, 2)
+    before = everything(out)
+    other = tmp_path / "other"
+    save(other / "b.nii.gz", phantom(seed=9))
+    with pytest.raises(ConfigError) as caught:
+        prepare([other], out, CONFIG)
+    first = scans / "a_visit1.nii.gz"
+    line = f"scans: {first} and 4 more there, {other / 'b.nii.gz'} asked for"
+    assert line in str(caught.value)
+    assert everything(out) == before
+    prepare([other, scans / "b.nii.gz"], out, CONFIG)
+    assert len(verify(out).shards) == 2
+
+
+def test_another_spelling_of_a_folder_is_the_same_scans(scans, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    finished = interrupted(scans, out, monkeypatch, 2)
+    stamps = {name: (out / name).stat().st_mtime_ns for name in finished}
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path / "deep")
+    finished += interrupted(Path("../scans"), out, monkeypatch, 1)
+    prepare([tmp_path / "link" / "scans"], out, CONFIG)
+    assert stamps == {name: (out / name).stat().st_mtime_ns for name in stamps}
+    assert len(set(finished)) == 3
+    prepare([scans], tmp_path / "fresh", CONFIG)
+    assert digests(out) == digests(tmp_path / "fresh")
 
 
 def test_a_scan_that_changed_meanwhile_is_done_again(scans, tmp_path, monkeypatch):

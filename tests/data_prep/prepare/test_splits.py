@@ -1,10 +1,13 @@
 import hashlib
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.errors import BadInputError, ConfigError
+from data_prep.files import write_text
 from data_prep.prepare.splits import Place, assign, lookup, read_tsv, seeded_order, write_tsv
 from data_prep.shards.schema import SplitRule
 
@@ -60,6 +63,21 @@ def test_counts():
         assign(TEN, SplitRule(train_count=9, val_count=1, test_count=1))
 
 
+@pytest.mark.parametrize(
+    ("count", "rule", "expected"),
+    [
+        (2, {"val_count": 1}, (1, 1, 0)),  # somebody stays for training
+        (10, {"val_count": 9}, (1, 9, 0)),
+        (2, {"val_count": 2}, (0, 2, 0)),
+        (2, {"test_count": 1}, (1, 0, 1)),
+        (2, {"val_count": 1, "val_fraction": 0, "test_fraction": 1}, (0, 1, 1)),
+    ],
+)
+def test_a_count_leaves_less_to_the_other_fraction(count, rule, expected):
+    result = dealt([f"s{n}" for n in range(count)], **rule)
+    assert (result["train"], result["val"], result["test"]) == expected
+
+
 def test_folds_are_of_equal_size_and_cover_everybody():
     places = assign(TEN, SplitRule(folds=3))
     assert {place.split for place in places.values()} == {"train"}
@@ -94,6 +112,28 @@ def test_a_table_survives(tmp_path):
     folds = {"a": Place("train", 0), "b": Place("train", 1), "c": Place("test")}
     path.write_text(write_tsv(folds))
     assert read_tsv(path) == folds
+
+
+@given(st.dictionaries(st.text(min_size=1), st.sampled_from([None, 0, 1]), min_size=1))
+def test_a_table_survives_whatever_subjects_are_called(folds):
+    places = {label: Place("train", fold) for label, fold in folds.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "split.tsv"
+        write_text(path, write_tsv(places), sync=False)
+        assert read_tsv(path) == places
+
+
+def test_spaces_around_a_subject_matter_only_where_they_must(tmp_path):
+    table = {"a ": Place("train"), "b": Place("val"), "b ": Place("test")}
+    found = lookup(["a", "b", "b "], table, tmp_path)
+    assert found == {"a": Place("train"), "b": Place("val"), "b ": Place("test")}
+
+
+def test_line_ends_and_spaces_around_a_split_are_those_of_any_system(tmp_path):
+    path = tmp_path / "split.tsv"
+    for end in (b"\n", b"\r\n", b"\r"):
+        path.write_bytes(b"\xef\xbb\xbfsubject\tsplit" + end + b"a\t train " + end)
+        assert read_tsv(path) == {"a": Place("train")}
 
 
 @pytest.mark.parametrize(

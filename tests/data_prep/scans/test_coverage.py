@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from data_prep.kspace import reconstruct
-from data_prep.scans import coverage
+from data_prep.kspace import Degradation, reconstruct
+from data_prep.prepare.pairs import slice_pairs
+from data_prep.scans import coverage, fastmri
 from data_prep.scans.coverage import Coverage
 from data_prep.scans.orientation import Volume
+from tests.data_prep.phantoms import phantom
+from tests.data_prep.scans.test_fastmri import kspace_of, make
 
 SIDE = 192
 
@@ -121,3 +124,17 @@ def test_measured_kspace_says_itself_what_is_filled(rows):
         assert smaller.images.shape == (2, found.matrix((48, 48))[0], 48)
         energy = np.square(np.abs(kspace)).sum() * lines / 64
         assert np.square(np.abs(smaller.kspace)).sum() == pytest.approx(energy, rel=1e-5)
+
+
+@pytest.mark.parametrize("columns", [79, 80, 81])
+def test_low_and_high_resolution_of_measured_kspace_lie_on_one_grid(tmp_path, columns):
+    images = np.ascontiguousarray(phantom((96, 128, 3)).T)
+    kspace = kspace_of(images)
+    kspace[:, :40] = kspace[:, 88:] = 0
+    reconstructed = fastmri.crop(images, (128, columns))
+    path = make(tmp_path / "a.h5", kspace=kspace, reconstruction_rss=reconstructed)
+    volume = fastmri.read(path, "kspace")
+    smaller = coverage.acquired(volume, coverage.measure(volume))
+    assert smaller.images.shape[1] < 128
+    low, high = slice_pairs(smaller, Degradation(keep=1), path).at(np.arange(3))
+    np.testing.assert_allclose(low, high, atol=1e-5)

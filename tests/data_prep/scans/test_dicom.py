@@ -1,14 +1,18 @@
 """Folders of DICOM files; a head of three slices is written here, as a scanner would."""
 
+import os
 import shutil
 import struct
 import sys
+import tempfile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, EnvironmentFault
+from data_prep.files import own_prefix
 from data_prep.prepare import pipeline
 from data_prep.prepare.pipeline import PrepareConfig, prepare
 from data_prep.scans import choosing, dicom
@@ -275,6 +279,18 @@ def test_a_full_disk_is_not_the_fault_of_the_scans(tmp_path, monkeypatch):
     series(tmp_path / "dicom", "P1")
     with pytest.raises(EnvironmentFault, match=r"srmri-tf-dicom-.*cannot be written.*TMPDIR"):
         find([tmp_path / "dicom"])
+
+
+def test_what_killed_conversions_left_is_cleared(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    mine = own_prefix("srmri-tf-dicom-")
+    dead = tmp_path / (mine.replace(f"-{os.getpid()}-", "-4194305-") + "x")
+    (dead / "000000").mkdir(parents=True)
+    living = tmp_path / f"{mine}x"
+    living.mkdir()
+    with dicom._scratch.__wrapped__() as scratch:
+        assert Path(scratch).name.startswith(mine)
+        assert sorted(tmp_path.iterdir()) == sorted([living, Path(scratch)])
 
 
 @pytest.mark.usefixtures("program")

@@ -177,6 +177,9 @@ def test_files_of_one_patient_are_one_subject(tmp_path):
         ({"reconstruction_rss": np.ones((0, 8, 8), "f4")}, "of shape (0, 8, 8)"),
         ({"reconstruction_rss": np.full((2, 8, 8), np.nan, "f4")}, "NaN or infinite"),
         ({"kspace": np.full((2, 8, 8), np.nan, "c8")}, "NaN or infinite"),
+        ({"kspace": np.pad(np.full((2, 1, 1), 3e38, "c8"), (0, 7))}, "too large for float32"),
+        ({"kspace": np.full((2, 8, 8), 1e300, "c16")}, "too large for float32"),
+        ({"reconstruction_rss": np.full((2, 8, 8), 1e300)}, "too large for float32"),
     ],
 )
 def test_unusable_files_are_refused(tmp_path, data, fault):
@@ -196,6 +199,21 @@ def test_damaged_files_are_refused(tmp_path):
             fastmri.read(path, "kspace")
     with pytest.raises(BadInputError, match="does not exist"):
         fastmri.read(tmp_path / "none.h5", "kspace")
+
+
+def test_damaged_types_are_refused(tmp_path):
+    times = tmp_path / "times.h5"
+    with h5py.File(times, "w") as file:
+        space = h5py.h5s.create_simple((2, 8, 8))
+        h5py.h5d.create(file.id, fastmri.RSS.encode(), h5py.h5t.UNIX_D32LE, space)
+    biased = make(tmp_path / "biased.h5", reconstruction_rss=images())
+    content = biased.read_bytes()
+    of_exponents = b"\x17\x08\x00\x17\x7f\x00"
+    assert of_exponents in content
+    biased.write_bytes(content.replace(of_exponents, of_exponents[:-1] + b"\xff"))
+    for path in (times, biased):
+        with pytest.raises(BadInputError, match="not a readable HDF5 file"):
+            fastmri.read(path, "kspace")
 
 
 def test_an_absurd_data_set_is_refused_before_memory_is_taken(tmp_path):

@@ -2,13 +2,15 @@
 
 import gzip
 import shutil
+import struct
 
 import nibabel as nib
 import numpy as np
 import pytest
+import scipy.io
 
 from data_prep.errors import BadInputError
-from data_prep.scans import nifti
+from data_prep.scans import layouts, nifti
 from data_prep.scans.sources import find, read, slice_layout
 from tests.data_prep.phantoms import affine, phantom, save
 
@@ -87,6 +89,74 @@ def test_the_checksum_of_a_pair_is_of_both_files(tmp_path):
     raw[100] ^= 1
     path.write_bytes(raw)
     assert nifti.checksum(tmp_path / "scan.hdr") != before
+
+
+def test_spms_matrix_is_part_of_an_analyze_scan(tmp_path):
+    path = write(tmp_path, "spm99").with_suffix(".hdr")
+    before, matrix = nifti.read(path), tmp_path / "scan.mat"
+    assert layouts.files(path) == (path, matrix, tmp_path / "scan.img")
+    swapped = np.diag([-1, 1, 1, 1]) @ scipy.io.loadmat(matrix)["mat"]
+    scipy.io.savemat(matrix, {"mat": swapped})
+    after = nifti.read(path)
+    np.testing.assert_allclose(after.affine[0], -before.affine[0], atol=1e-5)
+    assert after.sha256 == nifti.checksum(path) != before.sha256
+
+
+def test_a_matrix_of_other_software_is_no_part_of_a_nifti_pair(tmp_path):
+    path = write(tmp_path, "nifti pair").with_suffix(".hdr")
+    (tmp_path / "scan.mat").write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n")  # of FSL's flirt
+    assert layouts.files(path) == (path, tmp_path / "scan.img")
+    assert nifti.read(path).doubts == ()
+    (tmp_path / "scan.img").unlink()
+    assert not nifti.is_volume(path)
+
+
+def test_an_empty_matrix_tells_no_left_from_right(tmp_path):
+    path = write(tmp_path, "spm99").with_suffix(".hdr")
+    (tmp_path / "scan.mat").write_bytes(b"")
+    assert "does not tell left from right" in nifti.read_geometry(path).doubts[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM",
+        b"1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n" * 10,
+        {"x": np.eye(4)},
+        {"M": np.eye(3)},
+        {"M": "four by four"},
+    ],
+)
+def test_a_matrix_that_cannot_be_read_is_named(tmp_path, content):
+    path = write(tmp_path, "spm99").with_suffix(".hdr")
+    if isinstance(content, dict):
+        scipy.io.savemat(tmp_path / "scan.mat", content)
+    else:
+        (tmp_path / "scan.mat").write_bytes(content)
+    with pytest.raises(BadInputError, match="holds no affine that can be read") as caught:
+        nifti.read_geometry(path)
+    assert caught.value.path == tmp_path / "scan.mat"
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("start", "stop", "value", "fault"),
+    [
+        (30, 34, 0.0, "impossible voxel sizes, got 0 x 0.8 x 3.1"),  # spacings
+        (30, 34, np.nan, "values that are no numbers"),
+        (42, 54, 0.0, "impossible voxel sizes, got 0 x 0.8 x 3.1"),  # an axis
+        (42, 78, 0.0, "is zero"),
+        (78, 82, np.nan, "values that are no numbers"),  # the centre
+    ],
+)
+def test_impossible_places_in_a_freesurfer_file_are_named(tmp_path, start, stop, value, fault):
+    path = write(tmp_path, "mgh")
+    raw = bytearray(path.read_bytes())
+    raw[start:stop] = struct.pack(">f", value) * ((stop - start) // 4)
+    path.write_bytes(raw)
+    with pytest.raises(BadInputError, match=rf"scan\.mgh: has a geometry that .* {fault}"):
+        nifti.read_geometry(path)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -155,6 +155,45 @@ def test_micrometres_and_metres_become_millimetres(tmp_path):
         np.testing.assert_allclose(np.diag(nifti.read(path).affine)[:3], np.r_[1, 1, 3] * factor)
 
 
+@pytest.mark.parametrize(("units", "factor"), [(1, 1e-3), (3, 1e3)])
+@pytest.mark.parametrize("size", [0.005, 0.1, 5])
+def test_small_voxels_are_no_plane_in_any_unit(units, factor, size):
+    header = header_of(affine((size * factor,) * 3), sizes=(size * factor,) * 3)
+    header["xyzt_units"] = units
+    place = placed(header)
+    assert place.doubts == ()
+    np.testing.assert_allclose(np.diag(place.affine)[:3], size, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1, 1e4])
+def test_a_plane_is_found_in_any_unit(scale):
+    flat = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]]) / 3  # of rank 2, but for rounding
+    header = header_of(np.diag([scale, scale, scale, 1]) @ nib.affines.from_matvec(flat))
+    with pytest.raises(BadInputError, match="its sform maps the volume onto a plane"):
+        placed(header)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("entry", [1e300, 1e160, 1e30])
+def test_absurd_voxel_sizes_are_not_believed(entry):
+    header = nib.Nifti2Header()
+    header.set_data_shape((24, 20, 12))
+    header.set_qform(turned(), 1)
+    header.set_sform(turned(), 1)
+    header["srow_y"][1] = entry
+    place = placed(header)
+    np.testing.assert_array_equal(place.affine, header.get_qform())
+    assert "has a sform that has impossible voxel sizes, got 1 x " in place.doubts[0]
+    header["qform_code"] = 0
+    with pytest.raises(BadInputError, match="its sform has impossible voxel sizes, got 1 x "):
+        placed(header)
+    header["sform_code"], header["pixdim"][2] = 0, entry
+    with pytest.raises(
+        BadInputError, match=r"has impossible voxel sizes, got 1 x 1e[+-]\d+ x 3 mm"
+    ):
+        placed(header)
+
+
 def test_doubts_name_the_file(tmp_path):
     path = edit(save(tmp_path / "scan.nii"), pixdim={3: -3})
     told = []

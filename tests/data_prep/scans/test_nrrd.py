@@ -136,7 +136,9 @@ def test_a_series_has_its_volumes_last(tmp_path):
         (b"encoding: raw", b"encoding: hex", "hex encoding"),
         (b"type: int16", b"type: block", "type block"),
         (b"NRRD0", b"NRRX0", "is not an NRRD file"),
-        (b"endian: little\n", b"", "is not an NRRD file"),
+        (b"endian: little\n", b"", r"is not an NRRD file \(its header has no endian\)"),
+        (b"endian: little", b"endian: middle", "has middle endian"),
+        (b"endian: little\nencoding: raw", b"encoding: ascii", "has ascii encoding"),
         (b"sizes: 24 20 12", b"sizes: 24 20 13", "holds .* bytes, but its header promises"),
         (b"sizes: 24 20 12", b"sizes: 9999 9999 999", "the limit is"),
         (b"sizes: 24 20 12", b"sizes: 99999 20 12", "not of a scan"),
@@ -153,6 +155,24 @@ def test_what_cannot_be_used_is_refused_with_the_file(tmp_path, old, new, fault)
     change(path, old, new)
     with pytest.raises(BadInputError, match=rf"a\.nrrd: .*({fault})"):
         nifti.read(path)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("header", "fault"),
+    [
+        ({}, "has no voxel sizes"),
+        ({"spacings": [0.0, 0.8, 3.1]}, "impossible voxel sizes, got 0 x 0.8 x 3.1"),
+        ({"spacings": [np.nan, 0.8, 3.1]}, "values that are no numbers"),
+        (LPS | {"space directions": np.zeros((3, 3))}, "is zero"),
+        (LPS | {"space directions": np.diag([0.9, 0, 3.1])}, "impossible voxel sizes"),
+        (LPS | {"space origin": [np.nan, 0, 0]}, "values that are no numbers"),
+    ],
+)
+def test_impossible_places_are_named(tmp_path, header, fault):
+    path = write(tmp_path / "a.nrrd", header=header)
+    with pytest.raises(BadInputError, match=rf"a\.nrrd: .*{fault}"):
+        nifti.read_geometry(path)
 
 
 def test_damaged_gzip_and_missing_voxels_are_named(tmp_path):

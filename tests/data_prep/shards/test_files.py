@@ -183,6 +183,8 @@ def test_a_manifest_that_was_edited_on_purpose_is_sealed_again(folder):
         {"slice_height": 99},
         {"slice_width": 13},
         {"slices": 77},
+        {"records": 11},
+        {"records": 73},
     ],
 )
 def test_a_manifest_that_contradicts_its_records_is_not_sealed(folder, change):

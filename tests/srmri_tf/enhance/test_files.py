@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import BadInputError, ConfigError
+from data_prep.files import lock
 from srmri_tf.enhance import derivatives, files, volume
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.files import enhance, plan
@@ -516,6 +517,25 @@ def test_pages_with_the_names_of_other_files_are_refused_first(network, tmp_path
         with pytest.raises(ConfigError, match=f"{name}: already exists and is no page"):
             list(work(worklist, EnhanceConfig(model=""), pages=True))
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_calls_share_a_folder_but_no_result(network, tmp_path):
+    first, second = (save(tmp_path / f"{letter}_T2.nii") for letter in "ab")
+    out = tmp_path / "out"
+    results = enhance(make_worklist([first, second], out), EnhanceConfig(model=""))
+    with lock(out, "b_T2_desc-cpce.nii"):
+        assert next(results).job.scan == first
+        (other,) = super_resolve([save(tmp_path / "c_T2.nii")], out)
+        with pytest.raises(BadInputError, match=r"b_T2_desc-cpce\.nii: is in use by another"):
+            next(results)
+    assert other.fresh
+    results = enhance(make_worklist([first, second], out), EnhanceConfig(model=""))
+    next(results)
+    super_resolve([second], out)  # meanwhile
+    assert not next(results).fresh
+    assert sorted(path.name for path in out.iterdir()) == sorted(
+        f"{letter}_T2_desc-cpce.{suffix}" for letter in "abc" for suffix in ("json", "nii")
+    )
 
 
 def test_a_plan_has_the_warnings_that_need_no_voxel(network, tmp_path, monkeypatch):
