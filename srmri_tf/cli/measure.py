@@ -163,19 +163,11 @@ def compare(crossvals: tuple[Path, ...], out: Path) -> None:
 
 def _crossval_settings(model: str, given: dict[str, Any]) -> Any:
     """The recipe with the options laid over it."""
-    from data_prep.errors import ConfigError
     from srmri_tf.recipes import load_recipe
 
     overrides = read_overrides(given["settings"])
     overrides |= given_settings({key: given[key] for key in _SETTINGS})
-    config = load_recipe(given["recipe"] or f"paper-{model}", overrides)
-    if config.model != model:
-        raise ConfigError(
-            f"is a recipe for {config.model}, not {model}",
-            path=given["recipe"],
-            remedy=f"Give it to `srmri-tf crossval {config.model}`",
-        )
-    return config
+    return load_recipe(given["recipe"] or f"paper-{model}", overrides, model)
 
 
 def _box(text: str | None) -> tuple[int, int, int] | None:

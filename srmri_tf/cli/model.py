@@ -156,7 +156,6 @@ def _fit(
     """Lay the options over the recipe and train."""
     overrides = read_overrides(settings)
     tell_opening(shards, run)
-    from data_prep.errors import ConfigError
     from srmri_tf.models.resume import FINISHED, is_finished
     from srmri_tf.models.run import Run
     from srmri_tf.recipes import load_recipe
@@ -164,14 +163,7 @@ def _fit(
     overrides |= given_settings(given)
     existing = run / "config.toml"
     base = recipe or (str(existing) if existing.is_file() else f"paper-{model}")
-    found = load_recipe(base).model
-    if found != model:
-        raise ConfigError(
-            f"is for model {found}, not {model}",
-            path=base,
-            remedy=f"Use `srmri-tf fit {found}`, or another recipe",
-        )
-    config = load_recipe(base, overrides)
+    config = load_recipe(base, overrides, model)
     if is_finished(Run(run), config, shards):
         MESSAGES.info(f"{run}: {FINISHED}")
     else:

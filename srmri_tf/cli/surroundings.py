@@ -16,6 +16,17 @@ _THREADS = EnvironmentFault(
     "no more threads or processes can be started",
     remedy="Raise the limit (`ulimit -u`), or stop others",
 )
+_FULL = EnvironmentFault(
+    "output cannot be written: the disk is full", remedy="Free some space, or send it elsewhere"
+)
+_ALONE = EnvironmentFault(
+    "another machine of this training has stopped, or cannot be reached",
+    remedy="Look at its own message, then run the same command again on all of them",
+)
+_PORT = EnvironmentFault(
+    "this machine's port in TF_CONFIG is in use or cannot be opened",
+    remedy="Give another port, or stop what uses it",
+)
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EFBIG)
 _OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment", "bad_alloc", "out of memory")
 
@@ -54,11 +65,15 @@ def fault_of(error: BaseException) -> EnvironmentFault | None:
 
 
 def _fault(error: BaseException) -> EnvironmentFault | None:
-    text = str(error).lower()
+    text, kind = str(error).lower(), type(error).__name__
     # TensorFlow's errors are told by their name: it need not have been imported.
-    short_of_memory = isinstance(error, MemoryError) or (
-        type(error).__name__ == "ResourceExhaustedError"
-    )
+    if kind == "ResourceExhaustedError" and "no space left" in text:
+        return _FULL
+    if kind == "UnavailableError" or (kind == "AbortedError" and "collective" in text):
+        return _ALONE
+    if kind == "UnknownError" and "grpc server" in text:
+        return _PORT
+    short_of_memory = isinstance(error, MemoryError) or kind == "ResourceExhaustedError"
     if short_of_memory or any(words in text for words in _OUT_OF_MEMORY):
         return _MEMORY
     if isinstance(error, RuntimeError) and "can't start new thread" in text:

@@ -30,7 +30,7 @@ from data_prep.files import atomic_file, atomic_folder, refuse_to_replace
 from srmri_tf.models import checkpoint, export_check
 from srmri_tf.models.card import markdown
 from srmri_tf.models.saved_model import Graphs
-from srmri_tf.models.stored import MEMBER, Stored, check_degradation, read
+from srmri_tf.models.stored import MEMBER, Stored, check_degradation, read, refuse_pattern
 
 TOLERANCE = 1e-5
 """Largest difference between a format and the network, as a part of the largest intensity or 1."""
@@ -69,7 +69,8 @@ def export(model: str | Path, out: str | Path, overwrite: bool = False) -> Path:
 
 
 def _writer(out: Path) -> Callable[[Stored, Path], None]:
-    if out.suffix in _OTHER_FORMATS:
+    ours = {".keras": _write_keras, ".onnx": _write_onnx, ".npz": _write_npz}
+    if out.suffix not in ours and out.suffix.lower() in (*_OTHER_FORMATS, *ours):
         raise ConfigError(
             f"ends in {out.suffix}, which is none of the formats there are",
             path=out,
@@ -77,22 +78,15 @@ def _writer(out: Path) -> Callable[[Stored, Path], None]:
         )
     if out.suffix == ".onnx":
         _need_onnx()
-    return {".keras": _write_keras, ".onnx": _write_onnx, ".npz": _write_npz}.get(
-        out.suffix, _write_saved_model
-    )
+    return ours.get(out.suffix, _write_saved_model)
 
 
 def _refuse_existing(out: Path, overwrite: bool) -> None:
     is_file = out.suffix in (".keras", ".onnx", ".npz")
     if is_file and out.is_dir():
         raise ConfigError("is a folder, not a file", path=out, remedy="Choose another name for -o")
-    if not is_file and set("*?[") & set(str(out.resolve())):
-        raise ConfigError(
-            "has a path with * ? or [, which TensorFlow takes for a pattern",
-            path=out,
-            remedy="Choose another folder for -o",
-        )
     if not is_file:
+        refuse_pattern(out)
         refuse_to_replace(out, "a SavedModel", _SAVED_MODEL)
     there = out if is_file else out / "saved_model.pb"
     if there.exists() and not overwrite:
@@ -142,7 +136,7 @@ def _check_signatures(stored: Stored, graphs: Graphs, folder: Path, out: Path) -
 
 
 def _write_keras(stored: Stored, out: Path) -> None:
-    with atomic_file(out) as temporary:
+    with atomic_file(out) as temporary, _described_by_keras(stored, out):
         stored.stock().save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMBER, stored.metadata().to_json())
@@ -152,10 +146,26 @@ def _write_keras(stored: Stored, out: Path) -> None:
 def _write_npz(stored: Stored, out: Path) -> None:
     described = stored.metadata().model_dump(mode="json", exclude_none=True)
     # With Keras's own description of the layers, stock Keras can use the weights.
-    meta = {"model": described, "keras": stored.stock().to_json()}
+    with _described_by_keras(stored, out):
+        meta = {"model": described, "keras": stored.stock().to_json()}
     with atomic_file(out) as temporary:
         checkpoint.write(temporary, stored.weights, meta)
         _check(stored, out, temporary, export_check.WEIGHTS)
+
+
+@contextmanager
+def _described_by_keras(stored: Stored, out: Path) -> Iterator[None]:
+    """Refuse a generator of the user's own class, which Keras cannot describe."""
+    try:
+        yield
+    except NotImplementedError as error:
+        raise ConfigError(
+            f"cannot hold {stored.options.get('function', 'this network')}: Keras can describe no "
+            "subclass of keras.Model without get_config",
+            path=out,
+            remedy="Give -o a folder, for a SavedModel, or NAME.onnx; or build the network of "
+            "keras.Input and keras.Model",
+        ) from error
 
 
 def _write_onnx(stored: Stored, out: Path) -> None:

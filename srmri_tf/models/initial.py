@@ -91,12 +91,12 @@ def _check_fits(stored: Stored, config: TrainConfig) -> None:
             for key, value in stored.options.items()
             if wanted.get(key) != value
         )
+        own = "function" in wanted and "function" not in stored.options
+        give = "Take generator.function out of the recipe" if own else f"Give {settings}"
         raise ConfigError(
             f"has another generator than the recipe: {'; '.join(differing)}",
             path=config.init,
-            remedy=f"Give {settings}, or begin with another model"
-            if settings
-            else "Take generator.function out of the recipe, or begin with another model",
+            remedy=f"{give}, or begin with another model",
         )
 
 

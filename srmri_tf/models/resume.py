@@ -73,7 +73,8 @@ def is_finished(run: Run, config: TrainConfig, shards: Path) -> bool:
     vgg = _vgg_sha256(config.vgg_weights, run.facts()) if config.vgg_layer() else ""
     if changes(run, run.resolved(config), manifest_sha256(shards), vgg):
         return False
-    checkpoint.check(run.checkpoint_file)
+    for file in (run.checkpoint_file, run.best_file):
+        checkpoint.check(file)
     return True
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from data_prep.errors import BadInputError, CorruptArtefactError
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.kspace import Degradation
 from srmri_tf.models import card as cards
 from srmri_tf.models import checkpoint
@@ -301,9 +301,24 @@ def _keras(path: Path) -> Stored:
     return _checked(path, metadata, arrays)
 
 
+def refuse_pattern(folder: Path) -> None:
+    """Refuse a path that TensorFlow would not find again.
+
+    Raises:
+        ConfigError: It has a character of file name patterns.
+    """
+    if set("*?[") & set(str(folder.resolve())):
+        raise ConfigError(
+            "has a path with * ? or [, which TensorFlow takes for a pattern",
+            path=folder,
+            remedy="Choose another folder",
+        )
+
+
 def _saved_model(folder: Path) -> Stored:
     import tensorflow as tf
 
+    refuse_pattern(folder)
     file = folder / "assets.extra" / MEMBER
     metadata = _described(folder, file.read_bytes() if file.is_file() else None)
     with _damage(folder, tf.errors.OpError):

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from data_prep.errors import ConfigError
 from srmri_tf.networks.gradients import Loss, keep_order, minimiser
-from srmri_tf.networks.objective import load_function
+from srmri_tf.networks.objective import faults_of, load_function
 from srmri_tf.recipes.config import Phase
 
 OPTIMIZERS = ("generator_optimizer", "critic_optimizer")
@@ -29,7 +29,7 @@ class AdversarialModel(keras.Model):
         seed: Decides the steps' random numbers.
 
     Attributes:
-        phase: What a step trains.
+        phase: What a step trains; may be set between two calls of ``fit``.
         xla: Whether XLA compiles the steps' gradients. Set it before the first step.
     """
 
@@ -39,10 +39,21 @@ class AdversarialModel(keras.Model):
         super().__init__(**kwargs)
         self._generators, self._critics = generators, critics
         self.seed = seed
-        self.phase: Phase = "adversarial"
+        self._phase: Phase = "adversarial"
         self.xla = False
         self._compiled: dict[Phase, Any] = {}
         self.measures = {name: keras.metrics.Mean(name=name) for name in ("l1", "psnr")}
+
+    @property
+    def phase(self) -> Phase:
+        """What a step trains."""
+        return self._phase
+
+    @phase.setter
+    def phase(self, phase: Phase) -> None:
+        if phase != self._phase:
+            self._phase = phase
+            self.train_function = None  # Keras keeps the graph of the phase before
 
     def compile(
         self,
@@ -190,7 +201,8 @@ def own_generator(function: str, policy: str, name: str) -> keras.Model:
             or weights that are kept by their layers' names would not be found again.
     """
     make = load_function(function)
-    network, again = (_sized(function, make(dtype=policy, name=name)) for _ in range(2))
+    with faults_of(function):
+        network, again = (_sized(function, make(dtype=policy, name=name)) for _ in range(2))
     names = variables_by_layer(network).keys()
     if names != variables_by_layer(again).keys():
         raise ConfigError(
@@ -212,10 +224,16 @@ def _sized(function: str, network: Any) -> keras.Model:
             f"{function} returns a {type(network).__name__}, not a keras.Model",
             remedy="Return the model itself, not its output",
         )
-    found = tuple(network(tf.zeros([1, 9, 10, 1])).shape)
-    if found != (1, 9, 10, 1):
+    output = network(tf.zeros([1, 9, 10, 1]))
+    if tuple(output.shape) != (1, 9, 10, 1):
         raise ConfigError(
-            f"{function} makes a model from (1, 9, 10, 1) to {found}, not to the same shape",
+            f"{function} makes a model from (1, 9, 10, 1) to {tuple(output.shape)}, not to the "
+            "same shape",
             remedy='Pad with "same", and end in one channel',
+        )
+    if output.dtype != tf.float32:
+        raise ConfigError(
+            f"{function} makes a model whose output is {output.dtype.name}, not float32",
+            remedy='Give its last layer dtype="float32"',
         )
     return network

@@ -85,7 +85,21 @@ def minimiser(
         norm /= optimizer.scale_loss(tf.constant(1.0))
         # The identity gives a gradient its replica's device, which the strategy asks for.
         means = [g / replicas if replicas > 1 else tf.identity(g) for g in found]
+        if replicas > 1 and isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            means = _finite_on_all_replicas(means)
         optimizer.apply(means, variables)
         return loss, logs, norm
 
     return minimise
+
+
+def _finite_on_all_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """This replica's gradients, or NaN if any replica has one that is not finite.
+
+    Keras skips a step by the gradients of one replica, before they are summed: where others
+    overflowed, weights would become NaN, and of several machines one would wait for the other.
+    """
+    finite = tf.reduce_all(tf.stack([tf.reduce_all(tf.math.is_finite(v)) for v in values]))
+    context = tf.distribute.get_replica_context()
+    overflowed = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~finite, tf.float32))
+    return [tf.where(overflowed > 0, tf.constant(float("nan"), v.dtype), v) for v in values]

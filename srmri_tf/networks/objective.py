@@ -1,13 +1,14 @@
 """An objective: named, weighted terms, each a function of the images of one training step."""
 
+import contextlib
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
-from data_prep.errors import ConfigError
+from data_prep.errors import ConfigError, SrmriError
 from srmri_tf.networks.gradients import ordered_sum
 
 Terms = dict[str, tf.Tensor]
@@ -65,21 +66,40 @@ def load_function(name: str) -> Callable:
         ConfigError: The module cannot be imported, or has no such function.
     """
     module, _, function = name.partition(":")
-    try:
+    found: Any
+    remedy = "Name package.module:function of an installed package, or set PYTHONPATH"
+    with faults_of(name, "cannot be imported", remedy):
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"{name} cannot be imported ({error})",
-            remedy="Name package.module:function of an installed package, or set PYTHONPATH",
-        ) from None
     if not callable(found):
         raise ConfigError(f"{name} is no function", remedy="Name a function in the recipe")
     return found
 
 
+@contextlib.contextmanager
+def faults_of(
+    name: str, fault: str = "fails", remedy: str = "Correct it; `srmri-tf --debug` shows where"
+) -> Iterator[None]:
+    """Call what goes wrong in the user's own code by the name of the function.
+
+    Raises:
+        ConfigError: An exception was raised within.
+    """
+    try:
+        yield
+    except SrmriError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"{name} {fault} ({type(error).__name__}: {first})",
+            remedy=remedy,
+        ) from error
+
+
 def _checked(name: str, function: Callable) -> Callable[[Any], tf.Tensor]:
     def value(images: Any) -> tf.Tensor:
-        term = tf.cast(function(images.lr, images.sr, images.hr), tf.float32)
+        with faults_of(name):
+            term = tf.cast(function(images.lr, images.sr, images.hr), tf.float32)
         if term.shape.rank != 0:
             raise ConfigError(
                 f"{name} gives a tensor of shape {tuple(term.shape)}, but a term is one number",

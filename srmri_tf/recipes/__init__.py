@@ -36,11 +36,21 @@ def recipe_names() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith("toml"))
 
 
-def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+def load_recipe(
+    name_or_path: str, overrides: Mapping[str, Any] | None = None, model: str = ""
+) -> TrainConfig:
     """Read a recipe by name or path and lay ``overrides`` (dotted keys) over it.
 
+    The file is read once, so that it may be a pipe.
+
+    Args:
+        name_or_path: Of the recipe.
+        overrides: Settings by their dotted keys.
+        model: The architecture that the recipe must be for; empty for any.
+
     Raises:
-        ConfigError: No such recipe, not TOML, or any value that is unknown or out of range.
+        ConfigError: No such recipe, not TOML, of another architecture, or any value that is unknown
+            or out of range.
 
     Examples:
         >>> load_recipe("paper-cpce", {"objective.l1": 200.0}).objective.l1
@@ -60,6 +70,13 @@ def load_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
         raise ConfigError(
             f"is not valid TOML ({error})", path=path, remedy="Correct that line"
         ) from None
+    found = settings.get("model")
+    if model and found in CONFIGS.keys() - {model}:
+        raise ConfigError(
+            f"is for model {found}, not {model}",
+            path=path,
+            remedy=f"Use `srmri-tf fit {found}` or `crossval {found}`, or give another recipe",
+        )
     faults = [fault for pair in (overrides or {}).items() if (fault := _lay_over(settings, *pair))]
     return parse(settings, path, faults)
 

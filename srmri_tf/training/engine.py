@@ -203,6 +203,8 @@ def library_errors(shards: Path) -> Iterator[None]:
             remedy="Prepare the scans again the same way, then run the same command again",
         ) from error
     except tf.errors.ResourceExhaustedError as error:
+        if "No space left" in error.message:
+            raise
         raise EnvironmentFault(
             f"the device's memory is used up ({_first_line(error)})",
             remedy="Train with a smaller --batch-size in another folder, or on another device",

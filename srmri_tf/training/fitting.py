@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
-from data_prep.errors import ConfigError, DivergedError
+from data_prep.errors import ConfigError, CorruptArtefactError, DivergedError
 from data_prep.files import file_sha256, lock, refuse_foreign, sealed, write_text
 from data_prep.progress import downloading, message_console
 from data_prep.shards.schema import SPLITS, manifest_sha256
@@ -200,6 +200,13 @@ def _check_data(config: TrainConfig, shards: Shards, replicas: int) -> None:
 def _check_same(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
     """Refuse to go on with a run under other settings or data."""
     if not run.config_file.is_file():
+        for path in (run.checkpoint_file, run.best_file):
+            if path.is_file():
+                raise CorruptArtefactError(
+                    f"is there, but {run.config_file.name}, which says what it is of, is not",
+                    path=path,
+                    remedy="Choose another folder for -o",
+                )
         return
     asked = as_started(run, config)
     if changed := changes(run, asked, facts["data_sha256"], facts["vgg_sha256"]):

@@ -43,14 +43,15 @@ class Guard:
             if not math.isfinite(value) and not term.endswith("_norm"):
                 raise DivergedError(
                     f"training diverged: {term} is {value} at step {step} of this epoch",
-                    remedy="The last checkpoint is good; try a lower learning rate",
+                    remedy="Train in another folder with a lower learning rate; a checkpoint that "
+                    "is there is good",
                 )
         # A small batch may hold nothing but background, of which zero is the right answer.
         self._zero_steps = self._zero_steps + 1 if terms.get("sr_max") == 0 else 0
         if self._zero_steps == DEAD_STEPS:
             raise DivergedError(
                 f"the generator died: its output was zero in {DEAD_STEPS} steps in a row",
-                remedy="Try another --seed, or generator.shortcut = true",
+                remedy="Train in another folder with another --seed, or generator.shortcut = true",
             )
 
 

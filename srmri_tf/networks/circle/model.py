@@ -4,6 +4,7 @@ G super-resolves low-resolution images x, F degrades high-resolution images y; D
 makes and D_X what F makes. Images are (B, H, W, 1) float in [0, 1].
 """
 
+import inspect
 from typing import Any, NamedTuple
 
 import keras
@@ -215,9 +216,7 @@ class Circle(AdversarialModel):
 
     def apply(self, network: keras.Model, images: tf.Tensor, number: int) -> tf.Tensor:
         """One of the passes of a step; each drops other features."""
-        rate = getattr(network, "dropout", 0.0)
-        # In a generator of the user's own it may be a layer.
-        if not (isinstance(rate, float) and rate):
+        if "noise" not in inspect.signature(network.call).parameters or not network.dropout:
             return network(images, training=True)
         return network(images, training=True, noise=self._noise(number))
 

@@ -17,7 +17,7 @@ from tests.srmri_tf.evaluation.test_measuring import make_run
         (
             ["crossval", "cpce", "absent", "-o", "cv", "--recipe", "paper-circle"],
             2,
-            "is a recipe for circle, not cpce",
+            "is for model circle, not cpce",
         ),
         (["crossval", "cpce", "absent", "-o", "cv", "--set", "batch_size=0"], 2, "batch_size"),
         (["crossval", "cpce", "absent", "-o", "cv", "--batch-size", "0"], 2, "batch_size"),

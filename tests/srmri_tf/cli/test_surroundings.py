@@ -51,6 +51,11 @@ def scans(tmp_path):
     return tmp_path / "scans"
 
 
+def named(name: str, text: str) -> Exception:
+    """An error as TensorFlow has it, which need not be imported."""
+    return type(name, (Exception,), {})(text)
+
+
 @pytest.mark.parametrize(
     ("error", "fault"),
     [
@@ -63,6 +68,11 @@ def scans(tmp_path):
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
         (OSError("odd"), "the system refuses: odd"),
         (ModuleNotFoundError("No module named 'numpy.x'"), "a library cannot be imported"),
+        (named("ResourceExhaustedError", "x; No space left on device"), "the disk is full"),
+        (named("ResourceExhaustedError", "OOM when allocating"), "there is not enough memory"),
+        (named("UnavailableError", "Collective ops is aborted"), "another machine of this"),
+        (named("AbortedError", "Collective ops is aborted"), "another machine of this"),
+        (named("UnknownError", "Could not start gRPC server"), "port in TF_CONFIG"),
     ],
 )
 def test_what_the_surroundings_cause_is_named(error, fault):

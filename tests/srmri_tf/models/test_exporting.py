@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from srmri_tf.models import exporting as module
 from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
 from srmri_tf.models.run import Run
+from srmri_tf.models.stored import read
 from tests.srmri_tf.evaluation.test_measuring import make_run
 from tests.srmri_tf.models.test_model import make_circle_run
 
@@ -309,6 +311,30 @@ def test_what_is_there_is_kept_unless_asked(run, tmp_path, monkeypatch):
         assert export(run, out, overwrite=True) == out
 
 
+@pytest.mark.parametrize("write", [module._write_keras, module._write_npz])
+def test_a_generator_that_keras_cannot_describe_is_refused(tmp_path, write):
+    class OwnClass:
+        def __init__(self):
+            self.options = {"function": "mine:net"}
+
+        def metadata(self):
+            return SimpleNamespace(model_dump=lambda **options: {})
+
+        def stock(self):
+            raise NotImplementedError
+
+    with pytest.raises(ConfigError, match="cannot hold mine:net: Keras"):
+        write(OwnClass(), tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_saved_model_that_tensorflow_would_not_find_again_is_refused(tmp_path):
+    (tmp_path / "moved[1]").mkdir()
+    (tmp_path / "moved[1]" / "saved_model.pb").touch()
+    with pytest.raises(ConfigError, match="takes for a pattern"):
+        read(tmp_path / "moved[1]")
+
+
 def test_other_folders_and_formats_are_refused(run, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
@@ -319,7 +345,7 @@ def test_other_folders_and_formats_are_refused(run, tmp_path):
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(ConfigError, match="is a folder"):
         export(run, tmp_path / "folder.npz", overwrite=True)
-    for name in ("model.h5", "model.tflite", "model.pth"):
+    for name in ("model.h5", "model.tflite", "model.pth", "model.ONNX"):
         with pytest.raises(ConfigError, match="none of the formats"):
             export(run, tmp_path / name)
     with pytest.raises(BadInputError, match="not a training run"):

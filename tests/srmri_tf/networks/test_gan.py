@@ -1,4 +1,4 @@
-"""What both GANs share: averaged weights."""
+"""What both GANs share: averaged weights, phases."""
 
 import keras
 import numpy as np
@@ -83,3 +83,19 @@ def test_averages_are_part_of_a_checkpoint_and_critics_have_none():
     assert plain < averaged
     assert len(averaged - plain) == 2  # kernel and bias of the generator
     assert all(name.startswith("generator_optimizer/") for name in averaged - plain)
+
+
+def test_another_phase_is_trained_by_the_next_fit():
+    model, _ = pulled(1, 0.0)
+    seen = []
+
+    def step(data):
+        seen.append(model.phase)
+        return {"loss": tf.constant(0.0)}
+
+    model.step = step
+    data = tf.data.Dataset.from_tensors((tf.ones([4, 1, 1, 1]),))
+    for phase in ("content", "adversarial", "adversarial"):
+        model.phase = phase
+        model.fit(data, verbose=0)
+    assert seen == ["content", "adversarial"]  # as they are traced

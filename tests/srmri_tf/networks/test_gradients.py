@@ -12,8 +12,9 @@ from srmri_tf.networks.circle import Circle, CircleCritic, CircleGenerator
 from srmri_tf.networks.circle.degraders import LinearDegrader
 from srmri_tf.networks.circle.fixed_degrader import FixedDegraderCircle
 from srmri_tf.networks.cpce import Cpce, CpceCritic, CpceGenerator
-from srmri_tf.networks.gradients import gradients, ordered_sum
+from srmri_tf.networks.gradients import gradients, minimiser, ordered_sum
 from srmri_tf.recipes.config import CircleObjective, CpceObjective
+from srmri_tf.training.devices import make_strategy
 from tests.srmri_tf.conftest import rewrite_graphs
 from tests.srmri_tf.small import SmallCritic, SmallGenerator
 
@@ -191,3 +192,26 @@ def test_the_check_sees_a_sum_of_three():
         return tf.add_n([tf.sin(x), tf.cos(y), x * y])
 
     assert sums(rewritten(tf.function(add), tf.ones([100]), tf.ones([100]))) == [3]
+
+
+@pytest.mark.parametrize("overflows", [0, 1])
+def test_where_one_replica_overflows_all_skip_the_step(overflows):
+    strategy = make_strategy("cpu:2")
+    with strategy.scope():
+        weight = keras.Variable(np.ones(3, np.float32), name="weight")
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5))
+        optimizer.build([weight])
+
+    def replica_step(large):
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        factor = tf.where(tf.equal(number, overflows), large, 1.0)
+        minimiser(lambda: (tf.reduce_sum(weight * factor), {}), [weight], optimizer)()
+
+    @tf.function(autograph=False)
+    def step(large):
+        strategy.run(replica_step, (large,))
+
+    step(tf.constant(1e38))  # times the scale of the loss it is infinite
+    np.testing.assert_array_equal(weight, 1)
+    step(tf.constant(3.0))
+    np.testing.assert_array_equal(weight, 1 - 0.5 * (3 + 1) / 2)

@@ -58,6 +58,30 @@ class Dropping(keras.Model):
 def dropping(dtype, name):
     return Dropping(name)
 
+class Subclass(keras.Model):
+    def __init__(self, name):
+        super().__init__(name=name)
+        self.dropout = 0.1
+        self.conv = keras.layers.Conv2D(1, 3, padding="same", name="a")
+
+    def call(self, images, training=False):
+        return images + self.conv(images)
+
+
+def subclass(dtype, name):
+    return Subclass(name)
+
+
+def fails(lr, sr, hr):
+    return nowhere
+
+
+def half(dtype, name):
+    lr = keras.Input((None, None, 1))
+    sr = keras.layers.Conv2D(1, 3, padding="same", name="a", dtype="mixed_bfloat16")(lr)
+    return keras.Model(lr, sr, name=name)
+
+
 def unnamed(dtype, name):
     lr = keras.Input((None, None, 1))
     return keras.Model(lr, keras.layers.Conv2D(1, 3, padding="same")(lr), name=name)
@@ -99,9 +123,11 @@ def test_a_term_is_weighted_into_the_loss_and_its_gradient():
         ("absent_module:term", "absent_module:term cannot be imported"),
         ("mine_terms:absent", "mine_terms:absent cannot be imported"),
         ("mine_terms:number", "mine_terms:number is no function"),
+        ("broken_terms:term", r"broken_terms:term cannot be imported \(SyntaxError"),
     ],
 )
-def test_what_is_no_function_is_refused_by_its_name(name, fault):
+def test_what_is_no_function_is_refused_by_its_name(name, fault, tmp_path):
+    (tmp_path / "broken_terms.py").write_text("def term(lr, sr, hr) return 0")
     with pytest.raises(ConfigError, match=fault):
         load_function(name)
 
@@ -114,6 +140,17 @@ def test_a_term_that_is_not_one_number_is_refused():
         lr = sr = hr = tf.zeros([2, 4, 4, 1])
 
     with pytest.raises(ConfigError, match=r"mine_terms:image gives a tensor of shape \(2, 4, 4, 1"):
+        term.value(Images)
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_term_that_fails_is_named():
+    (term,) = own_terms({"mine_terms:fails": 1.0})
+
+    class Images:
+        lr = sr = hr = tf.zeros([2, 4, 4, 1])
+
+    with pytest.raises(ConfigError, match=r"mine_terms:fails fails \(NameError: .*nowhere"):
         term.value(Images)
 
 
@@ -135,6 +172,8 @@ def test_a_term_does_not_hide_one_of_the_papers_that_is_called_the_same():
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
+        ("fails", r"fails \(TypeError: .*dtype"),
+        ("half", "output is bfloat16, not float32"),
         ("unnamed", "names differ from call to call"),
         ("twice", "one name to several layers"),
         ("output", "KerasTensor, not a keras.Model"),
@@ -147,9 +186,10 @@ def test_a_generator_that_cannot_be_trained_or_kept_is_refused(name, fault):
 
 
 @pytest.mark.usefixtures("mine")
-def test_a_generator_may_have_layers_of_keras_that_drop_features():
-    networks = [own_generator("mine_terms:dropping", "float32", name) for name in "gf"]
-    assert variables_by_layer(networks[0]).keys() == {"conv/kernel", "conv/bias"}
+@pytest.mark.parametrize(("name", "layer"), [("dropping", "conv"), ("subclass", "a")])
+def test_a_generator_may_drop_features_in_its_own_way(name, layer):
+    networks = [own_generator(f"mine_terms:{name}", "float32", each) for each in "gf"]
+    assert variables_by_layer(networks[0]).keys() == {f"{layer}/kernel", f"{layer}/bias"}
     model = Circle(*networks, SmallCritic(patch=(16, 16)), SmallCritic(patch=(16, 16)))
     model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.0))
     x, y = tf.random.stateless_uniform([2, 2, 16, 16, 1], [0, 0])

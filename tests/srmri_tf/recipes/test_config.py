@@ -1,5 +1,6 @@
 """Recipes, the schedule, and every way a setting can be wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,16 @@ def test_a_default_in_a_faulty_settings_place_is_no_fault():
 def test_bad_ranges_are_refused(overrides):
     with pytest.raises(ConfigError):
         load_recipe("demo" if overrides != {"schedule.epochs": 0} else "paper-cpce", overrides)
+
+
+def test_a_recipe_may_come_through_a_pipe():
+    out, into = os.pipe()
+    os.write(into, to_toml(load_recipe("demo")).encode())
+    os.close(into)
+    try:
+        assert load_recipe(f"/dev/fd/{out}", model="cpce") == load_recipe("demo")
+    finally:
+        os.close(out)
 
 
 def test_unknown_recipe_names_the_known_ones():

@@ -182,6 +182,18 @@ def test_a_finished_run_that_is_damaged_is_refused(finished, shards, tmp_path):
     run.checkpoint_file.write_bytes(content)
     with pytest.raises(CorruptArtefactError, match=r"checkpoint\.npz: is not a whole checkpoint"):
         train(quick(), shards, run.folder)
+    shutil.copy(finished.checkpoint_file, run.checkpoint_file)
+    run.best_file.unlink()
+    with pytest.raises(CorruptArtefactError, match=r"best\.npz"):
+        train(quick(), shards, run.folder)
+
+
+def test_a_run_without_its_settings_is_not_gone_on_with(finished, shards, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.folder, run.folder)
+    run.config_file.unlink()
+    with pytest.raises(CorruptArtefactError, match=r"checkpoint\.npz: is there, but config\.toml"):
+        train(quick(seed=7), shards, run.folder)
 
 
 def test_a_run_is_not_finished_with_other_vgg_weights(finished, shards, tmp_path, monkeypatch):
