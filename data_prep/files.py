@@ -144,7 +144,8 @@ def lock(folder: Path, name: str = "") -> Iterator[None]:
 
     Args:
         folder: Made if it is not there.
-        name: The file; then what holds it leaves nothing in the folder.
+        name: The file; then what holds it leaves nothing in the folder, and a file system that does
+            not lock files is no reason to refuse.
 
     Raises:
         BadInputError: Another process holds it.
@@ -154,31 +155,49 @@ def lock(folder: Path, name: str = "") -> Iterator[None]:
     key = f"{LOCK}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGITS]}" if name else LOCK
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / key, os.O_CREAT | os.O_RDWR, 0o644)
+        handle = _locked(folder / key, folder / name, must=not name)
     try:
+        clear(folder)
+        yield
+    finally:
+        if name:
+            (folder / key).unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _locked(file: Path, held: Path, *, must: bool) -> int:
+    """An open file that this process has locked.
+
+    Args:
+        file: Made if it is not there; whoever held it may remove it.
+        held: What it stands for, named in errors.
+        must: Refuse a file system that does not lock files; else nothing is locked there.
+    """
+    while True:
+        handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(handle)
             raise BadInputError(
                 "is in use by another process",
-                path=folder / name,
+                path=held,
                 remedy="Wait for it to end, or choose another folder",
             ) from None
         except OSError as error:
+            if not must:
+                return handle
+            os.close(handle)
             raise EnvironmentFault(
                 f"cannot be locked against a second process ({error.strerror}): its file system "
                 "does not lock files",
-                path=folder,
+                path=held,
                 remedy="Choose a folder on another file system",
             ) from None
-        clear(folder)
-        try:
-            yield
-        finally:
-            if name:
-                (folder / key).unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+        with contextlib.suppress(FileNotFoundError):
+            if os.fstat(handle).st_ino == file.stat().st_ino:
+                return handle
+        os.close(handle)  # of a file that has been removed since
 
 
 def clear(folder: Path) -> None:

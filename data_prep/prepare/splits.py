@@ -157,22 +157,25 @@ def _counts(total: int, rule: SplitRule) -> tuple[int, int, int]:
     """How many are dealt to test, validation and training."""
     # Without an explicit 100 %, somebody stays for training.
     spare = 0 if rule.test_fraction + rule.val_fraction > 1 - 1e-9 or total < 2 else 1
-    n_test = rule.test_count
+    n_test, n_val = rule.test_count, rule.val_count
+    by_fraction = []
     if n_test is None:
-        left = total - spare - (rule.val_count or 0)
-        n_test = max(min(_share(rule.test_fraction, total), left), 0)
-    n_val = rule.val_count
+        n_test = min(_share(rule.test_fraction, total), total - spare)
+        by_fraction.append(n_test)
     if n_val is None:
         n_val = max(min(_share(rule.val_fraction, total), total - spare - n_test), 0)
-    rest = total - n_test - n_val
-    n_train = rest if rule.train_count is None else rule.train_count
-    if rest < 0 or n_train > rest:
+        by_fraction.append(n_val)
+    least = rule.train_count
+    if least is None:
+        least = spare if any(by_fraction) else 0
+    if n_test + n_val + least > total:
         raise ConfigError(
-            f"{n_train if rest >= 0 else 0} for training, {n_val} for validation and {n_test} for "
-            f"test are more than the {total} there are",
-            remedy="Ask for fewer",
+            f"{least} for training, {n_val} for validation and {n_test} for test are more than "
+            f"the {total} there are",
+            remedy="Ask for fewer; without --test-count and --val-count, fractions are taken, "
+            "which may be 0",
         )
-    return n_test, n_val, n_train
+    return n_test, n_val, total - n_test - n_val if rule.train_count is None else rule.train_count
 
 
 def _share(fraction: float, total: int) -> int:

@@ -30,7 +30,7 @@ WORDS = "|".join(f"({pattern})" for pattern in _PATTERNS.values())
 ONTO = "to|onto|in|on|reg|registered|coreg|coregistered|aligned"
 """A pattern of the words that the scan follows which another one was registered to."""
 _ONTO = re.compile(ONTO)
-_LONGEST_ECHO, _LONGEST_REPETITION = 1, 100  # seconds
+_LONGEST_ECHO, _LONGEST_REPETITION, _LONGEST_INVERSION = 1, 100, 20  # seconds
 
 
 class Contrast(NamedTuple):
@@ -72,13 +72,13 @@ def contrast_of(path: Path, named: str) -> Contrast:
         path: The file.
         named: What its name says (`data_prep.scans.names`).
     """
-    said = metadata_of(path)
-    timed = by_timing(said)
+    metadata = metadata_of(path)
+    timed = by_timing(metadata)
     if not timed or (named and named not in BASIC):
         return Contrast(named, "name" if named else "")
     if not named or named == timed:
         return Contrast(timed, "sidecar" if not named else "name")
-    if (named, timed) == ("FLAIR", "T2") and not _seconds(said, "InversionTime"):
+    if (named, timed) == ("FLAIR", "T2") and not _seconds(metadata, "InversionTime"):
         return Contrast(named, "name")
     return Contrast(timed, "sidecar", named)
 
@@ -125,9 +125,9 @@ def by_timing(sidecar: Mapping[str, Any]) -> str:
             mistake, and are not believed.
     """
     echo, repetition = _seconds(sidecar, "EchoTime"), _seconds(sidecar, "RepetitionTime")
-    if echo > _LONGEST_ECHO or repetition > _LONGEST_REPETITION:
-        return ""
     inversion = _seconds(sidecar, "InversionTime")
+    if echo > _LONGEST_ECHO or repetition > _LONGEST_REPETITION or inversion > _LONGEST_INVERSION:
+        return ""
     if inversion and echo:
         if inversion >= 1.4 and echo >= 0.06:
             return "FLAIR"

@@ -117,25 +117,25 @@ def _converted(folder: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
     target.mkdir()
     command = [_program(), *_OPTIONS, "-o", str(target), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     if done.returncode not in (0, _NOTHING):
-        raise _failure(said, folder, target)
+        raise _failure(output, folder, target)
     named = [(path, _name(path, folder)) for path in sorted(target.glob("*.nii"))]
     scans = tuple(_renamed(path, name) for path, name in named)
-    reasons = tuple(reason for reason, sign in _NOT_CONVERTED.items() if sign.search(said))
+    reasons = tuple(reason for reason, sign in _NOT_CONVERTED.items() if sign.search(output))
     return scans, reasons if scans or reasons else (NO_SERIES,)
 
 
-def _failure(said: str, folder: Path, target: Path) -> BadInputError | EnvironmentFault:
+def _failure(output: str, folder: Path, target: Path) -> BadInputError | EnvironmentFault:
     """Why dcm2niix failed; it may have made scans of some of the files."""
-    if _FULL in said:
+    if _FULL in output:
         return EnvironmentFault(
             "cannot be written by dcm2niix, which converts DICOM files: the disk may be full",
             path=target,
             remedy="Free some space, or name another folder for temporary files in TMPDIR, then "
             "run the same command again",
         )
-    lines = [line.strip() for line in said.splitlines()]
+    lines = [line.strip() for line in output.splitlines()]
     reason = next(filter(_REASON.search, lines), "it gives no reason")
     return BadInputError(
         f"holds DICOM files that dcm2niix cannot convert ({reason})",

@@ -175,8 +175,7 @@ def _nrrd(path: Path) -> Layout:
     doubts: tuple[str, ...] = ()
     if not theirs.oriented:
         doubts = (
-            "does not say how the patient lay: its axes are taken to run to the left, the front "
-            "and the top",
+            "has no orientation: its axes are taken to run to the left, the front and the top",
         )
     shape, volumes = matrix_of(header, path)
     return Layout(

@@ -8,7 +8,7 @@ is a contrast and nothing else, as in ``patient01/T2.nii.gz``.
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,7 +72,7 @@ _PERSON = re.compile(
 _NOBODY = re.compile(_SHOWN + _SAME, re.IGNORECASE)
 # Folders between that of a person and a scan: of a time, and of a kind of scan.
 _OCCASION = re.compile(
-    rf"{_TIME}|ses-.+|(day|week|month|year|m)[-_]?\d+|(pre|post|baseline|follow-?up)[-_]?\d*"
+    rf"{_TIME}|ses-.+|(day|week|month|year)[-_]?\d+|(pre|post|baseline|follow-?up)[-_]?\d*"
     r"|(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])",
     re.IGNORECASE,
 )
@@ -85,13 +85,19 @@ def read_name(path: Path) -> Scan:
     A name that begins with ``sub-LABEL`` or ``IXI012`` is that subject's, whatever else fits. One
     that says no more than the contrast is of whom the folder is called.
     """
+    scan = _by_its_name(path)
+    return _of_its_folder(scan) if _NOBODY.fullmatch(scan.subject) else scan
+
+
+def _by_its_name(path: Path) -> Scan:
+    """What the name of the file alone says."""
     name = stem(path)
     match = next((found for scheme in _SCHEMES if (found := scheme.match(name))), None)
     scan = Scan(name, "", path, contrast.by_name(path)) if match is None else _scan(match, path)
     if person := _PERSON.match(name):
         session = person["session"] or scan.session
         scan = replace(scan, subject=person["subject"], session=session)
-    return _of_its_folder(scan) if _NOBODY.fullmatch(scan.subject) else scan
+    return scan
 
 
 def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
@@ -125,18 +131,31 @@ def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
     return read
 
 
+def subject_folder(path: Path) -> Path | None:
+    """The folder that a scan's subject is called by; None where its own name says more than T2."""
+    if not _NOBODY.fullmatch(_by_its_name(path).subject):
+        return None
+    return next(_folders_of_people(path), None)
+
+
+def _folders_of_people(path: Path) -> Iterator[Path]:
+    """The folders above a scan that are called neither by a time nor by a kind of scan."""
+    for folder in Path(os.path.abspath(path)).parents:  # noqa: PTH100  # links keep their names
+        if folder.name and not (_OCCASION.fullmatch(folder.name) or _KIND.fullmatch(folder.name)):
+            yield folder
+
+
 def _of_its_folder(scan: Scan) -> Scan:
     """The scan with the subject, and perhaps the session, that the folders above are called."""
-    session = scan.session
-    for folder in Path(os.path.abspath(scan.path)).parents:  # noqa: PTH100  # links keep their names
-        if _OCCASION.fullmatch(folder.name):
-            session = session or folder.name
-        elif folder.name and not _KIND.fullmatch(folder.name):
-            said = _PERSON.match(folder.name) or _VISIT.match(folder.name)
-            subject = said["subject"] if said else folder.name
-            session = session or (said["session"] if said else "") or ""
-            return replace(scan, subject=subject, session=session)
-    return scan
+    folder = next(_folders_of_people(scan.path), None)
+    if folder is None:
+        return scan
+    inside = Path(os.path.abspath(scan.path)).relative_to(folder).parts[:-1]  # noqa: PTH100
+    sessions = [name for name in reversed(inside) if _OCCASION.fullmatch(name)]
+    match = _PERSON.match(folder.name) or _VISIT.match(folder.name)
+    sessions += [scan.session, (match["session"] or "") if match else ""]
+    session = scan.session or next(filter(None, sessions), "")
+    return replace(scan, subject=match["subject"] if match else folder.name, session=session)
 
 
 def _scan(match: re.Match[str], path: Path) -> Scan:

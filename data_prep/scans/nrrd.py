@@ -46,9 +46,9 @@ class Head(NamedTuple):
     Args:
         shape: The matrix, and the number of volumes behind it.
         dtype: Of the stored voxels, byte order and all.
-        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm; of voxel sizes alone where it does
-            not say how the patient lay.
-        oriented: Whether it says that.
+        affine: ``(4, 4)`` float64, voxel indices to RAS+ mm; of voxel sizes alone where it
+            has no orientation.
+        oriented: Whether it has one.
         offset: The byte of the voxels' file at which they begin.
         packed: Whether what begins there is compressed.
     """

@@ -97,6 +97,8 @@ def find(
     scans = _chosen(scans, "modality", modality, sources)
     scans = _chosen(scans, "site", site, sources)
     _refuse_odd_names(scans)
+    if not pattern:
+        _refuse_folders_of_one_name(scans)
     kept = usable([scan.path for scan in scans], allow_missing)
     left_out += kept.left_out
     paths_kept = set(kept.scans)
@@ -377,6 +379,24 @@ def _check_contrasts(scans: Sequence[Scan], all_contrasts: bool) -> list[str]:
         f"the contrast of {len(unknown)} of {len(scans)} scans is unknown; they are used with "
         f"those of {', '.join(found)}:{choosing.listed(unknown)}"
     ]
+
+
+def _refuse_folders_of_one_name(scans: Sequence[Scan]) -> None:
+    """Refuse subjects called by folders of one name in several places: they may be of two people.
+
+    In ``p1/before/T2.nii`` and ``p2/before/T2.nii`` the folder is no person's.
+    """
+    places: dict[str, set[Path]] = {}
+    for scan in scans:
+        if folder := names.subject_folder(scan.path):
+            places.setdefault(scan.subject, set()).add(folder)
+    for subject, folders_of_it in sorted(places.items()):
+        if len({folder.name for folder in folders_of_it}) < len(folders_of_it):
+            raise BadInputError(
+                f"the scans of subject {subject} are in several folders, so that nobody can tell "
+                f"whose they are:{choosing.listed([*map(str, sorted(folders_of_it))])}\n",
+                remedy="Put the person into the files' names, or rename the folders",
+            )
 
 
 def _refuse_odd_names(scans: Sequence[Scan]) -> None:

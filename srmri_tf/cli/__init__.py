@@ -18,7 +18,7 @@ from data_prep.errors import ConfigError
 from data_prep.progress import MESSAGES
 from srmri_tf import __version__
 from srmri_tf.cli import data, download, enhance, measure, messages, model, process, ship
-from srmri_tf.cli.surroundings import known, told
+from srmri_tf.cli.surroundings import known, message_and_code
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -69,13 +69,13 @@ def _run(arguments: Sequence[str], process_ends: bool) -> int:
         _say(MESSAGES.critical, shown.getvalue().rstrip())
         return ConfigError.exit_code
     except (click.Abort, KeyboardInterrupt) as error:
-        text, code = told(error)
+        text, code = message_and_code(error)
         _say(MESSAGES.critical, text)
         return code
     except Exception as error:
         if "--debug" in arguments:
             raise
-        text, code = told(error)
+        text, code = message_and_code(error)
         _say(MESSAGES.error, text, None if known(error) else error)
         _forget_output()
         return code

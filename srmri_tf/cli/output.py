@@ -14,7 +14,7 @@ from data_prep.progress import MESSAGES
 from srmri_tf import __version__
 from srmri_tf.cli import messages
 from srmri_tf.cli.opening import warn
-from srmri_tf.cli.surroundings import told
+from srmri_tf.cli.surroundings import message_and_code
 
 if TYPE_CHECKING:
     from data_prep.scans.choosing import LeftOut
@@ -100,7 +100,7 @@ def reporting(command: str, as_json: bool) -> Iterator[Report]:
         yield report
     except (Exception, KeyboardInterrupt) as error:
         if as_json:
-            message, code = told(error)
+            message, code = message_and_code(error)
             _print(command, report, {"message": message, "exit_code": code})
         raise
     if as_json:

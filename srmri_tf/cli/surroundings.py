@@ -31,8 +31,8 @@ _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EFBIG)
 _OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment", "bad_alloc", "out of memory")
 
 
-def told(error: BaseException) -> tuple[str, int]:
-    """What is said of an error that ends a command, and its exit code."""
+def message_and_code(error: BaseException) -> tuple[str, int]:
+    """The message of an error that ends a command, and its exit code."""
     if isinstance(error, click.ClickException):
         return error.format_message(), ConfigError.exit_code
     if isinstance(error, click.Abort | KeyboardInterrupt):

@@ -227,12 +227,13 @@ def write(
         _write_json(target.sidecar, {**described, "Files": checksums})
 
 
-def remove_outdated(every: Target, written: Target) -> None:
+def remove_outdated(every: Target, written: Target, root: Path | None) -> None:
     """Remove what an earlier call has made of a scan beside a result that was now written anew.
 
     Args:
         every: All files that there may be, with the map of uncertainty.
         written: Those that were written.
+        root: The folder of all results, whose index links the page.
     """
     old = every.uncertainty
     if old is not None and written.uncertainty is None and _SOURCE in (read_sidecar(old) or {}):
@@ -240,6 +241,8 @@ def remove_outdated(every: Target, written: Target) -> None:
         sidecar_of(old).unlink(missing_ok=True)
     if is_page(every.page):
         every.page.unlink()
+        if root is not None and is_page(root / INDEX):
+            (root / INDEX).unlink()
 
 
 def is_page(path: Path) -> bool:
@@ -277,17 +280,13 @@ def check_folder(folder: Path, raw: Path | None, *, pages: bool) -> None:
     described = folder / "dataset_description"
     linked = (read_sidecar(described) or {}).get("DatasetLinks")
     before = linked.get("raw") if isinstance(linked, dict) and is_result(described) else None
-    if raw is not None and before is not None and before != _link(folder, raw):
+    if raw is not None and before is not None and (folder / before).resolve() != raw.resolve():
         raise ConfigError(
             f"holds results of another BIDS data set, {before}",
             path=folder,
             remedy="Give another -o; if that data set has moved, correct `raw` in "
             "dataset_description.json",
         )
-
-
-def _link(folder: Path, raw: Path) -> str:
-    return Path(os.path.relpath(raw, folder)).as_posix()
 
 
 def describe_dataset(folder: Path, raw: Path) -> None:
@@ -307,7 +306,7 @@ def describe_dataset(folder: Path, raw: Path) -> None:
         "DatasetType": "derivative",
         **{key: source[key] for key in ("License", "Authors") if key in source},
         "GeneratedBy": [{"Name": TOOL, "Version": version("srmri-tf")}],
-        "DatasetLinks": {"raw": _link(folder, raw)},
+        "DatasetLinks": {"raw": Path(os.path.relpath(raw, folder)).as_posix()},
     }
     if not any(folder.glob("README*")):
         text = _README.format(name=name, version=version("srmri-tf"), limits=LIMITS)

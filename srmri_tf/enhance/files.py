@@ -224,7 +224,7 @@ class _Work:
             warnings.append(text)
         derivatives.write(self.target(job), _volumes(results), header, sizes, record)
         every = job.target(self._stored.architecture, uncertainty=True)
-        derivatives.remove_outdated(every, self.target(job))
+        derivatives.remove_outdated(every, self.target(job), job.root)
 
     def header_warnings(self, job: Job) -> list[str]:
         """What a scan's name, sidecar and header say that a person should know, a clause each."""

@@ -320,7 +320,8 @@ class _Enhancer:
             images = np.where(inside & ~refused, output, images)
         enhanced = self._stored(images)
         if not self._config.puts_back:
-            return enhanced
+            kept = self._config.same_grid and self._network.degradation.is_magnitude
+            return enhanced + np.minimum(slices.scan, 0) if kept else enhanced
         put_back = consistent if self._config.same_grid else consistent_with_scan
         return put_back(enhanced, slices.scan, self._network.degradation)
 

@@ -88,11 +88,6 @@ class Worklist:
     faults: tuple[BadInputError, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
-    @property
-    def roots(self) -> list[Path]:
-        """The folders of results, but for those that go beside their scans."""
-        return sorted({job.root for job in self.jobs if job.root is not None})
-
     def summary(self, model: str) -> list[str]:
         """Which scans a MODEL is used for, a line for each contrast."""
         groups: dict[str, list[str]] = {}

@@ -136,8 +136,9 @@ def _check_signatures(stored: Stored, graphs: Graphs, folder: Path, out: Path) -
 
 
 def _write_keras(stored: Stored, out: Path) -> None:
-    with atomic_file(out) as temporary, _described_by_keras(stored, out):
-        stored.stock().save(temporary)
+    with atomic_file(out) as temporary:
+        with _described_by_keras(stored, out):
+            stored.stock().save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(MEMBER, stored.metadata().to_json())
         _check(stored, out, temporary, export_check.KERAS)

@@ -112,8 +112,8 @@ class Graphs(tf.Module):
 
         def one(single: tf.Tensor) -> tf.Tensor:
             scan = single[tf.newaxis, ..., 0] / scale
-            seen = tf.maximum(scan, 0.0) if self._magnitude else scan  # as in training
-            fine = tf.abs(upsampled(seen)) if self._magnitude else upsampled(seen)
+            magnitude = tf.maximum(scan, 0.0)  # as in training
+            fine = tf.abs(upsampled(magnitude)) if self._magnitude else upsampled(scan)
             output = self.super_resolved(fine[..., tf.newaxis])[..., 0]
             taken = in_box(scan) & ~implausible(output - fine, fine)
             enhanced = tf.where(taken, output, fine)

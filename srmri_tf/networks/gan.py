@@ -29,7 +29,7 @@ class AdversarialModel(keras.Model):
         seed: Decides the steps' random numbers.
 
     Attributes:
-        phase: What a step trains; may be set between two calls of ``fit``.
+        phase: What a step trains.
         xla: Whether XLA compiles the steps' gradients. Set it before the first step.
     """
 
@@ -53,7 +53,8 @@ class AdversarialModel(keras.Model):
     def phase(self, phase: Phase) -> None:
         if phase != self._phase:
             self._phase = phase
-            self.train_function = None  # Keras keeps the graph of the phase before
+            if self.train_function is not None:  # Keras's, whose graph is of the phase before
+                self.make_train_function(force=True)
 
     def compile(
         self,

@@ -86,7 +86,7 @@ def faults_of(
     """
     try:
         yield
-    except SrmriError:
+    except (SrmriError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except Exception as error:
         first = str(error).strip().partition("\n")[0]

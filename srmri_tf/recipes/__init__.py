@@ -70,14 +70,14 @@ def load_recipe(
         raise ConfigError(
             f"is not valid TOML ({error})", path=path, remedy="Correct that line"
         ) from None
+    faults = [fault for pair in (overrides or {}).items() if (fault := _lay_over(settings, *pair))]
     found = settings.get("model")
-    if model and found in CONFIGS.keys() - {model}:
+    if model and isinstance(found, str) and found in CONFIGS.keys() - {model}:
         raise ConfigError(
             f"is for model {found}, not {model}",
             path=path,
             remedy=f"Use `srmri-tf fit {found}` or `crossval {found}`, or give another recipe",
         )
-    faults = [fault for pair in (overrides or {}).items() if (fault := _lay_over(settings, *pair))]
     return parse(settings, path, faults)
 
 

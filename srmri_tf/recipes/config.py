@@ -340,7 +340,7 @@ class CircleCriticConfig(_Section):
 
     Args:
         form: ``eight_conv``, ``four_stage``, ``patchgan`` (that of the released code of [26]), or
-            ``local``, which sees 7x7 pixels at a time: whether an image is sharp, not of what.
+            ``local``, which sees 7x7 pixels at a time: it judges resolution, not anatomy.
     """
 
     form: Literal["eight_conv", "four_stage", "patchgan", "local"] = "eight_conv"

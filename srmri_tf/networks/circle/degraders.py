@@ -83,7 +83,7 @@ class LinearDegrader(keras.Model):
 
     Args:
         patch: Rows and columns of the images.
-        magnitude: Low-resolution images are magnitudes, and so is what a taught F answers.
+        magnitude: Low-resolution images are magnitudes, and so is the output of a taught F.
         name: Of the model.
 
     Call:

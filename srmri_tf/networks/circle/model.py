@@ -216,7 +216,9 @@ class Circle(AdversarialModel):
 
     def apply(self, network: keras.Model, images: tf.Tensor, number: int) -> tf.Tensor:
         """One of the passes of a step; each drops other features."""
-        if "noise" not in inspect.signature(network.call).parameters or not network.dropout:
+        if "noise" not in inspect.signature(network.call).parameters or not getattr(
+            network, "dropout", 0
+        ):
             return network(images, training=True)
         return network(images, training=True, noise=self._noise(number))
 

@@ -66,52 +66,38 @@ def test_counts():
 @pytest.mark.parametrize(
     ("count", "rule", "expected"),
     [
-        (2, {"val_count": 1}, (1, 1, 0)),  # somebody stays for training
-        (10, {"val_count": 9}, (1, 9, 0)),
-        (2, {"val_count": 2}, (0, 2, 0)),
+        (3, {"val_count": 1}, (1, 1, 1)),
+        (2, {"val_count": 1, "test_fraction": 0}, (1, 1, 0)),
+        (2, {"val_count": 2, "test_fraction": 0}, (0, 2, 0)),
         (2, {"test_count": 1}, (1, 0, 1)),
-        (2, {"val_count": 1, "val_fraction": 0, "test_fraction": 1}, (0, 1, 1)),
+        (2, {"test_count": 2}, (0, 0, 2)),
     ],
 )
-def test_a_count_leaves_less_to_the_other_fraction(count, rule, expected):
+def test_counts_beside_fractions(count, rule, expected):
     result = dealt([f"s{n}" for n in range(count)], **rule)
     assert (result["train"], result["val"], result["test"]) == expected
 
 
-def test_folds_are_of_equal_size_and_cover_everybody():
-    places = assign(TEN, SplitRule(folds=3))
-    assert {place.split for place in places.values()} == {"train"}
-    sizes = [sum(place.fold == fold for place in places.values()) for fold in range(3)]
-    assert sizes == [4, 3, 3]
-    with pytest.raises(ConfigError, match="11 folds need as many subjects, got 10"):
-        assign(TEN, SplitRule(folds=11))
-
-
-@given(st.sets(st.text(min_size=1, max_size=5), max_size=30), st.integers(0, 5))
-def test_nobody_is_lost_and_the_order_of_the_files_does_not_matter(subjects, seed):
-    rule = SplitRule(seed=seed, val_fraction=0.2, test_fraction=0.3)
-    places = assign(sorted(subjects), rule)
-    assert set(places) == subjects
-    assert assign(sorted(subjects, reverse=True) * 2, rule) == places
-
-
 @pytest.mark.parametrize(
-    "rule", [{"val_fraction": 0.6, "test_fraction": 0.6}, {"folds": 1}, {"by": "slice", "folds": 3}]
+    ("count", "rule", "asked"),
+    [
+        (2, {"val_count": 1}, "1 for training, 1 for validation and 1 for test"),
+        (
+            10,
+            {"val_count": 9, "test_fraction": 0.2},
+            "1 for training, 9 for validation and 2 for test",
+        ),
+        (
+            10,
+            {"train_count": 8, "test_fraction": 0.2},
+            "8 for training, 1 for validation and 2 for test",
+        ),
+        (3, {"val_count": 4, "test_fraction": 0}, "0 for training, 4 for validation and 0 for"),
+    ],
 )
-def test_impossible_rules_are_refused(rule):
-    with pytest.raises(ValueError, match=r"more than 1 together|at least 2|slice-wise"):
-        SplitRule(**rule)
-
-
-def test_a_table_survives(tmp_path):
-    places = {"b": Place("test"), "a": Place("train"), "c": Place("val")}
-    path = tmp_path / "split.tsv"
-    path.write_text(write_tsv(places))
-    assert path.read_text() == "subject\tsplit\na\ttrain\nb\ttest\nc\tval\n"
-    assert read_tsv(path) == places
-    folds = {"a": Place("train", 0), "b": Place("train", 1), "c": Place("test")}
-    path.write_text(write_tsv(folds))
-    assert read_tsv(path) == folds
+def test_fractions_do_not_give_way_to_counts(count, rule, asked):
+    with pytest.raises(ConfigError, match=f"{asked}.* are more than the {count} there are"):
+        dealt([f"s{n}" for n in range(count)], **rule)
 
 
 @given(st.dictionaries(st.text(min_size=1), st.sampled_from([None, 0, 1]), min_size=1))

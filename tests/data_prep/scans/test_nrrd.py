@@ -113,7 +113,7 @@ def test_without_an_anatomical_space_there_are_voxel_sizes_and_a_warning(tmp_pat
     path = write(tmp_path / "a.nrrd", header=header)
     image = nifti.read(path)
     np.testing.assert_allclose(nib.affines.voxel_sizes(image.affine), [0.9, 0.8, 3.1], rtol=1e-6)
-    assert "does not say how the patient lay" in image.doubts[0]
+    assert "has no orientation" in image.doubts[0]
     assert nib.aff2axcodes(image.affine) == ("L", "A", "S")
 
 

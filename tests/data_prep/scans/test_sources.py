@@ -239,3 +239,17 @@ def test_a_named_pipe_is_refused_at_once(tmp_path):
     for source in (tmp_path, tmp_path / "a_T2w.nii.gz"):
         with pytest.raises(BadInputError, match=r"a_T2w\.nii\.gz: is a pipe"):
             find([source])
+
+
+def test_folders_that_are_no_persons_are_refused(tmp_path):
+    for person in ("p1", "p2"):
+        for when in ("before", "visit1"):
+            save(tmp_path / person / when / "T2.nii.gz")
+    with pytest.raises(BadInputError, match=r"subject before are in several folders.*\n.*p1/bef"):
+        find([tmp_path])
+    for person in ("p1", "p2"):
+        (tmp_path / person / "before").rename(tmp_path / person / "visit0")
+    found = find([tmp_path]).scans
+    assert [(scan.subject, scan.session) for scan in found] == [
+        (person, when) for person in ("p1", "p2") for when in ("visit0", "visit1")
+    ]

@@ -487,7 +487,9 @@ def test_a_result_made_anew_leaves_no_outdated_map_and_page(network, tmp_path):
     super_resolve([scan], config=EnhanceConfig(uncertainty=True))
     page = tmp_path / "scan_desc-cpce.html"
     page.write_text(f"<head>{derivatives.PAGE_MARK}</head>")
-    (again,) = super_resolve([scan], config=EnhanceConfig(same_grid=True), overwrite=True)
+    index = tmp_path / "index.html"
+    index.write_text(page.read_text())
+    (again,) = super_resolve([scan], tmp_path, EnhanceConfig(same_grid=True), overwrite=True)
     assert sorted(tmp_path.iterdir()) == sorted([scan, again.target.image, again.target.sidecar])
     super_resolve([scan], config=EnhanceConfig(uncertainty=True), overwrite=True)
     page.write_text("my own notes")
@@ -505,6 +507,8 @@ def test_one_folder_holds_results_of_one_bids_data_set(network, tmp_path):
     with pytest.raises(ConfigError, match=r"holds results of another BIDS data set, \.\./a"):
         super_resolve([tmp_path / "b"], tmp_path / "out")
     assert not (tmp_path / "out" / "sub-b").exists()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert not super_resolve([tmp_path / "link"], tmp_path / "out")[0].fresh
 
 
 @pytest.mark.parametrize("name", ["b_T2_desc-cpce.html", "index.html"])

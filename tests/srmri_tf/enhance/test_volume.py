@@ -210,8 +210,8 @@ def test_on_the_same_grid_consistency_is_a_choice():
     np.testing.assert_allclose(left.voxels, scan + 500, rtol=1e-5)
 
 
-@pytest.mark.parametrize("same_grid", [False, True])
-def test_voxels_below_zero_stay_below_zero(same_grid):
+@pytest.mark.parametrize(("same_grid", "consistency"), [(False, None), (True, None), (True, True)])
+def test_voxels_below_zero_stay_below_zero(same_grid, consistency):
     scan = phantom((16, 14, 3)).astype(np.float32)
     scan[2:5, 3:6] = -0.1 * scan.max()
     seen = []
@@ -219,7 +219,7 @@ def test_voxels_below_zero_stay_below_zero(same_grid):
         fake(lambda images: seen.append(images) or images),
         scan,
         affine(),
-        EnhanceConfig(same_grid=same_grid, consistency=True),
+        EnhanceConfig(same_grid=same_grid, consistency=consistency),
     ).voxels
     assert min(images.min() for images in seen) >= 0  # `prepare` cuts them off, too
     stack = found.transpose(2, 1, 0)

@@ -42,10 +42,10 @@ def test_a_file_s_result_lies_beside_it_or_where_it_is_told(tmp_path):
     scan = save(tmp_path / "in" / "scan.nii.gz")
     beside = make_worklist([scan])
     assert results(beside, tmp_path) == ["in/scan_desc-cpce.nii.gz"]
-    assert beside.roots == []
+    assert [job.root for job in beside.jobs] == [None]
     folder = make_worklist([scan, scan], tmp_path / "out")
     assert results(folder, tmp_path) == ["out/scan_desc-cpce.nii.gz"]
-    assert folder.roots == [tmp_path / "out"]
+    assert [job.root for job in folder.jobs] == [tmp_path / "out"]
     named = make_worklist([scan], tmp_path / "new" / "sharp.nii")
     assert results(named, tmp_path) == ["new/sharp.nii"]
     spread = named.jobs[0].target("cpce", uncertainty=True).uncertainty
@@ -61,7 +61,7 @@ def test_a_folder_keeps_its_form(tmp_path):
     assert results(make_worklist([root], tmp_path / "out"), tmp_path / "out") == expected
     inside = make_worklist([root])
     own = root / "derivatives" / "srmri-tf"
-    assert inside.roots == [own]
+    assert {job.root for job in inside.jobs} == {own}
     assert results(inside, own) == expected
     # What is there from an earlier call is no scan.
     save(own / "b_desc-cpce.nii.gz")
@@ -97,7 +97,8 @@ def test_a_pattern_that_finds_its_own_results_leaves_them_out(tmp_path):
 def test_two_bids_data_sets_do_not_become_one(bids, tmp_path):
     other = shutil.copytree(bids, tmp_path / "other")
     worklist = make_worklist([bids, other])
-    assert worklist.roots == sorted(d / "derivatives" / "srmri-tf" for d in (bids, other))
+    roots = {dataset / "derivatives" / "srmri-tf" for dataset in (bids, other)}
+    assert {job.root for job in worklist.jobs} == roots
     (other / "sub-1").rename(other / "sub-3")
     (other / "sub-2").rename(other / "sub-4")
     for scan in other.glob("sub-*/**/*.nii.gz"):
