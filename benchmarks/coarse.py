@@ -37,8 +37,9 @@ from srmri_tf.models.model import Network, load_network
 
 def super_resolved(network: Network, scan: np.ndarray, settings: EnhanceConfig) -> np.ndarray:
     """The slices of a scan (S, H, W) as `enhance` enhances them."""
-    # Columns from right to left, rows from front to back: pixel (0, 0) stays where it is.
-    result = enhance_volume(network, scan.transpose(2, 1, 0), np.eye(4), settings)
+    # Row 0 is the front, column 0 the patient's right: the network sees the slices as they are.
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    result = enhance_volume(network, scan.transpose(2, 1, 0), affine, settings)
     return result.voxels.transpose(2, 1, 0)
 
 

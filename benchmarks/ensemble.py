@@ -30,10 +30,11 @@ from srmri_tf.models.model import load_network
 def truth_of(path: Path, quick: bool) -> np.ndarray:
     """The slices of a scan (S, H, W), of even sides and a maximum of 1, background left out."""
     image = nifti.read(path)
-    slices = find_slicing(image.affine, "auto", path=path).stack(image.voxels)
+    found = find_slicing(image.affine, "auto", path=path)
+    slices = found.shown(found.stack(image.voxels))
     slices = slices[:, : slices.shape[1] // 2 * 2, : slices.shape[2] // 2 * 2] / slices.max()
     slices = slices[[not metrics.is_background(one) for one in slices]]
-    return slices[:: max(1, len(slices) // 6)] if quick else slices
+    return slices[np.linspace(0, len(slices) - 1, 6).astype(int)] if quick else slices
 
 
 def quality(images: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -101,7 +101,9 @@ def main() -> None:
     figures = {
         "milliseconds_an_image_measured": 1000 * statistics.median(seconds["measures"]) / images,
         "milliseconds_of_processors": 1000 * statistics.median(processor) / images,
-        "milliseconds_a_slice_of_the_network": 1000 * statistics.median(seconds["network"]) / count,
+        "milliseconds_a_slice_of_the_network": 1000
+        * statistics.median(seconds["network"])
+        / len(pairs),
     }
     ratios = {"one_thread_vs_pool": ratio(seconds["measures_by_one_thread"], seconds["measures"])}
     sizes = sorted({pair.hr.shape for pair in pairs})

@@ -174,7 +174,10 @@ def _locked(file: Path, held: Path, *, must: bool) -> int:
         must: Refuse a file system that does not lock files; else nothing is locked there.
     """
     while True:
-        handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o666)
+        except PermissionError:
+            handle = os.open(file, os.O_RDONLY)  # a colleague's, which can be locked all the same
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

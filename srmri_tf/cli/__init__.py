@@ -42,6 +42,7 @@ messages.with_options(cli)
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; every error is a few lines on stderr and its own exit code."""
     arguments = sys.argv[1:] if argv is None else argv
+    process.open_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may be none in UTF-8
         sys.stdout.reconfigure(errors="surrogateescape")
     process.isolate()

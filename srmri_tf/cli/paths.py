@@ -8,11 +8,16 @@ import click
 
 
 class UserPath(click.Path):
-    """A path whose quoted ``~`` or ``~user`` is expanded, unless there is a file of that name."""
+    """A path whose quoted ``~`` or ``~user`` is expanded, unless there is a file of that name.
+
+    An empty one, as a script passes it whose variable is not set, is no name for this folder.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path, expanded and of the wanted type."""
         text = os.fspath(value)
+        if not text:
+            self.fail("is empty: a variable that is not set?", param, ctx)
         if text.startswith("~") and not os.path.lexists(text):
             value = os.path.expanduser(text)  # noqa: PTH111  # of strings, too
         return super().convert(value, param, ctx)

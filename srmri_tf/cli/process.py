@@ -35,12 +35,26 @@ _KEEP_MEMORY = (
 
 def isolate() -> None:
     """Set what every command needs, for this process and those it starts."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    for limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
-        os.environ.pop(limit, None)
+    os.environ |= {"KERAS_BACKEND": "tensorflow", "MPLBACKEND": "agg"}
+    for name in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "TF_XLA_FLAGS"):
+        os.environ.pop(name, None)
     # No command multiplies large matrices with NumPy, and where threads are few, OpenBLAS answers
     # that it cannot start its own with an interrupt.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+def open_standard_files() -> None:
+    """Open what a parent process has closed of stdin, stdout and stderr: it leads nowhere."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False, encoding="utf-8"))  # noqa: SIM115
 
 
 def need_address_space(megabytes: int, what: str) -> None:

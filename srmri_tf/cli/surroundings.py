@@ -1,6 +1,7 @@
 """Errors as a person sees them: those of the surroundings (memory, disk, threads), and the rest."""
 
 import errno
+import os
 
 import click
 
@@ -26,6 +27,9 @@ _ALONE = EnvironmentFault(
 _PORT = EnvironmentFault(
     "this machine's port in TF_CONFIG is in use or cannot be opened",
     remedy="Give another port, or stop what uses it",
+)
+_NOWHERE = EnvironmentFault(
+    "the current folder does not exist any more", remedy="Change to another folder"
 )
 _WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EFBIG)
 _OUT_OF_MEMORY = ("cannot allocate memory", "failed to map segment", "bad_alloc", "out of memory")
@@ -98,8 +102,19 @@ def _of_the_system(error: OSError) -> EnvironmentFault:
         return EnvironmentFault(
             what, path=error.filename, remedy="Check the disk and its permissions"
         )
+    if error.errno == errno.ENOENT and not _has_folder():
+        return _NOWHERE
     if error.errno in _WRITING:
         return EnvironmentFault(
             f"output cannot be written: {what}", remedy="Free some space, or send it elsewhere"
         )
     return EnvironmentFault(f"the system refuses: {what}", remedy="Run the same command again")
+
+
+def _has_folder() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        return False
+    return True

@@ -268,7 +268,8 @@ class _Enhancer:
             first += change
             second += change * change
         mean = first / len(_TURNS)  # of the changes
-        images = [enhanced + mean if self._config.ensemble else enhanced]
+        # Turns that disagree in a sign have a mean that is not what was measured.
+        images = [self._put_back(enhanced + mean, scan) if self._config.ensemble else enhanced]
         if self._config.uncertainty:
             variance = second / len(_TURNS) - np.square(mean)
             images.append(np.sqrt(np.maximum(variance, 0, out=variance)))
@@ -319,11 +320,16 @@ class _Enhancer:
                 output = output + (images - seen)
             images = np.where(inside & ~refused, output, images)
         enhanced = self._stored(images)
+        if self._config.same_grid and self._network.degradation.is_magnitude:
+            enhanced = enhanced + np.minimum(slices.scan, 0)
+        return self._put_back(enhanced, slices.scan)
+
+    def _put_back(self, enhanced: np.ndarray, scan: np.ndarray) -> np.ndarray:
+        """Slices with the measured centre of k-space, unless the network's is to be kept."""
         if not self._config.puts_back:
-            kept = self._config.same_grid and self._network.degradation.is_magnitude
-            return enhanced + np.minimum(slices.scan, 0) if kept else enhanced
+            return enhanced
         put_back = consistent if self._config.same_grid else consistent_with_scan
-        return put_back(enhanced, slices.scan, self._network.degradation)
+        return put_back(enhanced, scan, self._network.degradation)
 
     def _shown(self, stored: np.ndarray) -> np.ndarray:
         """Stored slices as a person sees them, on the same grid whichever way they are stored.

@@ -1,13 +1,18 @@
 """The paper's Figs 4 and 5 for our data: whole slice with a red box, and the box magnified."""
 
-from collections.abc import Collection
+import functools
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from srmri_tf import metrics
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
 from srmri_tf.evaluation.gallery import TRUTH, Exhibit
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:
@@ -47,6 +52,20 @@ def box_of(exhibit: Exhibit) -> tuple[int, int, int]:
     return *busiest_box(exhibit.images[LOW_RESOLUTION], truth, side), side
 
 
+def in_plain_style(draw: Callable[_P, _R]) -> Callable[_P, _R]:
+    """A function that draws with Matplotlib's own settings, whatever a ``matplotlibrc`` says."""
+
+    @functools.wraps(draw)
+    def drawn(*arguments: _P.args, **options: _P.kwargs) -> _R:
+        from matplotlib.style import context
+
+        with context("default"):
+            return draw(*arguments, **options)
+
+    return drawn
+
+
+@in_plain_style
 def comparison(exhibit: Exhibit, path: Path, marked: Collection[str] = ()) -> None:
     """Draw every method and the truth side by side, with PSNR and SSIM of the slice.
 

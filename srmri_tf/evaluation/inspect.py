@@ -16,6 +16,7 @@ from data_prep.scans.orientation import Volume
 from data_prep.shards.files import WholeSlice, whole_slices
 from data_prep.shards.schema import SPLITS, Manifest, Shard
 from srmri_tf.data.dataset import refuse_small
+from srmri_tf.evaluation.figure import in_plain_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,6 +120,7 @@ def _measured(folder: Path, shard: Shard) -> Coverage:
     return coverage.measure(Volume(np.stack(images), shard.spacing, shard.source_sha256))
 
 
+@in_plain_style
 def contact_sheet(folder: Path, manifest: Manifest, path: Path, most: int = 6) -> None:
     """Draw the middle slices of some scans of every split: LR, HR, their difference, k-space.
 

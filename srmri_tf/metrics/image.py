@@ -13,6 +13,9 @@ from skimage.metrics import structural_similarity
 
 from data_prep.kspace import Degradation, kept_box
 
+ROUNDING = 1e-12
+"""Part of an image's energy that an FFT of float32 may have made."""
+
 BACKGROUND_LEVEL = 0.05
 Window = Literal["gaussian", "uniform"]
 #: scikit-image's own defaults are the uniform window's, which fastMRI's evaluate.py takes.
@@ -127,9 +130,13 @@ def energy(image: np.ndarray) -> float:
 
 
 def high_frequency_energy(image: np.ndarray, degradation: Degradation) -> float:
-    """Energy of an image (H, W) outside the kept box of k-space: sum |FFT(image)|^2."""
+    """Energy of an image (H, W) outside the kept box of k-space: sum |FFT(image)|^2.
+
+    0 where there is no more than an FFT's rounding.
+    """
     spectrum = scipy.fft.fft2(np.asarray(image, np.float32), overwrite_x=True)
-    return energy(np.abs(spectrum[_outside(image.shape, degradation)]))
+    found = energy(np.abs(spectrum[_outside(image.shape, degradation)]))
+    return found if found > ROUNDING * image.size * energy(image) else 0.0
 
 
 def ratio(part: float, whole: float) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.style import context
 from matplotlib.ticker import MaxNLocator
 
 GREY = "#7a8089"
@@ -58,7 +58,7 @@ def lines(
     """
     if not any(map(math.isfinite, (value for values in series.values() for value in values))):
         return None
-    with rc_context(_STYLE):
+    with context(["default", _STYLE]):
         figure, axes = _empty(height=2.4)
         for number, (name, values) in enumerate(series.items()):
             style = "--" if number == 0 else "-"
@@ -88,7 +88,7 @@ def boxes(
     shown = {name: values for name, values in finite.items() if values}
     if not shown:
         return None
-    with rc_context(_STYLE):
+    with context(["default", _STYLE]):
         figure, axes = _empty(height=0.8 + 0.35 * len(shown))
         for number, (name, values) in enumerate(shown.items()):
             colour = _colour(number)

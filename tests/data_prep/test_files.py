@@ -330,3 +330,12 @@ def test_names_as_long_as_the_file_system_allows(tmp_path, monkeypatch):
         assert temporary.name.endswith(".nii.gz")
     with pytest.raises(EnvironmentFault, match="its name is too long"):
         files.write_text(tmp_path / ("a" * (longest + 1)), "text")
+
+
+def test_a_lock_is_one_for_the_whole_group(tmp_path):
+    before = os.umask(0o002)
+    try:
+        with files.lock(tmp_path):
+            assert (tmp_path / files.LOCK).stat().st_mode & 0o777 == 0o664
+    finally:
+        os.umask(before)

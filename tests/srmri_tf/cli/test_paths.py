@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
 from srmri_tf.cli.paths import NAME, PATH
@@ -24,3 +25,9 @@ def test_a_quoted_tilde_is_the_home_folder(home):
 def test_a_file_of_that_name_comes_first(home):
     Path("~x").touch()
     assert PATH.convert("~x", None, None) == Path("~x")
+
+
+@pytest.mark.parametrize("kind", [PATH, NAME])
+def test_an_empty_argument_is_not_this_folder(kind):
+    with pytest.raises(click.BadParameter, match="is empty"):
+        kind.convert("", None, None)

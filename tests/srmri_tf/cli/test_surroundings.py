@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,24 @@ def test_a_full_standard_output_is_code_5(scans, tmp_path, command):
     assert done.returncode == 5
     assert done.stderr.count("\n") == 1
     assert "output cannot be written: No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_files_that_the_parent_has_closed_do_no_harm(scans, tmp_path, closed):
+    command = [sys.executable, "-m", "srmri_tf", "prepare", scans, "-o", tmp_path / "out"]
+    line = shlex.join(map(str, [*command, "--patch-size", "10"]))
+    done = subprocess.run(
+        ["sh", "-c", f"{line} {closed}"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the current folder does not exist" in str(fault_of(FileNotFoundError(2, "No such")))
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

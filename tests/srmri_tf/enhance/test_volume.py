@@ -210,6 +210,15 @@ def test_on_the_same_grid_consistency_is_a_choice():
     np.testing.assert_allclose(left.voxels, scan + 500, rtol=1e-5)
 
 
+def test_an_ensemble_keeps_what_was_measured():
+    scan = np.random.default_rng(0).random((16, 14, 2)).astype(np.float32)
+    rng = np.random.default_rng(1)
+    network = fake(lambda images: images + rng.normal(0, 0.3, images.shape).astype(np.float32))
+    found = enhance_volume(network, scan, affine(), EnhanceConfig(ensemble=True)).voxels
+    again = np.abs(downsampled(found.transpose(2, 1, 0))).transpose(2, 1, 0)
+    np.testing.assert_allclose(again, scan, atol=1e-5)
+
+
 @pytest.mark.parametrize(("same_grid", "consistency"), [(False, None), (True, None), (True, True)])
 def test_voxels_below_zero_stay_below_zero(same_grid, consistency):
     scan = phantom((16, 14, 3)).astype(np.float32)

@@ -1,5 +1,6 @@
 """Which slice and which box a figure shows."""
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -62,3 +63,17 @@ def test_the_picture_is_written_and_leaks_are_marked(tmp_path):
     honest, marked = ((tmp_path / f"{n}.png").read_bytes() for n in ("honest", "marked"))
     assert honest.startswith(b"\x89PNG")
     assert honest != marked
+
+
+def test_other_settings_of_matplotlib_do_not_count(tmp_path):
+    images = dict(
+        zip(("lr", "net", "truth"), np.random.default_rng(0).random((3, 40, 40)), strict=True)
+    )
+    scores = {name: {"psnr": 30.0, "ssim": 0.9} for name in ("lr", "net")}
+    exhibit = Exhibit("s1", "", 0, images, scores)
+    drawn = []
+    for settings in ({}, {"text.usetex": True, "figure.dpi": 300, "savefig.bbox": "tight"}):
+        with mpl.rc_context(settings):
+            comparison(exhibit, tmp_path / "a.png")
+        drawn.append((tmp_path / "a.png").read_bytes())
+    assert drawn[0] == drawn[1]

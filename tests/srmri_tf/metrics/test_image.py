@@ -86,7 +86,9 @@ def test_high_frequency_is_one_for_the_truth_and_none_for_its_low_resolution():
     assert metrics.high_frequency(lr, truth, Degradation()) < 0.05
     half = (truth + lr) / 2
     assert metrics.high_frequency(half, truth, Degradation()) == pytest.approx(0.25, abs=0.05)
-    assert np.isnan(metrics.high_frequency(truth, np.ones_like(truth), Degradation()))
+    for flat in (np.ones_like(truth), np.full((37, 53), 0.37, np.float32)):  # or rounding alone
+        image = np.random.default_rng(0).random(flat.shape, np.float32)
+        assert np.isnan(metrics.high_frequency(image, flat, Degradation()))
 
 
 def test_images_smaller_than_a_window_or_of_another_shape_are_refused():
