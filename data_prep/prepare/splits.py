@@ -187,7 +187,7 @@ def _share(fraction: float, total: int) -> int:
 
 def _line(cells: Iterable[object]) -> str:
     """A line of a table, with quotes around what holds a tab, a line break or a quote."""
-    buffer = io.StringIO(newline="")
+    buffer = io.StringIO(newline="")  # with csv's own line end, for which it also quotes \r
     csv.writer(buffer, dialect="excel-tab").writerow(cells)
     return buffer.getvalue().removesuffix("\r\n") + "\n"
 

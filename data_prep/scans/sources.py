@@ -388,7 +388,7 @@ def _refuse_folders_of_one_name(scans: Sequence[Scan]) -> None:
     """
     places: dict[str, set[Path]] = {}
     for scan in scans:
-        if folder := names.subject_folder(scan.path):
+        if not fastmri.is_fastmri(scan.path) and (folder := names.subject_folder(scan.path)):
             places.setdefault(scan.subject, set()).add(folder)
     for subject, folders_of_it in sorted(places.items()):
         if len({folder.name for folder in folders_of_it}) < len(folders_of_it):

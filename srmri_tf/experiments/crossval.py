@@ -117,7 +117,10 @@ def read_finished(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     evaluations = [folder / f"fold-{fold}" / "evaluation" for fold in range(folds)]
     before = summary.get("networks", [None] * folds)
     for evaluation, sha256 in zip(evaluations, before, strict=True):
-        if sha256 and sha256 != _measured_network(evaluation, summary["model"]):
+        if not sha256:
+            continue
+        document = read_evaluation(evaluation, _AGAIN, "methods")
+        if sha256 != _measured_network(document, summary["model"]):
             raise BadInputError(
                 f"was measured again after {folder / SUMMARY_NAME} was written",
                 path=evaluation,
@@ -126,10 +129,9 @@ def read_finished(folder: Path) -> tuple[dict[str, Any], list[Path]]:
     return summary, evaluations
 
 
-def _measured_network(evaluation: Path, model: str) -> str | None:
+def _measured_network(document: Mapping[str, Any], model: str) -> str | None:
     """SHA-256 of the weights of the network that an evaluation measured."""
-    methods = read_evaluation(evaluation, _AGAIN, "methods")["methods"]
-    sha256: str | None = methods.get(model, {}).get("sha256")
+    sha256: str | None = document["methods"].get(model, {}).get("sha256")
     return sha256
 
 
@@ -157,10 +159,11 @@ def _is_measured(plan: Plan, fold: int) -> bool:
     run, evaluation = plan.run(fold), plan.evaluation(fold)
     if not (evaluation / METRICS_NAME).is_file():
         return False
+    measured = _measured_network(read_evaluation(evaluation, _AGAIN, "methods"), plan.config.model)
     return (
         not differences(run.config(), run.resolved(plan.config_of(fold)))
         and epochs_done(run) >= run.config().schedule.total
-        and _measured_network(evaluation, plan.config.model) == read(run.folder).sha256
+        and measured == read(run.folder).sha256
     )
 
 
@@ -213,9 +216,7 @@ def summarise_folds(plan: Plan) -> tuple[Path, tables.Table]:
         "folds": total,
         "validation": plan.config.validation.fold if total > 2 else "none",
         "done": list(documents),
-        "networks": [
-            _measured_network(plan.evaluation(fold), plan.config.model) for fold in documents
-        ],
+        "networks": [_measured_network(d, plan.config.model) for d in documents.values()],
         "methods": {
             name: {
                 key: {

@@ -119,22 +119,14 @@ def test_whoever_holds_a_folder_clears_what_kills_left(tmp_path):
         assert names(tmp_path) == [files.LOCK, "checkpoint.npz"]
 
 
-def test_what_another_machine_left_is_cleared_after_a_day(tmp_path):
+@pytest.mark.parametrize("writer", ["another-host-1", f"{socket.gethostname()[:48]}-4194305"])
+def test_what_others_and_older_versions_left_is_cleared_after_a_day(tmp_path, writer):
     for name, hours in (("old", 25), ("new", 23)):
-        path = tmp_path / f".srmri-tf-tmp-another-host-1-{name}"
+        path = tmp_path / f".srmri-tf-tmp-{writer}-{name}"
         path.write_text("half")
         os.utime(path, (time.time() - 3600 * hours,) * 2)
     files.clear(tmp_path)
-    assert names(tmp_path) == [".srmri-tf-tmp-another-host-1-new"]
-
-
-def test_names_of_before_are_cleared_after_a_day(tmp_path):
-    for name, hours in (("old", 25), ("new", 23)):
-        path = tmp_path / f".srmri-tf-tmp-{socket.gethostname()[:48]}-4194305-{name}"
-        path.write_text("half")
-        os.utime(path, (time.time() - 3600 * hours,) * 2)
-    files.clear(tmp_path)
-    assert [name.rpartition("-")[2] for name in names(tmp_path)] == ["new"]
+    assert names(tmp_path) == [f".srmri-tf-tmp-{writer}-new"]
 
 
 LONG_NAME = "node" * 15

@@ -88,6 +88,12 @@ def unnamed(dtype, name):
 """
 
 
+class Black:
+    """The images of a step."""
+
+    lr = sr = hr = tf.zeros([2, 4, 4, 1])
+
+
 @pytest.fixture
 def mine(tmp_path, monkeypatch):
     (tmp_path / "mine_terms.py").write_text(MODULE)
@@ -135,23 +141,15 @@ def test_what_is_no_function_is_refused_by_its_name(name, fault, tmp_path):
 @pytest.mark.usefixtures("mine")
 def test_a_term_that_is_not_one_number_is_refused():
     (term,) = own_terms({"mine_terms:image": 1.0})
-
-    class Images:
-        lr = sr = hr = tf.zeros([2, 4, 4, 1])
-
     with pytest.raises(ConfigError, match=r"mine_terms:image gives a tensor of shape \(2, 4, 4, 1"):
-        term.value(Images)
+        term.value(Black)
 
 
 @pytest.mark.usefixtures("mine")
 def test_a_term_that_fails_is_named():
     (term,) = own_terms({"mine_terms:fails": 1.0})
-
-    class Images:
-        lr = sr = hr = tf.zeros([2, 4, 4, 1])
-
     with pytest.raises(ConfigError, match=r"mine_terms:fails fails \(NameError: .*nowhere"):
-        term.value(Images)
+        term.value(Black)
 
 
 @pytest.mark.usefixtures("mine")
