@@ -1,5 +1,6 @@
 """What the tests of both packages share."""
 
+import gc
 import subprocess
 
 import pytest
@@ -59,3 +60,9 @@ def pytest_collection_modifyitems(items):
         return parts.index(True) if any(parts) else len(parts)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish():
+    """What lives as long as the tests is not looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()

@@ -297,7 +297,7 @@ slow = pytest.mark.slow
 # Of 8 pairs: 2, all on the first of two devices; 3; 4, what it holds; 6, some on the second, too.
 @pytest.mark.parametrize(
     "share",
-    [pytest.param(0.25, marks=slow), 0.3, pytest.param(0.5, marks=slow), 0.75],
+    [*(pytest.param(share, marks=slow) for share in (0.25, 0.3, 0.5)), 0.75],
 )
 def test_one_and_two_devices_estimate_the_perceptual_term_on_the_same_pairs(share):
     lr, hr = pairs(16)

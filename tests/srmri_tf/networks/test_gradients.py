@@ -100,8 +100,9 @@ def _graphs_are_rewritten():
 
 slow = pytest.mark.slow  # an adversarial step has all that is in the others
 CASES = [
-    *((make_cpce, phase) for phase in ("content", "critic", "adversarial")),
+    (make_cpce, "adversarial"),
     (make_small_circle, "adversarial"),
+    *(pytest.param(make_cpce, phase, marks=slow) for phase in ("content", "critic")),
     *(pytest.param(make_circle, p, marks=slow) for p in ("content", "critic", "adversarial")),
 ]
 

@@ -218,6 +218,7 @@ def test_the_state_names_every_variable_that_training_changes():
     assert [float(o.beta_1) for o in model.optimizers()] == [0.5, 0.5]
 
 
+@pytest.mark.slow  # test_fixed_degrader takes steps on two devices, too
 def test_one_and_two_devices_take_the_same_steps():
     x, y = images(12)
     paired = tf.constant([1.0, 0.0] * 6)
