@@ -122,8 +122,9 @@ class _Transfer:
         self.expected = expected
         self.session = session
         self.report = report
-        self.part = path.with_name(f".{path.name}.part")
-        self.note = path.with_name(f".{path.name}.part.json")
+        hidden = f".{path.name.lstrip('.')}.part"
+        self.part = path.with_name(hidden)
+        self.note = path.with_name(f"{hidden}.json")
 
     def have(self) -> int:
         """Bytes downloaded so far."""

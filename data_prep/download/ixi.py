@@ -85,18 +85,21 @@ def ixi(
     if dest.exists() and not dest.is_dir():
         raise BadInputError("is a file, not a folder", path=dest, remedy="Choose another folder")
     with files.lock(dest):
+        digest = md5 or ARCHIVE_MD5[modality]
+        kept = dest / f"IXI-{modality}.tar"
+        ours = dest / f".{kept.name}"  # goes when it is unpacked, whoever was killed in between
         there = _already_there(dest, modality, site)
         if there:
+            ours.unlink(missing_ok=True)
             return there
         _refuse_foreign(dest, _chooser(modality, site))
-        digest = md5 or ARCHIVE_MD5[modality]
-        archive = dest / f"IXI-{modality}.tar"
-        missing = not (archive.is_file() and has_digest(archive, digest))
-        if missing:
+        usable = (path for path in (kept, ours) if path.is_file() and has_digest(path, digest))
+        archive = next(usable, None)
+        if archive is None:
             # Room for the archive and for what is unpacked from it.
             expected = Expected(digest, room=2.0)
-            url = f"{mirror.rstrip('/')}/{archive.name}"
-            fetch(url, archive, expected, session=session, report=report)
+            url = f"{mirror.rstrip('/')}/{kept.name}"
+            archive = fetch(url, ours, expected, session=session, report=report)
         files.write_text(dest / ATTRIBUTION, ATTRIBUTION_TEXT)
         scans = untar.extract(archive, dest, _chooser(modality, site), report)
         if not scans:
@@ -106,8 +109,9 @@ def ixi(
                 remedy="Delete it and run the same command again",
             )
         _write_note(dest, modality, site, scans)
-        if missing and not keep_archive:
-            archive.unlink()
+        if archive == ours and keep_archive:
+            ours.replace(kept)
+        ours.unlink(missing_ok=True)
     return sorted(scans)
 
 

@@ -52,7 +52,7 @@ class Item(BaseModel):
 
     def describe(self) -> str:
         """The line that two runs are compared by."""
-        return _line(self.scan.path.name, self.scan.subject, self)
+        return _line(self.scan.path.name, self.scan.subject, self.scan.modality, self)
 
 
 class Plan(BaseModel):
@@ -139,7 +139,7 @@ def setting_differences(old: Plan | Manifest, new: Plan) -> list[str]:
 
 def scan_differences(manifest: Manifest, plan: Plan) -> list[str]:
     """Scans that a finished folder has and the plan has not, and the other way round."""
-    before = {_line(shard.source, shard.subject, shard) for shard in manifest.shards}
+    before = {_line(s.source, s.subject, s.contrast, s) for s in manifest.shards}
     after = {item.describe() for item in plan.items}
     return [f"- {line}" for line in sorted(before - after)] + [
         f"+ {line}" for line in sorted(after - before)
@@ -185,10 +185,11 @@ def _item(file: str, scan: Scan, layout: SliceLayout, **fields: Any) -> Item:
     return Item(file=file, scan=absolute, plane=layout.plane, **fields)
 
 
-def _line(source: str, subject: str, stored: Item | Shard) -> str:
+def _line(source: str, subject: str, contrast: str, stored: Item | Shard) -> str:
     """One file name may be that of several scans; that of a shard is its own."""
     fold = "" if stored.fold is None else f", fold {stored.fold}"
-    return f"{source} as {stored.file}: subject {subject}, {stored.split}{fold}"
+    shown = f"{contrast or 'unknown contrast'}, {stored.split}{fold}"
+    return f"{source} as {stored.file}: subject {subject}, {shown}"
 
 
 def _settings(plan: Plan | Manifest) -> dict[str, object]:

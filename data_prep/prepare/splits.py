@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from data_prep.errors import BadInputError, ConfigError
+from data_prep.scans.names import one_spelling
 from data_prep.shards.schema import SPLITS, Split, SplitRule
 
 SPLIT_NAME = "split.tsv"
@@ -125,13 +126,25 @@ def write_tsv(places: Mapping[str, Place]) -> str:
 def lookup(labels: Iterable[str], table: Mapping[str, Place], path: Path) -> dict[str, Place]:
     """The places of the subjects that were found, by the user's table.
 
-    Spaces around a subject count only where another line has the subject without.
+    Spaces around a subject, and how its accents are written, count only where another line has the
+    subject as it is called.
 
     Raises:
-        BadInputError: The table lacks a subject or a fold.
+        BadInputError: The table lacks a subject or a fold, or has several places for one.
     """
     wanted = sorted(set(labels))
-    table = {subject.strip(): place for subject, place in table.items()} | dict(table)
+    stripped: dict[str, set[Place]] = {}
+    for subject, place in table.items():
+        stripped.setdefault(one_spelling(subject).strip(), set()).add(place)
+    for label in wanted:
+        if label not in table and len(stripped.get(label, ())) > 1:
+            raise BadInputError(
+                f"puts subject {label} in several splits, by lines that differ in spaces or in how "
+                "accents are written",
+                path=path,
+                remedy="Give each subject one line",
+            )
+    table = {subject: next(iter(places)) for subject, places in stripped.items()} | dict(table)
     missing = [label for label in wanted if label not in table]
     if missing:
         shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")

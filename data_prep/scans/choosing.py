@@ -20,6 +20,7 @@ RESULT = f"result of {TOOL}"
 UNKNOWN = "scan of unknown contrast"
 NOT_FETCHED = "file whose content is not here"
 IGNORED = "file that .bidsignore names"
+DERIVATIVE = "file of a BIDS derivative"
 BEYOND = "scan beyond --train-count"
 RESAMPLED = "resampled copy of a scan of unequal slice spacing"
 DERIVED = "folder with images that the scanner derived"
@@ -34,6 +35,7 @@ _PLURALS = {
     UNKNOWN: "scans of unknown contrast",
     NOT_FETCHED: "files whose content is not here",
     IGNORED: "files that .bidsignore names",
+    DERIVATIVE: "files of BIDS derivatives",
     BEYOND: "scans beyond --train-count",
     RESAMPLED: "resampled copies of scans of unequal slice spacing",
     DERIVED: "folders with images that the scanner derived",

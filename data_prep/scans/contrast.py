@@ -30,6 +30,12 @@ WORDS = "|".join(f"({pattern})" for pattern in _PATTERNS.values())
 ONTO = "to|onto|in|on|reg|registered|coreg|coregistered|aligned"
 """A pattern of the words that the scan follows which another one was registered to."""
 _ONTO = re.compile(ONTO)
+# What timing does not tell from the basic contrasts: by a name's words and DICOM's ImageType.
+_UNLIKE = re.compile(
+    r"(ep2d)?(diff|dwi|dti|adc|trace|tracew|fa)|tof|mra|angio|swi|mip|minip|bold|fmri|asl|perf"
+    r"|(aah)?scout|locali[sz]er"
+)
+_UNLIKE_TYPES = {"DIFFUSION", "ADC", "TRACEW", "FA", "PERFUSION", "ASL", "MIP", "MNIP", "SUB"}
 _LONGEST_ECHO, _LONGEST_REPETITION, _LONGEST_INVERSION = 1, 100, 20  # seconds
 
 
@@ -73,7 +79,7 @@ def contrast_of(path: Path, named: str) -> Contrast:
         named: What its name says (`data_prep.scans.names`).
     """
     metadata = metadata_of(path)
-    timed = by_timing(metadata)
+    timed = "" if _is_unlike(path, metadata) else by_timing(metadata)
     if not timed or (named and named not in BASIC):
         return Contrast(named, "name" if named else "")
     if not named or named == timed:
@@ -81,6 +87,13 @@ def contrast_of(path: Path, named: str) -> Contrast:
     if (named, timed) == ("FLAIR", "T2") and not _seconds(metadata, "InversionTime"):
         return Contrast(named, "name")
     return Contrast(timed, "sidecar", named)
+
+
+def _is_unlike(path: Path, metadata: Mapping[str, Any]) -> bool:
+    """Whether a scan is of a kind whose timing tells nothing, such as diffusion or angiography."""
+    types = metadata.get("ImageType")
+    said = {str(value).upper() for value in types} if isinstance(types, list) else set()
+    return bool(said & _UNLIKE_TYPES) or any(map(_UNLIKE.fullmatch, words_of(stem(path))))
 
 
 def by_name(path: Path) -> str:

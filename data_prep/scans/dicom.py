@@ -5,7 +5,6 @@ that all series of one patient are of one subject.
 """
 
 import importlib
-import itertools
 import json
 import re
 import shutil
@@ -17,7 +16,7 @@ from typing import Any
 
 from data_prep.errors import BadInputError, EnvironmentFault
 from data_prep.files import abandoned, own_prefix
-from data_prep.scans import contrast
+from data_prep.scans import contrast, names
 from data_prep.scans.choosing import (
     DERIVED,
     ENCODED,
@@ -26,8 +25,8 @@ from data_prep.scans.choosing import (
     as_acquired,
     counted,
 )
+from data_prep.scans.folders import walk
 
-_PROBED = 50  # files of a folder that are looked at
 _OPTIONS = (
     *("-g", "i"),  # the user's own defaults of dcm2niix do not count
     *("-b", "y", "-ba", "n"),  # a sidecar that says whose it is
@@ -83,14 +82,13 @@ def is_converted(scan: Path) -> bool:
 def _outcomes(folder: Path) -> dict[Path, tuple[tuple[Path, ...], tuple[str, ...]]]:
     """For each folder of DICOM files what `_converted` says of it."""
     parts = sorted(child for child in folder.iterdir() if child.is_dir() and _holds_dicom(child))
-    if any(map(_is_dicom, itertools.islice(folder.glob("*"), _PROBED))):
+    if any(map(_is_dicom, folder.iterdir())):
         parts = [folder]  # and all that is below it
     return {part: _converted(part.resolve()) for part in parts}
 
 
 def _holds_dicom(folder: Path) -> bool:
-    files = (path for path in folder.rglob("*") if not path.name.startswith("."))
-    return any(map(_is_dicom, itertools.islice(files, _PROBED)))
+    return any(map(_is_dicom, walk(folder)))
 
 
 def _is_dicom(path: Path) -> bool:
@@ -169,7 +167,10 @@ def _name(path: Path, folder: Path) -> str:
     date = _label(str(said.get("AcquisitionDateTime", ""))[:10])
     match = _MADE.fullmatch(path.stem)
     series, more = (match["series"], match["more"]) if match else (_label(path.stem), "")
-    parts = [f"sub-{subject or _label(folder.name) or 'unnamed'}"]
+    if not subject:  # blank where a hospital made the files anonymous
+        whose = next(names.folders_of_people(folder / path.name), folder)
+        subject = _label(whose.name) or "unnamed"
+    parts = [f"sub-{subject}"]
     parts += [f"ses-{date}"] if date else []
     return "_".join([*parts, f"series-{series}", _contrast(said)]) + more
 

@@ -4,6 +4,7 @@ Also tells files that were never fetched: git-annex and Git LFS leave a link or 
 where a file's content belongs.
 """
 
+import json
 import os
 import re
 from collections import deque
@@ -13,6 +14,7 @@ from pathlib import Path
 from data_prep.errors import BadInputError
 
 IGNORE = ".bidsignore"
+DESCRIPTION = "dataset_description.json"
 TO_NOTHING = "a link to nothing"
 _POINTER = 200  # bytes that are looked at
 
@@ -41,7 +43,7 @@ def walk(folder: Path) -> Iterator[Path]:
 
 def is_bids(folder: Path) -> bool:
     """Whether a folder is a BIDS data set."""
-    described = (folder / "dataset_description.json").exists()
+    described = (folder / DESCRIPTION).exists()
     return described or any(folder.glob("sub-*/**/anat"))
 
 
@@ -55,6 +57,35 @@ def dataset_of(folder: Path) -> Path | None:
             return above
         below = above
     return None
+
+
+def anatomical(dataset: Path) -> list[Path]:
+    """The files in the ``anat`` folders of a BIDS data set."""
+    patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
+    return sorted(path for pattern in patterns for path in dataset.glob(pattern))
+
+
+def outside_derivatives(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Tell what BIDS derivatives hold from other files, as in ``study/{rawdata,derivatives}``.
+
+    Returns:
+        Files that lie in no derivative, and those that do.
+    """
+    described = [path for path in paths if path.name == DESCRIPTION]
+    derived = {path.parent for path in described if _is_derivative(path)}
+    kept: list[Path] = []
+    inside: list[Path] = []
+    for path in paths:
+        (kept if derived.isdisjoint(path.parents) else inside).append(path)
+    return kept, inside
+
+
+def _is_derivative(description: Path) -> bool:
+    try:
+        found = json.loads(description.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("DatasetType") == "derivative"
 
 
 def root_of(path: Path) -> Path | None:

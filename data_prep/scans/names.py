@@ -8,6 +8,7 @@ is a contrast and nothing else, as in ``patient01/T2.nii.gz``.
 
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,8 +39,9 @@ class Scan:
 
 
 _PATTERN = r"Write for instance (?P<subject>\w+?)_(?P<session>\d+)"
-# What may follow a modality: the skull was stripped, or dcm2niix made the slices equidistant.
-_SAME = r"(_brain|_Eq_\d+)*$"
+# What may follow a modality: the skull was stripped, dcm2niix made the slices equidistant, or it
+# is one of HCP's repetitions.
+_SAME = r"(_brain|_Eq_\d+|_(MPR|SPC)\d+)*$"
 # IXI012-HH-1211-T2: subject, site, a running number, modality. DTI adds a direction.
 _IXI = re.compile(
     r"(?P<subject>IXI\d+)-(?P<site>[A-Za-z]+)-\d+-(?P<modality>[A-Za-z0-9]+)(-\d+)?" + _SAME
@@ -53,10 +55,15 @@ _BIDS = re.compile(
 # A contrast, and what it was registered to.
 _SHOWN = rf"({contrast.WORDS})([-_. ]({contrast.WORDS}|{contrast.ONTO}|space))*"
 _TIME = r"(study|session|ses|visit|scan|timepoint|tp)[-_]?\d+"
-# patient03_study1_T2W, patient03_T2_visit1: anything, then a word for a visit with a number or a
-# date; a contrast before it is none of the subject's.
+# What people call an occasion: in names and of folders.
+_WHEN = (
+    rf"{_TIME}|(day|week|month|year)[-_]?\d+|(pre|post|baseline|follow-?up)[-_]?\d*"
+    r"|(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])"
+)
+# patient03_study1_T2W, patient03_T2_visit1, P01_pre_T2: anything, then an occasion; a contrast
+# before it is none of the subject's.
 _VISIT = re.compile(
-    rf"(?P<subject>.+?)([-_. ]{_SHOWN})?[-_.](?P<session>{_TIME})([-_.].*)?$", re.IGNORECASE
+    rf"(?P<subject>.+?)([-_. ]{_SHOWN})?[-_.](?P<session>{_WHEN})([-_.].*)?$", re.IGNORECASE
 )
 # anna_T2, BraTS20_001_t1n, anna_t1_reg_to_t2: whatever stands before the contrast, if no more
 # follows it than what it was registered to.
@@ -70,12 +77,10 @@ _PERSON = re.compile(
 )
 # T2, t1_reg_to_t2, T2_brain: says what it is, not who.
 _NOBODY = re.compile(_SHOWN + _SAME, re.IGNORECASE)
+# t2_tse_tra, T2_anna: may say who it is, or nothing but how it was acquired.
+_PERHAPS_NOBODY = re.compile(rf"({contrast.WORDS})([-_. ].*)?", re.IGNORECASE)
 # Folders between that of a person and a scan: of a time, and of a kind of scan.
-_OCCASION = re.compile(
-    rf"{_TIME}|ses-.+|(day|week|month|year)[-_]?\d+|(pre|post|baseline|follow-?up)[-_]?\d*"
-    r"|(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])",
-    re.IGNORECASE,
-)
+_OCCASION = re.compile(rf"{_WHEN}|ses-.+", re.IGNORECASE)
 _KIND = re.compile(rf"anat|mri|nii|nifti|{_SHOWN}", re.IGNORECASE)
 
 
@@ -91,7 +96,7 @@ def read_name(path: Path) -> Scan:
 
 def _by_its_name(path: Path) -> Scan:
     """What the name of the file alone says."""
-    name = stem(path)
+    name = one_spelling(stem(path))
     match = next((found for scheme in _SCHEMES if (found := scheme.match(name))), None)
     scan = Scan(name, "", path, contrast.by_name(path)) if match is None else _scan(match, path)
     if person := _PERSON.match(name):
@@ -119,7 +124,7 @@ def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
         )
 
     def read(path: Path) -> Scan:
-        match = scheme.search(path.name)
+        match = scheme.search(one_spelling(path.name))
         if match is None or not match["subject"]:
             raise BadInputError(
                 f"does not match the subject pattern {pattern!r}",
@@ -131,14 +136,27 @@ def pattern_reader(pattern: str) -> Callable[[Path], Scan]:
     return read
 
 
-def subject_folder(path: Path) -> Path | None:
-    """The folder that a scan's subject is called by; None where its own name says more than T2."""
-    if not _NOBODY.fullmatch(_by_its_name(path).subject):
+def folder_of_person(path: Path) -> tuple[str, Path] | None:
+    """Who a scan is of, as far as its folder tells; None where its own name says who.
+
+    Returns:
+        The folder, and before it the name that the subject has from it: empty where the subject is
+        called by the file, whose name begins with a contrast and may be of many people, as
+        ``t2_tse_tra.nii`` is.
+    """
+    subject = _by_its_name(path).subject
+    folder = next(folders_of_people(path), None)
+    if folder is None or not _PERHAPS_NOBODY.fullmatch(subject):
         return None
-    return next(_folders_of_people(path), None)
+    return folder.name if _NOBODY.fullmatch(subject) else "", folder
 
 
-def _folders_of_people(path: Path) -> Iterator[Path]:
+def one_spelling(text: str) -> str:
+    """Text with each accent in one character, as Linux writes it and macOS does not."""
+    return unicodedata.normalize("NFC", text)
+
+
+def folders_of_people(path: Path) -> Iterator[Path]:
     """The folders above a scan that are called neither by a time nor by a kind of scan."""
     for folder in Path(os.path.abspath(path)).parents:  # noqa: PTH100  # links keep their names
         if folder.name and not (_OCCASION.fullmatch(folder.name) or _KIND.fullmatch(folder.name)):
@@ -147,15 +165,16 @@ def _folders_of_people(path: Path) -> Iterator[Path]:
 
 def _of_its_folder(scan: Scan) -> Scan:
     """The scan with the subject, and perhaps the session, that the folders above are called."""
-    folder = next(_folders_of_people(scan.path), None)
+    folder = next(folders_of_people(scan.path), None)
     if folder is None:
         return scan
     inside = Path(os.path.abspath(scan.path)).relative_to(folder).parts[:-1]  # noqa: PTH100
-    sessions = [name for name in reversed(inside) if _OCCASION.fullmatch(name)]
-    match = _PERSON.match(folder.name) or _VISIT.match(folder.name)
+    sessions = [one_spelling(name) for name in reversed(inside) if _OCCASION.fullmatch(name)]
+    name = one_spelling(folder.name)
+    match = _PERSON.match(name) or _VISIT.match(name)
     sessions += [scan.session, (match["session"] or "") if match else ""]
     session = scan.session or next(filter(None, sessions), "")
-    return replace(scan, subject=match["subject"] if match else folder.name, session=session)
+    return replace(scan, subject=match["subject"] if match else name, session=session)
 
 
 def _scan(match: re.Match[str], path: Path) -> Scan:

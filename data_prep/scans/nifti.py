@@ -136,7 +136,10 @@ def read_geometry(path: Path) -> Geometry:
     placed = place(layout.header, shape, path)
     doubts = (*layout.doubts, *placed.doubts)
     oriented = bool(placed.header["sform_code"] or placed.header["qform_code"])
-    return Geometry(shape, placed.affine, slice_axis(layout.header), doubts, volumes, oriented)
+    stacked = slice_axis(layout.header)
+    if stacked is None and shape.count(1) == 1:
+        stacked = shape.index(1)  # a single slice, whatever its thickness
+    return Geometry(shape, placed.affine, stacked, doubts, volumes, oriented)
 
 
 def read_series(path: Path) -> Series:

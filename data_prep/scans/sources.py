@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep.errors import BadInputError, ConfigError, raise_together
+from data_prep.kspace import FACTOR
 from data_prep.scans import (
     choosing,
     contrast,
@@ -192,6 +193,12 @@ def slice_layout(
     _tell(path, geometry.doubts, warn)
     found = find_slicing(geometry.affine, plane, slice_axis=geometry.slice_axis, path=path)
     count, height, width = (geometry.shape[axis] for axis in found.axes)
+    if min(height, width) < FACTOR:
+        raise BadInputError(
+            f"has {found.plane} slices of {height} x {width}, of which none is an image",
+            path=path,
+            remedy="Choose another --plane, or leave it out",
+        )
     return SliceLayout(found.plane, (count, height, width))
 
 
@@ -299,16 +306,18 @@ def _in_folder(folder: Path) -> Listing:
     Where there are only DICOM files, and perhaps results made of them, they are converted.
     """
     dataset = folders.dataset_of(folder)
+    left_out: list[LeftOut] = []
     if dataset is None:
-        candidates = list(folders.walk(folder))
+        candidates, derived = folders.outside_derivatives(list(folders.walk(folder)))
+        left_out = [LeftOut(path, choosing.DERIVATIVE) for path in derived if is_scan(path)]
     else:
         here = os.path.abspath(folder)  # noqa: PTH100  # links keep their names
-        patterns = ("sub-*/anat/*", "sub-*/ses-*/anat/*")
-        within = sorted(path for pattern in patterns for path in dataset.glob(pattern))
+        within = folders.anatomical(dataset)
         candidates = [p for p in within if Path(os.path.abspath(p)).is_relative_to(here)]  # noqa: PTH100
-    found = Listing([path for path in candidates if is_scan(path) and not path.is_dir()], [])
+    found = Listing([path for path in candidates if is_scan(path) and not path.is_dir()], left_out)
     if dataset is None and all(map(choosing.is_result, found.scans)):
-        found = Listing([*dicom.converted(folder), *found.scans], dicom.not_converted(folder))
+        found.scans[:0] = dicom.converted(folder)
+        found.left_out.extend(dicom.not_converted(folder))
     if not found.scans:
         kind = "anatomical BIDS scan" if dataset else "scan"
         raise BadInputError(
@@ -326,7 +335,8 @@ def _distinct(paths: Iterable[Path]) -> list[Path]:
     people. Two links to one file are two names for one scan, which a plan will refuse or warn of.
     """
     places = {os.path.join(os.path.realpath(path.parent), path.name): path for path in paths}  # noqa: PTH118
-    targets = {os.path.realpath(path) for path in places.values() if path.is_symlink()}
+    links = (path for path in places.values() if path.is_symlink() and path.exists())
+    targets = set(map(os.path.realpath, links))  # a link to itself is a link to nothing
     return sorted(path for place, path in places.items() if place not in targets)
 
 
@@ -382,19 +392,21 @@ def _check_contrasts(scans: Sequence[Scan], all_contrasts: bool) -> list[str]:
 
 
 def _refuse_folders_of_one_name(scans: Sequence[Scan]) -> None:
-    """Refuse subjects called by folders of one name in several places: they may be of two people.
+    """Refuse a subject label that may be of several people: it has the same name in many folders.
 
-    In ``p1/before/T2.nii`` and ``p2/before/T2.nii`` the folder is no person's.
+    In ``p1/before/T2.nii`` and ``p2/before/T2.nii`` the folder is no person's, and in
+    ``p1/t2_tse.nii`` and ``p2/t2_tse.nii`` the file is none.
     """
-    places: dict[str, set[Path]] = {}
+    places: dict[str, set[tuple[str, Path]]] = {}
     for scan in scans:
-        if not fastmri.is_fastmri(scan.path) and (folder := names.subject_folder(scan.path)):
-            places.setdefault(scan.subject, set()).add(folder)
-    for subject, folders_of_it in sorted(places.items()):
-        if len({folder.name for folder in folders_of_it}) < len(folders_of_it):
+        if not fastmri.is_fastmri(scan.path) and (place := names.folder_of_person(scan.path)):
+            places.setdefault(scan.subject, set()).add(place)
+    for subject, found in sorted(places.items()):
+        if len({name for name, _ in found}) < len(found):
+            shown = [str(folder) for _, folder in sorted(found)]
             raise BadInputError(
                 f"the scans of subject {subject} are in several folders, so that nobody can tell "
-                f"whose they are:{choosing.listed([*map(str, sorted(folders_of_it))])}\n",
+                f"whose they are:{choosing.listed(shown)}\n",
                 remedy="Put the person into the files' names, or rename the folders",
             )
 

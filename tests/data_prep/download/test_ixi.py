@@ -85,6 +85,33 @@ def test_an_archive_that_was_there_already_stays(site, tmp_path, kept):
     assert len(site.requests) == asked
 
 
+@pytest.mark.parametrize("killed_in", ["extract", "_write_note", "after"])
+def test_an_archive_of_a_killed_download_goes_with_the_next(site, tmp_path, monkeypatch, killed_in):
+    def die(*args):
+        raise KeyboardInterrupt
+
+    write_note = ixi._write_note
+    with monkeypatch.context() as patch:
+        if killed_in == "extract":
+            patch.setattr(ixi.untar, "extract", die)
+        elif killed_in == "_write_note":
+            patch.setattr(ixi, "_write_note", die)
+        else:
+            patch.setattr(ixi, "_write_note", lambda *args: die(write_note(*args)))
+        with pytest.raises(KeyboardInterrupt):
+            ixi.ixi(tmp_path, mirror=site.url)
+    asked = len(site.requests)
+    assert len(ixi.ixi(tmp_path, mirror=site.url)) == 3
+    assert len(site.requests) == asked
+    assert not [name for name in names(tmp_path) if "tar" in name]
+
+
+def test_another_archive_of_the_users_stays(site, tmp_path):
+    (tmp_path / "IXI-T2.tar").write_bytes(b"mine")
+    assert len(ixi.ixi(tmp_path, mirror=site.url)) == 3
+    assert (tmp_path / "IXI-T2.tar").read_bytes() == b"mine"
+
+
 def test_scans_of_the_users_own_are_not_overwritten(site, tmp_path):
     (tmp_path / "IXI002-Guys-0828-T2.nii.gz").write_bytes(b"mine")
     with pytest.raises(BadInputError, match=r"0828-T2\.nii\.gz: is there already"):

@@ -130,6 +130,17 @@ def test_other_scans_are_refused_and_named(scans, tmp_path):
         prepare([scans], tmp_path / "out", CONFIG)
 
 
+def test_scans_whose_contrast_is_known_by_now_are_refused(tmp_path):
+    for number in range(3):
+        save(tmp_path / "scans" / f"s{number}.nii.gz", phantom(seed=number))
+    prepare([tmp_path / "scans"], tmp_path / "out", CONFIG)
+    for number in range(3):
+        t2 = {"EchoTime": 0.1, "RepetitionTime": 5.0}
+        (tmp_path / "scans" / f"s{number}.json").write_text(json.dumps(t2))
+    with pytest.raises(ConfigError, match=r"- s0.*unknown contrast(.*\n)*.*\+ s0.* s0, T2"):
+        prepare([tmp_path / "scans"], tmp_path / "out", CONFIG)
+
+
 def test_a_scan_that_changed_is_refused(scans, tmp_path):
     prepare([scans], tmp_path / "out", CONFIG)
     save(scans / "b.nii.gz", phantom(seed=77))

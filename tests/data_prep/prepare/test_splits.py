@@ -115,6 +115,16 @@ def test_spaces_around_a_subject_matter_only_where_they_must(tmp_path):
     assert found == {"a": Place("train"), "b": Place("val"), "b ": Place("test")}
 
 
+@pytest.mark.parametrize("lines", [(" a", "a "), ("Jose\u0301", "Jos\u00e9 ")])
+def test_lines_that_look_alike_must_not_contradict_each_other(tmp_path, lines):
+    found = lines[1].strip()
+    table = dict(zip(lines, (Place("train"), Place("train")), strict=True))
+    assert lookup([found], table, tmp_path) == {found: Place("train")}
+    table[lines[0]] = Place("test")
+    with pytest.raises(BadInputError, match=f"puts subject {found} in several splits"):
+        lookup([found], table, tmp_path)
+
+
 def test_line_ends_and_spaces_around_a_split_are_those_of_any_system(tmp_path):
     path = tmp_path / "split.tsv"
     for end in (b"\n", b"\r\n", b"\r"):

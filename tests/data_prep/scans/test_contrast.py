@@ -104,6 +104,29 @@ def test_the_sidecar_comes_before_the_name(tmp_path):
     assert said("g", "T1CE", {"EchoTime": 0.003, "RepetitionTime": 0.007})[:2] == ("T1CE", "name")
 
 
+@pytest.mark.parametrize(
+    ("name", "types"),
+    [
+        ("p1_ADC", ["DERIVED", "PRIMARY"]),
+        ("p1_ep2d_diff_tra", []),
+        ("p1_TOF", []),
+        ("p1_dwi", []),
+        ("p1", ["ORIGINAL", "PRIMARY", "DIFFUSION", "NORM"]),
+        ("p1", ["DERIVED", "PRIMARY", "MIP"]),
+    ],
+)
+def test_timing_says_nothing_of_diffusion_and_angiography(tmp_path, name, types):
+    t2 = {"EchoTime": 0.09, "RepetitionTime": 6.0, "ImageType": types}
+    (tmp_path / f"{name}.json").write_text(json.dumps(t2))
+    assert str(contrast_of(tmp_path / f"{name}.nii.gz", "")) == "unknown"
+
+
+def test_timing_is_believed_of_other_scans(tmp_path):
+    t2 = {"EchoTime": 0.09, "RepetitionTime": 6.0, "ImageType": ["ORIGINAL", "PRIMARY", "M"]}
+    (tmp_path / "fabian.json").write_text(json.dumps(t2))
+    assert str(contrast_of(tmp_path / "fabian.nii.gz", "")) == "T2 by its sidecar"
+
+
 def test_contrasts_are_compared_in_one_spelling():
     assert {normal(label) for label in ("T2w", "t2", "T2W")} == {"T2"}
     assert normal("inplaneT2") == "INPLANET2"

@@ -186,6 +186,27 @@ def test_who_has_no_name_is_called_by_the_folder(tmp_path):
 
 
 @pytest.mark.usefixtures("program")
+def test_folders_of_an_occasion_name_nobody(tmp_path):
+    for at, when in enumerate(("pre", "post")):
+        series(tmp_path / "dicom" / "p1" / when, "", seed=at)
+    for source in (tmp_path / "dicom", tmp_path / "dicom" / "p1"):
+        assert {scan.subject for scan in find([source]).scans} == {"sub-p1"}
+
+
+@pytest.mark.usefixtures("program")
+def test_series_beside_previews_and_behind_links_are_found(tmp_path):
+    for number in range(60):
+        preview = tmp_path / "dicom" / "p1" / f"{number}.jpg"
+        preview.parent.mkdir(parents=True, exist_ok=True)
+        preview.write_bytes(b"preview")
+    series(tmp_path / "dicom" / "p1" / "series", "P1")
+    series(tmp_path / "elsewhere", "P2", seed=1)
+    (tmp_path / "dicom" / "p2").mkdir()
+    (tmp_path / "dicom" / "p2" / "series").symlink_to(tmp_path / "elsewhere")
+    assert [scan.subject for scan in find([tmp_path / "dicom"]).scans] == ["sub-P1", "sub-P2"]
+
+
+@pytest.mark.usefixtures("program")
 @pytest.mark.parametrize(
     ("protocol", "label"),
     [

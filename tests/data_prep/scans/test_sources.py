@@ -253,3 +253,46 @@ def test_folders_that_are_no_persons_are_refused(tmp_path):
     assert [(scan.subject, scan.session) for scan in found] == [
         (person, when) for person in ("p1", "p2") for when in ("visit0", "visit1")
     ]
+
+
+def test_files_that_are_no_persons_are_refused(tmp_path):
+    for person in ("p1", "p2"):
+        save(tmp_path / person / "visit1" / "t2_tse_tra.nii.gz")
+    save(tmp_path / "p3" / "visit1" / "T2_anna.nii.gz")
+    save(tmp_path / "p3" / "visit2" / "T2_anna.nii.gz")
+    with pytest.raises(BadInputError, match=r"subject t2_tse_tra are in several folders.*\n.*p1"):
+        find([tmp_path])
+    subjects = {scan.subject for scan in find([tmp_path / "p1", tmp_path / "p3"]).scans}
+    assert subjects == {"t2_tse_tra", "T2_anna"}
+    pattern = r"(?P<subject>t2_tse_tra|T2_anna)"
+    assert len(find([tmp_path], pattern=pattern).scans) == 4
+
+
+def test_of_a_study_the_derivatives_are_left_out(tmp_path):
+    for part, kind in (("rawdata", "raw"), ("derivatives/fmriprep", "derivative")):
+        folder = tmp_path / "study" / part
+        save(folder / "sub-01" / "anat" / "sub-01_T2w.nii.gz")
+        (folder / "dataset_description.json").write_text(f'{{"DatasetType": "{kind}"}}')
+    found = find([tmp_path / "study"])
+    assert [scan.path.parts[-4] for scan in found.scans] == ["rawdata"]
+    ((path, reason),) = found.left_out
+    assert (path.parts[-4], reason) == ("fmriprep", "file of a BIDS derivative")
+    (asked_for,) = find([tmp_path / "study" / "derivatives" / "fmriprep"]).scans
+    assert asked_for.subject == "sub-01"
+
+
+def test_a_link_to_itself_is_a_link_to_nothing(tmp_path):
+    save(tmp_path / "p1_T2.nii.gz")
+    (tmp_path / "p2_T2.nii.gz").symlink_to("p2_T2.nii.gz")
+    with pytest.raises(BadInputError, match=r"1 of 2 scans is not here.*\n.*p2_T2.*\n.*Mend the"):
+        find([tmp_path])
+    ((path, _),) = find([tmp_path], allow_missing=True).left_out
+    assert path.name == "p2_T2.nii.gz"
+
+
+def test_a_single_slice_is_not_cut_across(tmp_path):
+    voxels = phantom((1, 20, 24))
+    path = save(tmp_path / "one.nii.gz", voxels, matrix=affine((1, 1, 1)))
+    assert slice_layout(path, "auto", "kspace") == ("sagittal", (1, 24, 20))
+    with pytest.raises(BadInputError, match="has axial slices of 20 x 1, of which none is an"):
+        slice_layout(path, "axial", "kspace")
