@@ -8,6 +8,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -404,6 +405,17 @@ def refuse_to_replace(folder: Path, what: str, holds: Collection[str]) -> None:
     above = next(parent for parent in place.parents if parent.exists())
     if not os.access(above, os.W_OK):
         raise EnvironmentFault("cannot be written: permission denied", path=folder, remedy=remedy)
+
+
+def plain(tree: Any) -> Any:
+    """The same tree as JSON can hold it: paths as text, null for infinity and NaN."""
+    if isinstance(tree, Mapping):
+        return {key: plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [plain(value) for value in tree]
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return None
+    return str(tree) if isinstance(tree, Path) else tree
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
-
-import requests
 
 from data_prep import files
 from data_prep.download import archive as untar
@@ -18,8 +15,7 @@ from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
 from data_prep.files import file_sha256, has_digest
 from data_prep.progress import Reporter
 
-Site = Literal["Guys", "HH", "IOP"]
-SITES: tuple[str, ...] = get_args(Site)
+SITES = ("Guys", "HH", "IOP")
 BASE_URL = "http://biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
 #: MD5 of each archive, as TorchIO pins them; the IXI site itself publishes none.
 ARCHIVE_MD5 = {
@@ -50,7 +46,6 @@ def ixi(
     md5: str | None = None,
     keep_archive: bool = False,
     report: Reporter | None = None,
-    session: requests.Session | None = None,
 ) -> list[Path]:
     """Download one modality of IXI into a folder, all sites or one.
 
@@ -65,7 +60,6 @@ def ixi(
         keep_archive: Leave the archive beside the scans, so that another site needs no download;
             one that is there already stays.
         report: Told about progress.
-        session: Network session to use.
 
     Returns:
         The sorted paths of the scans.
@@ -99,7 +93,7 @@ def ixi(
             # Room for the archive and for what is unpacked from it.
             expected = Expected(digest, room=2.0)
             url = f"{mirror.rstrip('/')}/{kept.name}"
-            archive = fetch(url, ours, expected, session=session, report=report)
+            archive = fetch(url, ours, expected, report=report)
         files.write_text(dest / ATTRIBUTION, ATTRIBUTION_TEXT)
         scans = untar.extract(archive, dest, _chooser(modality, site), report)
         if not scans:

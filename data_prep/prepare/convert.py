@@ -12,7 +12,7 @@ from data_prep.prepare.plan import Item
 from data_prep.scans import coverage
 from data_prep.scans.sources import read
 from data_prep.shards import files
-from data_prep.shards.patches import origins, tile
+from data_prep.shards.patches import cut, origins
 from data_prep.shards.schema import Kind, Parameters, Shard, encode
 from data_prep.shards.tfrecord import Record
 
@@ -102,13 +102,13 @@ def patch_records(
     where = origins((pairs.images.shape[1], pairs.images.shape[2]), size)
     floor = encode(np.array(min_signal))
     for low, high, chosen in _encoded(pairs, indices):
-        low_tiles, _ = tile(low, size)
-        high_tiles, _ = tile(high, size)
+        low_patches, _ = cut(low, size)
+        high_patches, _ = cut(high, size)
         yield [
-            Record(low_tiles[m][n].tobytes(), high_tiles[m][n].tobytes(), int(index), row, col)
+            Record(low_patches[m][n].tobytes(), high_patches[m][n].tobytes(), int(index), row, col)
             for n, index in enumerate(chosen)
             for m, (row, col) in enumerate(where.tolist())
-            if not min_signal or high_tiles[m][n].max() >= floor
+            if not min_signal or high_patches[m][n].max() >= floor
         ]
 
 

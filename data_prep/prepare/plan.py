@@ -50,10 +50,6 @@ class Item(BaseModel):
     fold: int | None = None
     indices: tuple[int, ...] | None = None
 
-    def describe(self) -> str:
-        """The line that two runs are compared by."""
-        return _line(self.scan.path.name, self.scan.subject, self.scan.modality, self)
-
 
 class Plan(BaseModel):
     """Every shard of a folder, in the order of the manifest.
@@ -140,7 +136,7 @@ def setting_differences(old: Plan | Manifest, new: Plan) -> list[str]:
 def scan_differences(manifest: Manifest, plan: Plan) -> list[str]:
     """Scans that a finished folder has and the plan has not, and the other way round."""
     before = {_line(s.source, s.subject, s.contrast, s) for s in manifest.shards}
-    after = {item.describe() for item in plan.items}
+    after = {_line(i.scan.path.name, i.scan.subject, i.scan.modality, i) for i in plan.items}
     return [f"- {line}" for line in sorted(before - after)] + [
         f"+ {line}" for line in sorted(after - before)
     ]

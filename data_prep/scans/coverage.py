@@ -39,11 +39,6 @@ class Coverage(NamedTuple):
     rows: float
     columns: float
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing was interpolated."""
-        return min(self) >= WHOLE
-
     def matrix(self, shape: tuple[int, int]) -> tuple[int, int]:
         """The matrix that was measured, of the one that is stored: even where it is smaller."""
         rows, columns = (

@@ -137,7 +137,7 @@ def find_slicing(
     Args:
         affine: ``(4, 4)``, stored indices to RAS+ mm.
         plane: The plane to cut along, or ``auto``.
-        slice_axis: The stored axis that the header names, if it does (`nifti_header.slice_axis`).
+        slice_axis: The stored axis that the header names, if it does (`nifti_geometry.slice_axis`).
         path: Named in errors.
 
     Raises:

@@ -208,13 +208,13 @@ def _layout_faults(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         if path.name not in listed:
             yield path.name, "is not in the manifest"
-    if manifest.split_by == "subject":
+    if manifest.split_rule.by == "subject":
         seen: dict[str, set] = {}
         for shard in manifest.shards:
             seen.setdefault(shard.subject, set()).add((shard.split, shard.fold))
         for subject in sorted(seen):
             if len(seen[subject]) > 1:
-                yield "manifest.json", f"puts subject {subject} in more than one split"
+                yield MANIFEST_NAME, f"puts subject {subject} in more than one split"
 
 
 def _fault(path: Path, shard: Shard) -> str:

@@ -23,20 +23,20 @@ def evenly_spaced(total: int, count: int) -> tuple[int, ...]:
 
 
 def origins(shape: tuple[int, int], size: int) -> np.ndarray:
-    """First row and column of every tile, in reading order.
+    """First row and column of every patch, in reading order.
 
-    Tiles lie side by side; where they do not fill the matrix, the last row and column of tiles
+    Patches lie side by side; where they do not fill the matrix, the last row and column of patches
     is aligned to the edge and overlaps its neighbour, so nothing is lost.
 
     Args:
         shape: Rows and columns of the slice.
-        size: Side of a tile in pixels.
+        size: Side of a patch in pixels.
 
     Returns:
         ``(N, 2)`` int64.
 
     Raises:
-        BadInputError: The slice is smaller than one tile.
+        BadInputError: The slice is smaller than one patch.
 
     Examples:
         >>> origins((64, 100), 64).tolist()
@@ -52,39 +52,39 @@ def origins(shape: tuple[int, int], size: int) -> np.ndarray:
     return np.array(list(product(*starts)), np.int64)
 
 
-def tile(images: np.ndarray, size: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Cut images into tiles, which are views: nothing is copied.
+def cut(images: np.ndarray, size: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Cut images into patches, which are views: nothing is copied.
 
     Args:
         images: ``(..., H, W)`` of any dtype.
-        size: Side of a tile in pixels.
+        size: Side of a patch in pixels.
 
     Returns:
-        N tiles ``(..., size, size)``, and their origins ``(N, 2)`` as (row, column).
+        N patches ``(..., size, size)``, and their origins ``(N, 2)`` as (row, column).
 
     Raises:
-        BadInputError: The images are smaller than one tile.
+        BadInputError: The images are smaller than one patch.
     """
     where = origins((images.shape[-2], images.shape[-1]), size)
-    cut = [images[..., row : row + size, col : col + size] for row, col in where]
-    return cut, where
+    patches = [images[..., row : row + size, col : col + size] for row, col in where]
+    return patches, where
 
 
-def stitch(tiles: np.ndarray, where: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Put tiles together again: the inverse of `tile`, whose tiles are stacked here.
+def stitch(patches: np.ndarray, where: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Put patches together again: the inverse of `cut`, whose patches are stacked here.
 
     Args:
-        tiles: ``(..., N, size, size)``.
+        patches: ``(..., N, size, size)``.
         where: ``(N, 2)`` origins as (row, column).
         shape: Rows and columns of the whole.
 
     Returns:
-        ``(..., H, W)`` of the tiles' dtype; zero where no tile lies.
+        ``(..., H, W)`` of the patches' dtype; zero where no patch lies.
     """
-    size = tiles.shape[-1]
-    whole = np.zeros((*tiles.shape[:-3], *shape), tiles.dtype)
+    size = patches.shape[-1]
+    whole = np.zeros((*patches.shape[:-3], *shape), patches.dtype)
     for index, (row, col) in enumerate(where):
-        whole[..., row : row + size, col : col + size] = tiles[..., index, :, :]
+        whole[..., row : row + size, col : col + size] = patches[..., index, :, :]
     return whole
 
 

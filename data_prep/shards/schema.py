@@ -37,7 +37,7 @@ CODE_SCALE = 32768
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
-# As in `planes`, which takes a quarter of a second to import; mypy compares them.
+# As in `orientation`, which takes a quarter of a second to import; mypy compares them.
 Plane = Literal["sagittal", "coronal", "axial", "acquired"]
 Kind = Literal["patches", "slices"]
 
@@ -223,11 +223,6 @@ class Manifest(_Frozen):
     split_rule: SplitRule = SplitRule()
     shards: tuple[Shard, ...]
     left_out: tuple[LeftOutFile, ...] = ()
-
-    @property
-    def split_by(self) -> Literal["subject", "slice"]:
-        """Whether whole subjects or single slices were dealt to the splits."""
-        return self.split_rule.by
 
     def of(self, split: Split) -> tuple[Shard, ...]:
         """The shards prepared for one split, in manifest order."""

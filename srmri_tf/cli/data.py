@@ -34,25 +34,57 @@ _LEAK = (
 @click.option("--test-count", type=int, help="Number of subjects for test instead.")
 @click.option("--train-count", type=int, help="Number for training; the rest is left out.")
 @click.option("--split", "split_table", type=PATH, help="Table (TSV): subject, split[, fold].")
-@click.option("--folds", type=int, help="Deal subjects to so many cross-validation folds.")
+@click.option("--folds", type=int, help="Number of cross-validation folds to deal subjects to.")
 @click.option("--slice-wise", is_flag=True, help="Deal single slices, not subjects: this leaks.")
-@click.option("--seed", default=0, show_default=True, help="Decides who is in which split.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the split.")
 @click.option("--patch-size", default=64, show_default=True, help="Side of a training patch.")
-@click.option("--min-signal", default=0.0, help="Leave out patches below this part of the maximum.")
-@click.option("--max-slices", default=0, help="At most so many slices of a training scan.  [all]")
+@click.option(
+    "--min-signal",
+    default=0.0,
+    help="Leave out training patches whose maximum is below this fraction of the volume's.",
+)
+@click.option(
+    "--max-slices", default=0, help="At most this many slices of each training scan.  [all]"
+)
 @click.option("--plane", default="auto", show_default=True, help="axial, coronal, sagittal, auto.")
 @click.option("--keep", default=0.25, show_default=True, help="Fraction of k-space kept.")
-@click.option("--keep-by", default="area", show_default=True, help="area, or axis: of each axis.")
-@click.option("--lr", default="magnitude", show_default=True, help="magnitude, coarse or real.")
-@click.option("--fastmri", default="kspace", show_default=True, help="kspace if measured, or rss.")
-@click.option("--matrix", default="stored", show_default=True, help="stored, or acquired: cropped.")
-@click.option("--volume", type=int, help="Of a series the volume N, counted from 0.")
+@click.option(
+    "--keep-by",
+    default="area",
+    show_default=True,
+    help="area: --keep is a fraction of k-space; axis: of each axis.",
+)
+@click.option(
+    "--lr",
+    default="magnitude",
+    show_default=True,
+    help="Low-resolution image: magnitude, coarse or real.",
+)
+@click.option(
+    "--fastmri",
+    default="kspace",
+    show_default=True,
+    help="Of single-coil fastMRI files: kspace, or the rss images.",
+)
+@click.option(
+    "--matrix",
+    default="stored",
+    show_default=True,
+    help="stored, or acquired: k-space cropped to what was measured.",
+)
+@click.option("--volume", type=int, help="Volume to take of a series, counted from 0.")
 @click.option("--modality", default="", help="Keep only scans of this contrast, such as T2.")
 @click.option("--all-contrasts", is_flag=True, help="Mix contrasts instead of refusing them.")
 @click.option("--site", default="", help="Keep only this IXI site, such as Guys.")
 @click.option("--subject-pattern", default="", help="Regular expression with a group `subject`.")
 @click.option("--allow-missing", is_flag=True, help="Go on without files that are not fetched.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Processes.")
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of worker processes.",
+)
 @click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler.")
 @dry_run
 @as_json
@@ -132,13 +164,19 @@ def verify(shards: Path, reseal: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("shards", type=PATH)
-@click.option("-o", "--output", type=PATH, help="The picture.  [SHARDS-contact-sheet.png]")
-@click.option("--scans", default=6, show_default=True, type=click.IntRange(1), help="Rows in it.")
+@click.option("-o", "--output", type=PATH, help="Contact sheet, a PNG.  [SHARDS-contact-sheet.png]")
+@click.option(
+    "--scans",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of scans on the contact sheet.",
+)
 @as_json
 def inspect(shards: Path, output: Path | None, scans: int, as_json: bool) -> None:
-    """Show what a network will see: splits, the input's own quality, a contact sheet.
+    """Show what SHARDS hold: splits, quality of the low-resolution input, a contact sheet.
 
-    And how much of it was measured: how far the k-space of every scan is filled.
+    Quality is PSNR and SSIM against the truth. Also how far the k-space of every scan is filled.
     """
     from data_prep.scans.choosing import LeftOut
     from data_prep.shards.files import verify as check
@@ -147,19 +185,12 @@ def inspect(shards: Path, output: Path | None, scans: int, as_json: bool) -> Non
         manifest = check(shards)
         quiet_tensorflow()
         from srmri_tf.evaluation import inspect as inspection
-        from srmri_tf.metrics import image
 
         picture = output or shards.absolute().with_name(
             f"{shards.absolute().name}-contact-sheet.png"
         )
         with counting("measuring") as advance:
-            rows = inspection.baselines(
-                shards,
-                manifest,
-                {"psnr": image.psnr, "ssim": image.ssim},
-                image.is_background,
-                advance,
-            )
+            rows = inspection.baselines(shards, manifest, advance)
         filled = inspection.filled(shards, manifest)
         inspection.contact_sheet(shards, manifest, picture, scans)
         report.leave_out(LeftOut(Path(item.file), item.reason) for item in manifest.left_out)

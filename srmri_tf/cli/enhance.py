@@ -39,7 +39,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="A shipped model's name, a RUN, or an exported model.",
 )
-@click.option("--same-grid", is_flag=True, help="The scanner has interpolated: keep the grid.")
+@click.option(
+    "--same-grid",
+    is_flag=True,
+    help="The scanner has interpolated to twice the matrix: keep the grid.",
+)
 @click.option(
     "--plane",
     type=click.Choice(["auto", "axial", "coronal", "sagittal"]),
@@ -53,10 +57,17 @@ if TYPE_CHECKING:
     help="Put the measured centre of k-space back.  [on, unless --same-grid]",
 )
 @click.option(
-    "--ensemble", is_flag=True, help="Give the mean over flips and transposes: 8 times slower."
+    "--ensemble",
+    is_flag=True,
+    help="Give the mean over eight flips and transposes; takes up to 8 times as long.",
 )
-@click.option("--uncertainty", is_flag=True, help="Also map the spread over flips: 8 times slower.")
-@click.option("--modality", default="", help="Keep only these scans, such as T2.")
+@click.option(
+    "--uncertainty",
+    is_flag=True,
+    help="Also write the standard deviation over eight flips and transposes; takes up to 8 "
+    "times as long.",
+)
+@click.option("--modality", default="", help="Keep only scans of this contrast, such as T2.")
 @click.option(
     "--participant-label",
     "--participant_label",

@@ -20,7 +20,7 @@ _SETTINGS = ("init", "epochs", "batch_size", "seed", "precision", "vgg_weights")
 _PERCEPTUAL = click.option(
     "--perceptual/--no-perceptual",
     default=None,
-    help="Also measure the distance of VGG-19's features.  [where there is a GPU]",
+    help="Also measure the VGG distance, of VGG-19's features.  [where there is a GPU]",
 )
 
 
@@ -36,7 +36,7 @@ _PERCEPTUAL = click.option(
     type=NAME,
     default="auto",
     show_default=True,
-    help="Of that distance: auto, imagenet or a file in Keras's layout.",
+    help="VGG-19 weights of the VGG distance: auto, imagenet or a file in Keras's layout.",
 )
 @click.option("--no-bicubic", is_flag=True, help="Leave bicubic interpolation out.")
 @click.option(
@@ -45,11 +45,15 @@ _PERCEPTUAL = click.option(
     show_default=True,
     help="Slices to keep for the report: a number, or SUBJECT:INDEX,SUBJECT/SESSION:INDEX.",
 )
-@click.option("--licence", default="", help="Of the data; repeated in the report.")
+@click.option("--licence", default="", help="Licence of the data, repeated in the report.")
 @click.option(
-    "--consistency", is_flag=True, help="Also with the measured k-space put back, as NAME+dc."
+    "--consistency",
+    is_flag=True,
+    help="Also measure each network with data consistency, as NAME+dc.",
 )
-@click.option("--force", is_flag=True, help="Measure what learnt from test subjects, marked.")
+@click.option(
+    "--force", is_flag=True, help="Measure models trained on test subjects, too, marked LEAK."
+)
 @as_json
 def evaluate(
     models: tuple[str, ...],
@@ -80,7 +84,9 @@ def evaluate(
 @click.command()
 @click.argument("evaluation", type=PATH, metavar="EVAL")
 @click.option("-o", "--output", "out", type=PATH, help="The HTML file.  [EVAL/report.html]")
-@click.option("--slices", default="", help="Of the kept slices: SUBJECT:INDEX,... or a number.")
+@click.option(
+    "--slices", default="", help="Slices to show of those kept: SUBJECT:INDEX,... or a number."
+)
 @click.option("--roi", metavar="ROW,COLUMN,SIDE", help="The magnified box, in pixels.")
 def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> None:
     """Write EVAL as one self-contained HTML file, to be opened from disk."""
@@ -100,13 +106,17 @@ def report(evaluation: Path, out: Path | None, slices: str, roi: str | None) -> 
 @setting_options
 @_PERCEPTUAL
 @click.option(
-    "--vgg-weights", type=NAME, help="VGG-19 of training and of that distance, as for fit."
+    "--vgg-weights",
+    type=NAME,
+    help="VGG-19 weights of the perceptual loss and the VGG distance, as for fit.",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any setting.")
 @click.option(
-    "--consistency", is_flag=True, help="Also with the measured k-space put back, as RUN+dc."
+    "--consistency",
+    is_flag=True,
+    help="Also measure each network with data consistency, as NAME+dc.",
 )
-@click.option("--licence", default="", help="Of the data; repeated in the reports.")
+@click.option("--licence", default="", help="Licence of the data, repeated in the reports.")
 def crossval(
     model: str,
     shards: Path,
@@ -115,7 +125,7 @@ def crossval(
     fold: int | None,
     **given: Any,
 ) -> None:
-    """Train and measure MODEL once per fold of SHARDS, and sum up how the folds vary.
+    """Train and measure a network once per fold of SHARDS, and sum up how the folds vary.
 
     Subjects, not slices, are dealt to folds. The same command goes on with what was interrupted
     and leaves finished folds alone.

@@ -65,20 +65,26 @@ def setting_options(command: Callable) -> Callable:
     """Settings that have an option of their own, the same for one run and for all folds."""
     options = (
         click.option(
-            "--init", type=NAME, metavar="MODEL", help="Begin with its weights: fine-tuning."
+            "--init",
+            type=NAME,
+            metavar="MODEL",
+            help="Begin with the weights of this trained model (fine-tuning).",
         ),
         click.option(
             "--epochs",
             type=int,
-            help="Adversarial epochs; the rate's decay is laid over them. A finished RUN goes on.",
+            help="Adversarial epochs; the learning rate's decay is scaled to them. A finished RUN "
+            "is extended by a larger number.",
         ),
         click.option("--batch-size", type=int, help="Pairs per update, over all devices together."),
-        click.option("--seed", type=int, help="Decides weights, order and random numbers."),
+        click.option(
+            "--seed", type=int, help="Seed of initial weights, data order and random numbers."
+        ),
         click.option("--precision", help="float32, bfloat16, float16 or auto."),
         click.option(
             "--devices",
             type=Devices(),
-            help="Use only the first so many; cpu:2 makes two of the processor.",
+            help="Use the first N devices only; cpu:N divides the processor into N.",
         ),
     )
     for option in reversed(options):
@@ -115,7 +121,9 @@ def training_options(command: Callable) -> Callable:
 
 @fit.command("cpce")
 @training_options
-@click.option("--vgg-weights", type=NAME, help="auto, imagenet or a file in Keras's layout.")
+@click.option(
+    "--vgg-weights", type=NAME, help="VGG-19 weights: auto, imagenet or a file in Keras's layout."
+)
 def fit_cpce(**given: Any) -> None:
     """Train GAN-CPCE on SHARDS.
 
@@ -127,7 +135,7 @@ def fit_cpce(**given: Any) -> None:
 
 @fit.command("circle")
 @training_options
-@click.option("--mode", help="supervised, semi or unsupervised: how many pairs are known.")
+@click.option("--mode", help="Pairs known: supervised (all), semi (some) or unsupervised (none).")
 @click.option(
     "--paired-fraction", type=float, help="Share of slices with known pairs, in semi.  [0.5]"
 )
@@ -161,7 +169,7 @@ def _fit(
     from srmri_tf.recipes import load_recipe
 
     overrides |= given_settings(given)
-    existing = run / "config.toml"
+    existing = Run(run).config_file
     base = recipe or (str(existing) if existing.is_file() else f"paper-{model}")
     config = load_recipe(base, overrides, model)
     if is_finished(Run(run), config, shards):
@@ -204,7 +212,7 @@ def recipes(name: str | None) -> None:
     "--vgg-weights",
     type=NAME,
     default="auto",
-    help="auto, imagenet or a file in Keras's layout.",
+    help="VGG-19 weights: auto, imagenet or a file in Keras's layout.",
 )
 @click.option(
     "--workers",

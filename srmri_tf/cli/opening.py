@@ -18,8 +18,3 @@ def tell_opening(*names: object, model: str = "") -> None:
     more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
     with_model = [f"model {model}"] if model else []
     MESSAGES.info(f"opening {', '.join(shown + more + with_model)} ...")
-
-
-def warn(text: str) -> None:
-    """Say on stderr what a person should know."""
-    MESSAGES.warning(text)

@@ -2,18 +2,16 @@
 
 import contextlib
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from data_prep.files import plain
 from data_prep.progress import MESSAGES
 from srmri_tf import __version__
 from srmri_tf.cli import messages
-from srmri_tf.cli.opening import warn
 from srmri_tf.cli.surroundings import message_and_code
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class Report:
     def warn(self, text: str) -> None:
         """A warning, which goes to stderr, too."""
         self.warnings.append(text)
-        warn(text)
+        MESSAGES.warning(text)
 
     def leave_out(self, left_out: "Iterable[LeftOut]") -> None:
         """Files that are not used; they are counted and listed on stderr, too."""
@@ -117,15 +115,4 @@ def _print(command: str, report: Report, error: Mapping[str, Any] | None) -> Non
         "left_out": report.left_out,
         "result": report.result,
     }
-    click.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
-
-
-def _plain(tree: Any) -> Any:
-    """The same tree of what JSON knows: paths are strings, what is not finite is null."""
-    if isinstance(tree, Mapping):
-        return {key: _plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_plain(value) for value in tree]
-    if isinstance(tree, float) and not math.isfinite(tree):
-        return None
-    return str(tree) if isinstance(tree, Path) else tree
+    click.echo(json.dumps(plain(document), indent=2, allow_nan=False))

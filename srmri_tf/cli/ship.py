@@ -67,17 +67,21 @@ def export(model: str, out: Path, overwrite: bool) -> None:
 @click.command()
 @click.argument("run", type=PATH)
 @click.argument("shards", type=PATH)
-@click.option("-o", "--output", "out", type=PATH, required=True, help="NAME.toml.")
+@click.option("-o", "--output", "out", type=PATH, required=True, help="The card, NAME.toml.")
 @click.option(
     "--measured",
     type=PATH,
     help="An evaluation of RUN, or of its recipe on fewer subjects; or a whole cross-validation.",
 )
 @click.option("--title", required=True, help="What the model is, in a line.")
-@click.option("--contrast", required=True, help="Of the scans: T2, or 'FLAIR, T1, T2'.")
+@click.option(
+    "--contrast", required=True, help="Contrast of the training scans: T2, or 'FLAIR, T1, T2'."
+)
 @click.option("--data", required=True, help="Name of the training data.")
-@click.option("--measured-data", default="", help="Name of the test data, if it is another.")
-@click.option("--licence", required=True, help="Terms of the data.")
+@click.option(
+    "--measured-data", default="", help="Name of the test data, if not the training data."
+)
+@click.option("--licence", required=True, help="Licence of the data.")
 @click.option("--attribution", required=True, help="Whom to name, and where the data are.")
 def card(run: Path, shards: Path, out: Path, measured: Path | None, **about: str) -> None:
     """Write the model card of RUN, which was trained on SHARDS.
@@ -108,7 +112,7 @@ def _listing(cards: "list[ModelCard]") -> list[str]:
     return [
         *aligned([head, *map(_row, cards)]),
         "",
-        "Gains over the zero-filled scan, means over n subjects that were not trained on.",
+        "Gains over the zero-filled scan: means over n subjects unseen in training.",
         "`srmri-tf models NAME` prints a card: data, their licence, limits, recipe.",
     ]
 

@@ -12,9 +12,9 @@ from data_prep.scans.orientation import PlaneChoice
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.volume import (
     Enhanced,
-    departures,
     enhance_volume,
     implausible_warning,
+    out_of_range,
     wrong_grid_warning,
 )
 
@@ -83,7 +83,7 @@ class Model:
         config = config or EnhanceConfig()
         voxels, affine = _checked(array), _as_affine(spacing)
         result = enhance_volume(self.network, voxels, affine, config)
-        for clause in departures(self.network, voxels, affine, result.slicing, config.factor):
+        for clause in out_of_range(self.network, voxels, affine, result.slicing, config.factor):
             warnings.warn(f"unlike the training data of {self.name}: {clause}", stacklevel=3)
         for clause in (
             wrong_grid_warning(voxels, result.slicing, config.factor),

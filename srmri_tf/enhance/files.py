@@ -25,10 +25,9 @@ from srmri_tf.enhance.acquisition import acquisition_of
 from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.derivatives import Target
 from srmri_tf.enhance.volume import (
-    Enhanced,
-    departures,
     enhance_volume,
     implausible_warning,
+    out_of_range,
     wrong_grid_warning,
 )
 from srmri_tf.enhance.worklist import Job, Worklist, name_warnings, place
@@ -183,9 +182,9 @@ class _Work:
             )
         # Names that are not the user's own are those of no scan.
         for path in target.images if job.name else ():
-            if twins := [scan for scan in _scans_beside(path) if not choosing.is_result(scan)]:
+            if others := [scan for scan in _scans_beside(path) if not choosing.is_result(scan)]:
                 raise ConfigError(
-                    f"would have the sidecar of the scan {twins[0].name}",
+                    f"would have the sidecar of the scan {others[0].name}",
                     path=path,
                     remedy="Give another name for -o",
                 )
@@ -217,12 +216,12 @@ class _Work:
             "SlicePlane": found.plane,
             "Warnings": warnings,
         }
-        results = _enhanced(network, series, found, config, progress and _labelled(progress, label))
-        part = sum(result.implausible for result in results) / len(results)
+        labelled = progress and _labelled(progress, label)
+        images, part = _enhanced(network, series, found, config, labelled)
         if text := implausible_warning(part, network.name):
             say(f"{job.scan}: {text}")
             warnings.append(text)
-        derivatives.write(self.target(job), _volumes(results), header, sizes, record)
+        derivatives.write(self.target(job), images, header, sizes, record)
         every = job.target(self._stored.architecture, uncertainty=True)
         derivatives.remove_outdated(every, self.target(job), job.root)
 
@@ -270,10 +269,17 @@ def _enhanced(
     found: Slicing,
     config: EnhanceConfig,
     progress: Callable[[int, int], None] | None,
-) -> list[Enhanced]:
-    """A scan enhanced volume by volume."""
-    return [
-        enhance_volume(
+) -> tuple[list[np.ndarray], float]:
+    """A scan enhanced volume by volume.
+
+    Returns:
+        The enhanced scan and, if asked for, its uncertainty: ``(X, Y, Z)`` float32, or of a series
+        ``(X, Y, Z, T)``. Then the part of the voxels at which the network's output is implausible.
+    """
+    images: list[np.ndarray] = []
+    implausible = 0.0
+    for number in range(series.volumes):
+        result = enhance_volume(
             network,
             series.volume(number),
             series.affine,
@@ -282,21 +288,16 @@ def _enhanced(
             slicing=found,
             progress=progress and _of_several(progress, number, series.volumes),
         )
-        for number in range(series.volumes)
-    ]
-
-
-def _volumes(results: list[Enhanced]) -> list[np.ndarray]:
-    """The enhanced scan and, if asked for, its uncertainty.
-
-    Returns:
-        ``(X, Y, Z)`` float32, or of a series ``(X, Y, Z, T)``.
-    """
-    images = [[result.voxels for result in results]]
-    images += [[r.uncertainty for r in results if r.uncertainty is not None]]
-    if len(results) == 1:
-        return [volumes[0] for volumes in images if volumes]
-    return [np.stack(volumes, axis=-1) for volumes in images if volumes]
+        implausible += result.implausible / series.volumes
+        made = [image for image in (result.voxels, result.uncertainty) if image is not None]
+        if series.volumes == 1:
+            return made, implausible
+        if not images:  # in the order of the file, and each volume once
+            shape = (*result.voxels.shape, series.volumes)
+            images = [np.empty(shape, np.float32, order="F") for _ in made]
+        for image, volume in zip(images, made, strict=True):
+            image[..., number] = volume
+    return images, implausible
 
 
 def _of_several(
@@ -321,7 +322,7 @@ def _voxel_warnings(
 ) -> list[str]:
     """What a scan's voxels say that a person should know, a clause each."""
     texts, voxels = [], series.volume()
-    if clauses := departures(network, voxels, series.affine, found, config.factor):
+    if clauses := out_of_range(network, voxels, series.affine, found, config.factor):
         texts.append(
             f"is unlike the training data of model {network.name} ({'; '.join(clauses)}): what it "
             f"gains here was not measured, so {_COMPARE}"

@@ -154,7 +154,7 @@ def volume_scale(voxels: np.ndarray, path: Path | None = None) -> float:
     return intensity_scale(voxels, path)
 
 
-def departures(
+def out_of_range(
     network: "Network", voxels: np.ndarray, affine: np.ndarray, found: Slicing, factor: int
 ) -> list[str]:
     """What of a volume is far from what a network met in training; empty if it has no card.
@@ -173,7 +173,7 @@ def departures(
     sizes = voxel_sizes(affine)
     in_plane = [float(sizes[axis]) / factor for axis in found.in_plane]
     across = float(sizes[found.axes[0]])
-    return network.card.ranges.departures(in_plane, across, head_statistics(voxels))
+    return network.card.ranges.out_of_range(in_plane, across, head_statistics(voxels))
 
 
 def wrong_grid_warning(voxels: np.ndarray, found: Slicing, factor: int) -> str:
@@ -195,7 +195,7 @@ def wrong_grid_warning(voxels: np.ndarray, found: Slicing, factor: int) -> str:
     if factor == 1 and max(rows, columns) > NOT_INTERPOLATED:
         return (
             f"{filled}, but --same-grid is for scans that were interpolated to twice the matrix, "
-            "whose k-space is filled to 0.50: enhance it without"
+            "whose k-space is filled to 0.50: enhance it without --same-grid"
         )
     if factor > 1 and max(rows, columns) <= INTERPOLATED:
         return (

@@ -15,16 +15,16 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:
-    """First row and column of the square in which low resolution lost the most.
+def busiest_box(lr: np.ndarray, hr: np.ndarray) -> tuple[int, int, int]:
+    """First row, first column and side of the square in which low resolution lost the most.
 
     Only the middle half of the head is searched: what lies at its rim is skin and neck.
 
     Args:
         lr: (H, W) low-resolution slice.
         hr: (H, W) truth.
-        side: Side of the square in pixels.
     """
+    side = min(max(16, min(hr.shape) // 5), *hr.shape)
     lost = np.square(hr - lr)
     total = np.pad(lost.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     boxes = (
@@ -33,7 +33,7 @@ def busiest_box(lr: np.ndarray, hr: np.ndarray, side: int) -> tuple[int, int]:
     inside = np.zeros_like(boxes, bool)
     inside[tuple(_middle_half(hr, axis, side) for axis in (0, 1))] = True
     row, col = np.unravel_index(np.argmax(np.where(inside, boxes, -1)), boxes.shape)
-    return int(row), int(col)
+    return int(row), int(col), side
 
 
 def _middle_half(hr: np.ndarray, axis: int, side: int) -> slice:
@@ -47,9 +47,7 @@ def _middle_half(hr: np.ndarray, axis: int, side: int) -> slice:
 
 def box_of(exhibit: Exhibit) -> tuple[int, int, int]:
     """First row, first column and side of the box that is magnified."""
-    truth = exhibit.images[TRUTH]
-    side = min(max(16, min(truth.shape) // 5), *truth.shape)
-    return *busiest_box(exhibit.images[LOW_RESOLUTION], truth, side), side
+    return busiest_box(exhibit.images[LOW_RESOLUTION], exhibit.images[TRUTH])
 
 
 def in_plain_style(draw: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -15,6 +15,7 @@ from data_prep.scans.coverage import Coverage
 from data_prep.scans.orientation import Volume
 from data_prep.shards.files import WholeSlice, whole_slices
 from data_prep.shards.schema import SPLITS, Manifest, Shard
+from srmri_tf import metrics
 from srmri_tf.data.dataset import refuse_small
 from srmri_tf.evaluation.figure import in_plain_style
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ALL = "all"
-Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 class Baseline(NamedTuple):
@@ -33,7 +33,7 @@ class Baseline(NamedTuple):
         contrast: ``all``, or that of the scans measured.
         subjects: How many.
         slices: How many of them show tissue.
-        means: By metric.
+        means: ``psnr`` and ``ssim``.
     """
 
     split: str
@@ -46,8 +46,6 @@ class Baseline(NamedTuple):
 def baselines(
     folder: Path,
     manifest: Manifest,
-    metrics: dict[str, Metric],
-    is_background: Callable[[np.ndarray], bool],
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Baseline]:
     """The quality of the low-resolution input in every split that has shards.
@@ -55,8 +53,6 @@ def baselines(
     Args:
         folder: The shard folder.
         manifest: Its manifest.
-        metrics: Name -> function of (image, truth).
-        is_background: Says which slices show nothing and are left out.
         progress: Called with (finished, total, shard) after each shard.
 
     Returns:
@@ -71,9 +67,9 @@ def baselines(
     several = len(manifest.contrasts) > 1
     for done, shard in enumerate(manifest.shards, start=1):
         rows = [
-            [metric(pair.lr, pair.hr) for metric in metrics.values()]
+            [metrics.psnr(pair.lr, pair.hr), metrics.ssim(pair.lr, pair.hr)]
             for pair in whole_slices(folder, shard)
-            if not is_background(pair.hr)
+            if not metrics.is_background(pair.hr)
         ]
         for contrast in [ALL, shard.contrast or "unknown"] if several else [ALL]:
             subjects = found.setdefault((shard.split, contrast), {})
@@ -81,7 +77,7 @@ def baselines(
         if progress:
             progress(done, len(manifest.shards), shard.file)
     order = sorted(found, key=lambda key: (SPLITS.index(key[0]), key[1] != ALL, key[1]))
-    return [_baseline(*key, found[key], list(metrics)) for key in order]
+    return [_baseline(*key, found[key]) for key in order]
 
 
 class Filled(NamedTuple):
@@ -185,9 +181,7 @@ def _draw_kspace(axis: "Axes", image: np.ndarray, degradation: Degradation) -> N
     axis.set_box_aspect(image.shape[0] / image.shape[1])
 
 
-def _baseline(
-    split: str, contrast: str, subjects: dict[str, list[list[float]]], names: list[str]
-) -> Baseline:
+def _baseline(split: str, contrast: str, subjects: dict[str, list[list[float]]]) -> Baseline:
     measured = [rows for rows in subjects.values() if rows]
     means = np.mean([np.mean(rows, axis=0) for rows in measured], axis=0) if measured else []
     return Baseline(
@@ -195,7 +189,7 @@ def _baseline(
         contrast,
         len(measured),
         sum(len(rows) for rows in measured),
-        {name: float(value) for name, value in zip(names, means, strict=False)},
+        {name: float(value) for name, value in zip(("psnr", "ssim"), means, strict=False)},
     )
 
 
@@ -203,7 +197,7 @@ def _spread(all_shards: Sequence[Shard], most: int) -> list[Shard]:
     """Some shards of every split, taking turns."""
     queues = [
         [shard for shard in all_shards if shard.split == split and shard.records]
-        for split in ("train", "val", "test")
+        for split in SPLITS
     ]
     turns = [shard for turn in range(most) for queue in queues for shard in queue[turn : turn + 1]]
     chosen = {shard.file for shard in turns[:most]}

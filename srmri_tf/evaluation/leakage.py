@@ -26,7 +26,7 @@ def check(model: str, stored: Stored, shards: Shards, force: bool) -> list[str]:
     """
     _same_degradation(model, stored, shards)
     marks = [*_leaks(stored, shards)]
-    if marks and shards.manifest.split_by == "slice":
+    if marks and shards.manifest.split_rule.by == "slice":
         return ["slices were dealt one by one: slices of the test subjects were trained on"]
     if marks and not force:
         raise BadInputError(

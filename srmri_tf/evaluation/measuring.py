@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.errors import ConfigError, EnvironmentFault
-from data_prep.files import SEAL, atomic_folder
+from data_prep.files import SEAL, atomic_folder, plain
 from data_prep.kspace import Degradation, consistent, consistent_with_scan
 from srmri_tf.data.dataset import Shards, SlicePair, refuse_small
 from srmri_tf.evaluation import gallery, leakage, tables
@@ -23,7 +23,12 @@ from srmri_tf.evaluation.figure import comparison
 from srmri_tf.evaluation.networks import Measured, open_network
 from srmri_tf.evaluation.scorefiles import SLICES_NAME, VOLUMES_NAME, write_rows
 from srmri_tf.evaluation.scores import FeatureDistance, Scorer, SliceRow
-from srmri_tf.evaluation.summary import document_of, plain, refuse_others, write_document
+from srmri_tf.evaluation.summary import (
+    FIGURE_NAME,
+    document_of,
+    refuse_others,
+    write_document,
+)
 from srmri_tf.models.plausible import implausible
 from srmri_tf.networks.precision import has_gpu
 from srmri_tf.networks.registry import SuperResolve, super_resolver
@@ -46,7 +51,7 @@ class Evaluation:
     @property
     def figure(self) -> Path:
         """The comparison picture."""
-        return self.folder / "figure.png"
+        return self.folder / FIGURE_NAME
 
     @property
     def table(self) -> str:
@@ -113,7 +118,7 @@ def evaluate(
     with atomic_folder(Path(out)) as folder:
         exhibits = looks.exhibits()
         document["slices"] = gallery.save(exhibits, folder)
-        comparison(looks.brightest(), folder / "figure.png", marked=[m for m in marks if marks[m]])
+        comparison(looks.brightest(), folder / FIGURE_NAME, marked=[m for m in marks if marks[m]])
         for network in networks:
             network.keep(folder / "runs" / network.name)
         left_out = () if distance else ("vgg",)

@@ -10,6 +10,9 @@ from srmri_tf.models.card import is_shipped
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import Stored, read
 
+DESCRIPTION = "model.json"
+"""Where an evaluation keeps what an exported model says of itself."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -49,7 +52,7 @@ class Measured:
         folder.mkdir(parents=True)
         if self.run is None:
             text = self.stored.metadata().to_json(indent=2) + "\n"
-            (folder / "model.json").write_text(text, encoding="utf-8")
+            (folder / DESCRIPTION).write_text(text, encoding="utf-8")
             return
         for file in (self.run.config_file, self.run.facts_file, self.run.log_file):
             if file.is_file():

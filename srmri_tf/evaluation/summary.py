@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
-from data_prep.files import is_as_sealed, refuse_to_replace, sealed
+from data_prep.files import is_as_sealed, plain, refuse_to_replace, sealed
 from data_prep.shards.schema import manifest_sha256
-from srmri_tf.evaluation import tables
+from srmri_tf.evaluation import gallery, tables
 from srmri_tf.evaluation.baselines import BICUBIC, LOW_RESOLUTION, PUBLISHED
+from srmri_tf.evaluation.scorefiles import SLICES_NAME, VOLUMES_NAME
 from srmri_tf.evaluation.scores import KEYS, MEASURES, SliceRow, VolumeRow
 from srmri_tf.evaluation.statistics import compare, subject_means, summarise
 
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 VERSION = 5
 METRICS_NAME = "metrics.json"
-_TABLES = frozenset({METRICS_NAME, "table.md", "table.tex", "slices.tsv", "volumes.tsv"})
-_PICTURES = frozenset({"figure.png", "images.npz", "runs", "report.html"})
+FIGURE_NAME = "figure.png"
+REPORT_NAME = "report.html"
+_TABLES = frozenset({METRICS_NAME, "table.md", "table.tex", SLICES_NAME, VOLUMES_NAME})
+_PICTURES = frozenset({FIGURE_NAME, gallery.FILE, "runs", REPORT_NAME})
 
 
 def document_of(
@@ -260,15 +263,6 @@ def differences(slices: Sequence[SliceRow], keys: Sequence[str]) -> list[dict[st
         for earlier, later in combinations(values, 2)
         for key in keys
     ]
-
-
-def plain(tree: Any) -> Any:
-    """The same tree with null for numbers that JSON does not know: infinity and NaN."""
-    if isinstance(tree, Mapping):
-        return {key: plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [plain(value) for value in tree]
-    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def by_subject(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
+from srmri_tf.evaluation.statistics import FEWEST_PAIRS
 
 Document = Mapping[str, Any]
 
@@ -79,21 +80,21 @@ def convention_table(document: Document) -> Table:
     return Table("fastMRI's convention, and per volume", ("method", *labels), rows, notes)
 
 
-def difference_table(document: Document, measures: Sequence[str] = ("psnr", "ssim")) -> Table:
+def difference_table(document: Document) -> Table:
     """Paired differences between methods."""
     header = ("difference", "measure", "mean", "95 % (subjects)", "p (subjects)", "SD (slices)")
     rows = []
     for item in document["differences"]:
-        if item["measure"] not in measures:
+        if item["measure"] not in ("psnr", "ssim"):
             continue
-        digits = document["measures"][item["measure"]]["digits"]
+        digits, count = document["measures"][item["measure"]]["digits"], item["n_subjects"]
         rows.append(
             (
                 f"{item['a']} - {item['b']}",
                 document["measures"][item["measure"]]["label"],
                 number(item["mean"], digits, sign=True),
-                interval(item["ci95"], digits).strip() or "one subject",
-                _p_value(item["p"]) or f"too few ({item['n_subjects']})",
+                interval(item["ci95"], digits).strip() or ("one subject" if count == 1 else "-"),
+                _p_value(item["p"]) or (f"too few ({count})" if count < FEWEST_PAIRS else "-"),
                 number(item["slice_sd"], digits),
             )
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.files import atomic_folder
+from data_prep.files import atomic_folder, plain
 from srmri_tf.evaluation import tables
 from srmri_tf.evaluation.baselines import BICUBIC, LOW_RESOLUTION
 from srmri_tf.evaluation.scorefiles import (
@@ -24,7 +24,6 @@ from srmri_tf.evaluation.scorefiles import (
 from srmri_tf.evaluation.scores import KEYS, SliceRow, VolumeRow
 from srmri_tf.evaluation.summary import (
     figures_of,
-    plain,
     read_evaluation,
     refuse_others,
     write_document,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from data_prep.errors import BadInputError, ConfigError
-from data_prep.files import sealed, write_text
+from data_prep.files import plain, sealed, write_text
 from data_prep.shards.schema import manifest_sha256, read_manifest
 from srmri_tf.evaluation import tables
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
@@ -27,7 +27,6 @@ from srmri_tf.evaluation.statistics import summarise
 from srmri_tf.evaluation.summary import (
     METRICS_NAME,
     by_subject,
-    plain,
     read_document,
     read_evaluation,
 )

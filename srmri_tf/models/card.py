@@ -146,6 +146,16 @@ class Measured(_Section):
     psnr_consistent: Score | None = None
     ssim_consistent: Score | None = None
 
+    @property
+    def networks(self) -> str:
+        """Which networks were measured on whom."""
+        return {
+            "crossval": "networks of this recipe, each on the subjects that it was not trained on",
+            "evaluation": "this network on subjects that it was not trained on",
+            "subset": f"a network of this recipe that was trained on {', '.join(self.trained_on)} "
+            "alone",
+        }[self.protocol]
+
 
 class Ranges(_Section):
     """The smallest and the largest value met in training.
@@ -160,7 +170,7 @@ class Ranges(_Section):
     slice_mm: Interval
     intensity: Mapping[str, Interval]
 
-    def departures(
+    def out_of_range(
         self, in_plane_mm: Sequence[float], slice_mm: float, intensity: Mapping[str, float]
     ) -> list[str]:
         """What is far from everything met in training, a clause each; empty if nothing is.
@@ -170,6 +180,8 @@ class Ranges(_Section):
             slice_mm: Spacing of its slices.
             intensity: `head_statistics` of the volume.
         """
+        if not intensity:
+            return ["no voxel is above zero"]
         found = [("in-plane spacing", value, self.in_plane_mm, " mm") for value in in_plane_mm]
         found.append(("slice spacing", slice_mm, self.slice_mm, " mm"))
         found += [

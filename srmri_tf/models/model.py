@@ -13,7 +13,7 @@ import keras
 
 from data_prep.kspace import Degradation
 from srmri_tf.models.card import ModelCard
-from srmri_tf.models.stored import Stored, check_degradation, reach, read
+from srmri_tf.models.stored import Stored, check_degradation, read, tiling
 from srmri_tf.networks.registry import SuperResolve, super_resolver
 
 
@@ -30,8 +30,8 @@ class Network:
         multiple: Offsets of tiles must be multiples of it.
         sha256: Of options and weights, the same for every format of one model.
         card: Its model card, if it has one.
-        enhance: Maps zero-filled slices (S, H, W) float32, scaled so that the volume's maximum is
-            1, to enhanced ones of the same shape. Sides of at least
+        super_resolve: Maps zero-filled slices (S, H, W) float32, scaled so that the volume's
+            maximum is 1, to enhanced ones of the same shape. Sides of at least
             `srmri_tf.models.stored.MIN_SIDE`.
         generator: The Keras model inside: (B, H, W, 1) to (B, H, W, 1).
     """
@@ -76,7 +76,7 @@ def network_of(stored: Stored, precision: str = "float32") -> Network:
         CorruptArtefactError: Its weights are of another network.
     """
     generator = stored.generator(precision)
-    halo, multiple = reach(stored.architecture, stored.options)
+    halo, multiple = tiling(stored.architecture, stored.options)
     return Network(
         name=stored.name,
         architecture=stored.architecture,

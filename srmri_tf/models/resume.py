@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from data_prep.errors import what_differs
 from data_prep.files import file_sha256
 from data_prep.shards.schema import manifest_sha256, read_manifest
 from srmri_tf.models import checkpoint
@@ -28,11 +29,8 @@ def changes(run: Run, config: TrainConfig, data_sha256: str, vgg_sha256: str) ->
         vgg_sha256: Of the VGG-19 weights; empty if none are used.
     """
     before, now = run.facts(), {"data_sha256": data_sha256, "vgg_sha256": vgg_sha256}
-    return differences(run.config(), config) + [
-        f"{key}: {before.get(key)} -> {value}"
-        for key, value in now.items()
-        if before.get(key) != value
-    ]
+    there = {key: before.get(key) for key in now}
+    return differences(run.config(), config) + what_differs(there, now)
 
 
 def as_started(run: Run, config: TrainConfig) -> TrainConfig:

@@ -12,7 +12,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from data_prep.files import SEAL, file_sha256, is_as_sealed
 from srmri_tf.models import checkpoint
 from srmri_tf.recipes import RUN_CONFIG, load_recipe
 from srmri_tf.recipes.config import TrainConfig
-
-if TYPE_CHECKING:  # TensorFlow takes seconds to import, and what a run holds is known without
-    import keras
 
 EXTENDED = "epochs_before"
 """Where run.json lists how many adversarial epochs a run had before it was given more."""
@@ -136,21 +133,6 @@ class Run:
             return arrays
         names = _numbered_names(self.config().model, len(arrays))
         return dict(zip(names, arrays.values(), strict=False))
-
-    def generator(self) -> "keras.Model":
-        """The best epoch's generator, in float32.
-
-        Raises:
-            BadInputError: No epoch has finished yet.
-            CorruptArtefactError: The weights are damaged or of another network.
-        """
-        from srmri_tf.networks.gan import variables_by_layer
-        from srmri_tf.networks.registry import MODELS
-
-        config, arrays = self.config(), self.weights()
-        generator = MODELS[config.model].build_generator(config, "float32")
-        checkpoint.assign(self.best_file, variables_by_layer(generator), arrays)
-        return generator
 
 
 def _numbered_names(architecture: str, count: int) -> list[str]:

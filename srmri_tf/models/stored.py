@@ -37,8 +37,8 @@ MEMBER = "srmri-tf.json"
 MIN_SIDE = 9
 """The smallest side of a slice that every network can take."""
 
-OWN_REACH = (64, 16)
-"""What is assumed of generators of the user's own: see `reach`."""
+OWN_TILING = (64, 16)
+"""What is assumed of generators of the user's own: see `tiling`."""
 
 LARGEST = 1 << 28
 """Bytes that a model file may unpack to; the largest network there is takes 2.5 MB."""
@@ -98,7 +98,7 @@ class Stored:
 
     def metadata(self) -> Metadata:
         """The description that goes into every exported format."""
-        halo, multiple = reach(self.architecture, self.options)
+        halo, multiple = tiling(self.architecture, self.options)
         return Metadata(
             software=f"srmri-tf {version('srmri-tf')}",
             name=self.name,
@@ -147,18 +147,19 @@ class Stored:
         return network
 
 
-def reach(architecture: str, options: Mapping[str, Any]) -> tuple[int, int]:
-    """How far a network looks, and where its tiles may begin.
+def tiling(architecture: str, options: Mapping[str, Any]) -> tuple[int, int]:
+    """How far a network's receptive field goes, and where its tiles may begin.
 
     GAN-CPCE: eight 3x3 layers. GAN-CIRCLE at full size: sixteen 3x3 layers in a row (12 blocks, B2,
     C1, C2 and the output's); with a first stride of 2, output o depends on the inputs from o - 29
     to o + 30.
 
     Returns:
-        The halo in pixels, and the number that tiles' offsets must be multiples of.
+        The receptive field on each side in pixels, the ``halo``, and the number that tiles'
+        offsets must be multiples of.
     """
     if "function" in options:
-        return OWN_REACH
+        return OWN_TILING
     if architecture == "cpce":
         return 8, 1
     return (30, 2) if options["first_stride"] == 2 else (16, 1)
@@ -186,7 +187,7 @@ def read(model: str | Path) -> Stored:
     path = Path(model)
     if cards.is_shipped(model):
         return _shipped(str(model))
-    if (path / "config.toml").is_file():
+    if Run(path).config_file.is_file():
         return _of_run(Run(path))
     if (path / "saved_model.pb").is_file():
         return _saved_model(path)
@@ -220,7 +221,7 @@ def check_degradation(stored: Stored, model: str | Path) -> None:
 def needs_tensorflow(model: str | Path) -> bool:
     """Whether `read` of a MODEL imports TensorFlow: that of its own formats does."""
     path = Path(model)
-    if cards.is_shipped(model) or (path / "config.toml").is_file():
+    if cards.is_shipped(model) or Run(path).config_file.is_file():
         return False
     return path.suffix == ".keras" or (path / "saved_model.pb").is_file()
 

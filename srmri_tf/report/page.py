@@ -18,10 +18,12 @@ from srmri_tf.evaluation import gallery, tables
 from srmri_tf.evaluation.baselines import LOW_RESOLUTION
 from srmri_tf.evaluation.figure import box_of
 from srmri_tf.evaluation.gallery import Exhibit
+from srmri_tf.evaluation.networks import DESCRIPTION
 from srmri_tf.evaluation.scorefiles import read_slices
 from srmri_tf.evaluation.scores import SliceRow
 from srmri_tf.evaluation.statistics import subject_means
-from srmri_tf.evaluation.summary import METRICS_NAME, by_subject, read_evaluation
+from srmri_tf.evaluation.summary import METRICS_NAME, REPORT_NAME, by_subject, read_evaluation
+from srmri_tf.models.run import Run
 from srmri_tf.report import charts, pictures
 from srmri_tf.report.charts import Chart
 from srmri_tf.report.rendering import render
@@ -80,7 +82,7 @@ def report(
         runs=_runs(folder, document),
         scans=document["data"]["test_scans"],
     )
-    path = Path(out) if out else folder / "report.html"
+    path = Path(out) if out else folder / REPORT_NAME
     write_text(path, text)
     return path
 
@@ -165,21 +167,21 @@ def _wanted(exhibits: list[Exhibit], slices: str) -> list[Exhibit]:
         return exhibits
     if slices.isdecimal():
         return exhibits[: int(slices)]
-    by_place = {exhibit.place: exhibit for exhibit in exhibits}
     try:
-        return [by_place[place] for place in gallery.find(slices, list(by_place))]
+        wanted = gallery.find(slices, [exhibit.place for exhibit in exhibits])
     except ConfigError as error:
         raise ConfigError(
             error.fault,
             remedy=f"{error.remedy}, or keep it with `srmri-tf evaluate --slices`",
         ) from None
+    return [exhibit for exhibit in exhibits if exhibit.place in wanted]
 
 
 def _curves(folder: Path, document: Mapping[str, Any]) -> list[tuple[str, list[Chart]]]:
     """Validation quality by epoch, with the low-resolution line, for every run that has a log."""
     found = []
     for name in _run_names(document):
-        log = _log(folder / "runs" / name / "log.csv")
+        log = _log(Run(folder / "runs" / name).log_file)
         drawn = [
             charts.lines(
                 f"{label} of {name} on the validation slices by epoch",
@@ -250,11 +252,10 @@ def _runs(folder: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The settings and facts of every run, or what a model says of itself, as text by file."""
     found = []
     for name in _run_names(document):
-        if not (folder / "runs" / name).is_dir():  # a run's answer, changed afterwards
+        run = Run(folder / "runs" / name)
+        if not run.folder.is_dir():  # a run's answer, changed afterwards
             continue
-        paths = (
-            folder / "runs" / name / file for file in ("config.toml", "run.json", "model.json")
-        )
+        paths = (run.config_file, run.facts_file, run.folder / DESCRIPTION)
         texts = {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
         kind = document["methods"][name]["kind"]
         found.append({"name": name, "kind": kind.capitalize(), "texts": texts})

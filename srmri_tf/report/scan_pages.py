@@ -88,10 +88,11 @@ def write_page(result: Result) -> Entry:
     shown = _slices(scan.volume(), made.volume(), found, scan.affine, same_grid=same_grid)
     brightest = pictures.most_error(shown)
     path = result.target.page
+    contrast = record.get("Contrast", str(result.job.contrast))  # as it was when it was enhanced
     text = render(
         "scan.html.j2",
         name=scan.path.name,
-        contrast=result.job.contrast,
+        contrast=contrast,
         start=min(range(len(shown)), key=lambda i: "middle" not in shown[i].reasons),
         panels=pictures.panels(shown, _HALF, brightest, MOST_CHARACTERS),
         labels={SCAN: "scan" if same_grid else "scan, zero-filled", RESULT: "result"},
@@ -105,7 +106,8 @@ def write_page(result: Result) -> Entry:
         facts=_facts(scan, made, result, record, found),
     )
     _write(path, text)
-    return Entry(path, scan.path.name, result.job.contrast.label, result.model, _warnings(record))
+    label = "" if contrast == "unknown" else contrast.partition(" by ")[0]
+    return Entry(path, scan.path.name, label, result.model, _warnings(record))
 
 
 def write_index(root: Path, entries: list[Entry]) -> None:
@@ -132,13 +134,12 @@ def _slices(
             np.ascontiguousarray(found.shown(image[np.newaxis])[0])
             for image in (measured, high[number] / np.float32(scale))
         )
-        side = min(max(16, min(before.shape) // 5), *before.shape)
         slices.append(
             pictures.Slice(
                 f"slice {number + 1} of {len(low)}",
                 {SCAN: before, RESULT: after},
                 SCAN,
-                (*busiest_box(before, after, side), side),
+                busiest_box(before, after),
                 [reason] if reason else [],
                 spacing=(rows, columns),
             )

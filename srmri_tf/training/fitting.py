@@ -89,8 +89,8 @@ def fit(
             facts["init"] = _begin(model, begun, console)
         elif not journal.restore():
             _revive(model, config, shards, console)
-        twin = MODELS[config.model].build_generator(config, "float32")
-        validator = Validator(shards, twin, config.validation.max_slices)
+        measured = MODELS[config.model].build_generator(config, "float32")
+        validator = Validator(shards, measured, config.validation.max_slices)
         if is_chief(strategy):
             _write_facts(run, config, facts)
         board = watch.TensorBoard(run.folder / "tensorboard") if tensorboard else None

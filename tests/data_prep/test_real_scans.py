@@ -11,7 +11,6 @@ from data_prep.scans.sources import read
 from data_prep.shards.files import verify
 from data_prep.shards.schema import SplitRule
 from srmri_tf.evaluation.inspect import baselines
-from srmri_tf.metrics import image
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 pytestmark = [
@@ -42,9 +41,7 @@ def test_real_scans_give_the_same_bytes_with_one_and_two_workers(tmp_path, folde
     assert {shard.plane for shard in one.shards} == {plane}
     assert len(one.subjects("train")) == 2
     assert len(one.subjects("test")) == 1
-    rows = baselines(
-        tmp_path / "one", one, {"psnr": image.psnr, "ssim": image.ssim}, image.is_background
-    )
+    rows = baselines(tmp_path / "one", one)
     for row in rows:
         assert 30 < row.means["psnr"] < 45
         assert 0.9 < row.means["ssim"] < 1

@@ -555,7 +555,7 @@ def test_the_slice_wise_split_of_the_paper(scans, tmp_path):
     rule = SplitRule(by="slice", train_count=40, test_count=9, val_fraction=0)
     manifest = prepare([scans], tmp_path / "out", PrepareConfig(parameters=SMALL, split_rule=rule))
     assert verify(tmp_path / "out") == manifest
-    assert manifest.split_by == "slice"
+    assert manifest.split_rule.by == "slice"
     assert sum(shard.slices for shard in manifest.of("train")) == 40
     assert sum(shard.slices for shard in manifest.of("test")) == 9
     used = [

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.errors import BadInputError
-from data_prep.shards.patches import origins, stitch, tile
+from data_prep.shards.patches import cut, origins, stitch
 
 
 def test_a_256_slice_has_the_papers_16_patches():
@@ -19,7 +19,7 @@ def test_the_last_tiles_are_aligned_to_the_edge():
 
 def test_tiles_are_the_pixels_at_their_origins():
     image = np.arange(5 * 6).reshape(5, 6)
-    tiles, where = tile(image, 3)
+    tiles, where = cut(image, 3)
     assert where.tolist() == [[0, 0], [0, 3], [2, 0], [2, 3]]
     np.testing.assert_array_equal(tiles[3], [[15, 16, 17], [21, 22, 23], [27, 28, 29]])
 
@@ -34,13 +34,13 @@ def test_stitching_undoes_tiling(height, width, size, n):
     images = np.random.default_rng(0).integers(0, 65536, (n, height, width), dtype=np.uint16)
     if size > min(height, width):
         with pytest.raises(BadInputError, match="smaller than one patch"):
-            tile(images, size)
+            cut(images, size)
         return
-    tiles, where = tile(images, size)
+    tiles, where = cut(images, size)
     assert [part.shape for part in tiles] == [(n, size, size)] * len(where)
     np.testing.assert_array_equal(stitch(np.stack(tiles, 1), where, (height, width)), images)
 
 
 def test_stitching_leaves_zero_where_no_tile_lies():
-    tiles, where = tile(np.ones((4, 4)), 2)
+    tiles, where = cut(np.ones((4, 4)), 2)
     assert stitch(np.stack(tiles[1:]), where[1:], (4, 4)).sum() == 12

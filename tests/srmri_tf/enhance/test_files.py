@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from itertools import permutations, product
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -161,6 +162,22 @@ def test_a_series_is_enhanced_volume_by_volume(network, tmp_path, uncertainty):
         np.testing.assert_array_equal(
             back.get_fdata()[..., number], nib.load(single.target.image).get_fdata()
         )
+
+
+def test_a_series_is_in_memory_once(monkeypatch):
+    def enhanced(network, volume, affine, config, **options):
+        voxels = np.zeros((64, 64, 8), np.float32)
+        return SimpleNamespace(voxels=voxels, uncertainty=None, implausible=0.25)
+
+    monkeypatch.setattr(files, "enhance_volume", enhanced)
+    series = SimpleNamespace(volumes=20, volume=lambda number: None, affine=None, path=None)
+    tracemalloc.start()
+    (image,), implausible = files._enhanced(None, series, None, EnhanceConfig(), None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert image.shape == (64, 64, 8, 20)
+    assert implausible == pytest.approx(0.25)
+    assert peak < 1.2 * image.nbytes
 
 
 @pytest.mark.parametrize("suffix", [".mgz", ".hdr", ".img"])
@@ -453,7 +470,7 @@ def test_the_wrong_grid_is_warned_of(network, tmp_path, interpolated, same_grid)
     told = [text for text in said if "has its k-space filled to" in text]
     assert len(told) == (interpolated != same_grid)
     for text in told:
-        assert text.endswith(f"enhance it {'without' if same_grid else 'with --same-grid'}")
+        assert text.endswith(f"enhance it {'without' if same_grid else 'with'} --same-grid")
 
 
 def test_a_scan_without_orientation_is_warned_of(network, tmp_path):

@@ -18,7 +18,7 @@ from srmri_tf.enhance.config import EnhanceConfig
 from srmri_tf.enhance.volume import enhance_volume, implausible_warning
 from srmri_tf.models import plausible
 from srmri_tf.models.model import Network, load_network
-from srmri_tf.models.stored import reach
+from srmri_tf.models.stored import tiling
 from srmri_tf.networks.registry import MODELS, super_resolver
 from srmri_tf.recipes.config import CONFIGS
 from tests.data_prep.phantoms import affine, phantom
@@ -294,7 +294,7 @@ def network(request, cpce):
     kind, options = request.param
     config = CONFIGS[kind].model_validate({"model": kind, "generator": options})
     generator = MODELS[kind].build_generator(config, "float32")
-    halo, multiple = reach(kind, config.generator.model_dump())
+    halo, multiple = tiling(kind, config.generator.model_dump())
     return dataclasses.replace(
         cpce,
         architecture=kind,

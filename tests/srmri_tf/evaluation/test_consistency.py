@@ -12,7 +12,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from data_prep.errors import ConfigError
 from srmri_tf.evaluation.config import EvaluateConfig
 from srmri_tf.evaluation.measuring import evaluate
-from srmri_tf.models.run import Run
+from srmri_tf.models.stored import read
 from srmri_tf.networks.registry import super_resolver
 from srmri_tf.report.page import report
 from tests.srmri_tf.cli.test_cli import run
@@ -57,7 +57,7 @@ def test_a_row_more_for_every_run_measured_as_numpy_does(result):
         "net+dc",
         "bicubic",
     ]
-    super_resolve = super_resolver(Run(result.folder.parent / "net").generator())
+    super_resolve = super_resolver(read(result.folder.parent / "net").generator())
     means = []
     for subject in ("s4", "s5"):
         pairs = [image_pair(subject, index) for index in range(4)]
@@ -81,7 +81,7 @@ def test_of_coarse_magnitudes_the_scans_own_pixels_are_put_back(tmp_path):
     result = evaluate([network], shards, tmp_path / "out", EvaluateConfig(consistency=True))
     pairs = [image_pair("s4", index) for index in range(4)]
     scores = []
-    super_resolved = super_resolver(Run(network).generator())(np.stack([lr for lr, _ in pairs]))
+    super_resolved = super_resolver(read(network).generator())(np.stack([lr for lr, _ in pairs]))
     for output, (lr, hr) in zip(super_resolved, pairs, strict=True):
         enhanced = taken(output, lr)
         low = resample(resample(enhanced, SIDE // 2, axis=0), SIDE // 2, axis=1)

@@ -1,5 +1,7 @@
 """Tables as Markdown and LaTeX, by hand."""
 
+import pytest
+
 from srmri_tf.evaluation import tables
 from srmri_tf.evaluation.tables import Table
 
@@ -72,3 +74,21 @@ def test_an_infinite_psnr_has_no_gain():
         document_of({"a": [(30.0, 0.9), (None, 1.0)], "b": [(30.0, 0.9), (30.0, 0.9)]})
     )
     assert found.rows[0][3] == "- / +0.1000"
+
+
+@pytest.mark.parametrize(
+    ("subjects", "p", "cells"),
+    [
+        (1, None, ("one subject", "too few (1)")),
+        (5, None, ("[0.00, 0.00]", "too few (5)")),
+        (8, None, ("[0.00, 0.00]", "-")),  # all differences are zero
+        (8, 0.5, ("[0.00, 0.00]", "0.500")),
+    ],
+)
+def test_why_a_difference_has_no_p(subjects, p, cells):
+    interval = None if subjects == 1 else (0.0, 0.0)
+    item = {"a": "x", "b": "y", "measure": "psnr", "mean": 0.0, "ci95": interval, "p": p}
+    item |= {"n_subjects": subjects, "slice_sd": 0.0}
+    measures = {"psnr": {"label": "PSNR (dB)", "digits": 2}}
+    (row,) = tables.difference_table({"differences": [item], "measures": measures}).rows
+    assert row[3:5] == cells

@@ -106,19 +106,20 @@ def test_head_statistics_do_not_depend_on_the_scale():
 def test_what_is_far_from_training_is_said():
     ranges = make_card().ranges
     usual = {"mean": 0.25, "p99": 0.7}
-    assert ranges.departures((0.55, 0.55), 3.0, usual) == []
-    assert ranges.departures((0.5 / 1.5, 0.6 * 1.5), 3.0, usual) == []  # just within
-    (spacing,) = ranges.departures((0.95, 0.95), 3.0, usual)
+    assert ranges.out_of_range((0.55, 0.55), 3.0, usual) == []
+    assert ranges.out_of_range((0.5 / 1.5, 0.6 * 1.5), 3.0, usual) == []  # just within
+    (spacing,) = ranges.out_of_range((0.95, 0.95), 3.0, usual)
     assert spacing == "in-plane spacing 0.95 mm, but 0.5 to 0.6 in training"
-    (across,) = ranges.departures((0.5, 0.5), 1.0, usual)
+    (across,) = ranges.out_of_range((0.5, 0.5), 1.0, usual)
     assert across == "slice spacing 1 mm, but 3 to 3.3 in training"
     same = ranges.model_copy(update={"slice_mm": (3.0, 3.0)})
-    assert same.departures((0.5, 0.5), 1.0, usual) == ["slice spacing 1 mm, but 3 in training"]
-    (dark,) = ranges.departures((0.5, 0.5), 3.0, {"mean": 0.05, "p99": 0.7})
+    assert same.out_of_range((0.5, 0.5), 1.0, usual) == ["slice spacing 1 mm, but 3 in training"]
+    (dark,) = ranges.out_of_range((0.5, 0.5), 3.0, {"mean": 0.05, "p99": 0.7})
     assert dark == (
         "mean of the head's intensities 0.05 of the maximum, but 0.2 to 0.3 in training"
     )
-    assert len(ranges.departures((5.0, 0.01), 30.0, {"mean": 0.9, "p99": 0.1})) == 5
+    assert ranges.out_of_range((0.5, 0.5), 3.0, {}) == ["no voxel is above zero"]
+    assert len(ranges.out_of_range((5.0, 0.01), 30.0, {"mean": 0.9, "p99": 0.1})) == 5
 
 
 @pytest.fixture

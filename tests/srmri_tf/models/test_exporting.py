@@ -18,7 +18,6 @@ from srmri_tf.models import export_check
 from srmri_tf.models import exporting as module
 from srmri_tf.models.exporting import export
 from srmri_tf.models.model import load_network
-from srmri_tf.models.run import Run
 from srmri_tf.models.stored import read
 from tests.srmri_tf.evaluation.test_measuring import make_run
 from tests.srmri_tf.models.test_model import make_circle_run
@@ -131,7 +130,7 @@ def test_keras_alone_gives_the_same_pixels_from_both_its_formats(run, monkeypatc
         + "np.savez('sr.npz', weights=network(lr), keras=model(lr))",
         run.parent,
     )
-    expected = Run(run).generator()(lr)
+    expected = read(run).generator()(lr)
     for found in np.load(run.parent / "sr.npz").values():
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
@@ -158,7 +157,7 @@ def test_onnx_gives_the_same_pixels_and_knows_what_it_is(onnx):
         assert value.shape == ["batch", "height", "width", 1]
     for shape in ((2, 50, 40, 1), (1, 24, 63, 1), (1, 27, 9, 1)):
         lr = RNG.random(shape, np.float32)
-        expected = Run(source).generator()(lr)
+        expected = read(source).generator()(lr)
         np.testing.assert_allclose(session.run(["sr"], {"lr": lr})[0], expected, atol=1e-5)
     said = json.loads(session.get_modelmeta().custom_metadata_map["srmri-tf"])
     assert (said["name"], said["sha256"]) == ("run", load_network(source).sha256)
@@ -171,7 +170,7 @@ def test_the_documented_onnx_client(onnx, monkeypatch):
     np.save(folder / "lr.npy", lr)
     monkeypatch.chdir(folder)
     exec(documented("python", "onnxruntime"))
-    expected = Run(source).generator()(lr[..., None])
+    expected = read(source).generator()(lr[..., None])
     np.testing.assert_allclose(np.load("sr.npy"), expected[..., 0], atol=1e-5)
 
 
@@ -196,7 +195,7 @@ def test_the_documented_client_in_node(onnx):
     (folder / "client.mjs").write_text(documented("js"))
     subprocess.run(["node", "client.mjs"], cwd=folder, check=True, timeout=60)
     found = np.frombuffer((folder / "sr.f32").read_bytes(), np.float32).reshape(41, 33)
-    expected = Run(source).generator()(lr[None, ..., None])
+    expected = read(source).generator()(lr[None, ..., None])
     np.testing.assert_allclose(found, expected[0, ..., 0], atol=1e-5)
 
 
@@ -214,7 +213,7 @@ def test_tflite_gives_the_same_pixels(run, saved_model, tmp_path, monkeypatch, a
     runner = tf.lite.Interpreter("model.tflite").get_signature_runner("serving_default")
     for shape in ((2, 21, 12, 1), (1, 18, 33, 1)):
         lr = RNG.random(shape, np.float32)
-        np.testing.assert_allclose(runner(lr=lr)["sr"], Run(source).generator()(lr), atol=1e-5)
+        np.testing.assert_allclose(runner(lr=lr)["sr"], read(source).generator()(lr), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +265,7 @@ def test_every_network_passes_the_check_of_every_format(tmp_path, out, options):
 
 def test_a_result_that_differs_is_not_written(run, tmp_path, monkeypatch):
     def slightly_wrong(program, model, inputs):
-        return {"sr": Run(run).generator()(inputs["lr"]).numpy() + 9e-5}
+        return {"sr": read(run).generator()(inputs["lr"]).numpy() + 9e-5}
 
     monkeypatch.setattr(export_check, "run", slightly_wrong)
     with pytest.raises(

@@ -9,7 +9,7 @@ from data_prep.errors import BadInputError, CorruptArtefactError
 from srmri_tf.models import checkpoint
 from srmri_tf.models.model import load_network
 from srmri_tf.models.run import Run
-from srmri_tf.models.stored import meaning, reach
+from srmri_tf.models.stored import meaning, read, tiling
 from srmri_tf.networks.gan import variables_by_layer
 from srmri_tf.networks.registry import MODELS
 from srmri_tf.recipes import to_toml
@@ -47,7 +47,7 @@ def test_a_run_is_a_network(tmp_path):
     assert network.degradation.keep == 0.25
     assert network.card is None
     lr = RNG.random((3, 21, 34), np.float32)
-    expected = Run(run).generator()(lr[..., None]).numpy()[..., 0]
+    expected = read(run).generator()(lr[..., None]).numpy()[..., 0]
     np.testing.assert_allclose(network.super_resolve(lr), expected, atol=1e-6)
     assert load_network(run).sha256 == network.sha256
     assert load_network(make_run(tmp_path / "b" / "run", gain=1.0)).sha256 != network.sha256
@@ -72,7 +72,7 @@ def test_a_run_with_numbered_arrays_opens(tmp_path):
 def test_weights_of_another_form_are_refused(tmp_path):
     run = Run(make_run(tmp_path / "run"))
     checkpoint.save(run.best_file, {**run.weights(), "conv9/kernel": np.zeros(3)}, {})
-    for opened in (run.generator, lambda: load_network(run.folder)):
+    for opened in (read(run.folder).generator, lambda: load_network(run.folder)):
         with pytest.raises(CorruptArtefactError, match=r"another model: conv9/kernel"):
             opened()
 
@@ -114,7 +114,7 @@ def test_what_is_no_model_is_refused(tmp_path):
 )
 def test_the_halo_is_exactly_as_far_as_the_network_looks(config):
     """One pixel is changed: what changes in the result lies within the halo, and reaches it."""
-    halo, multiple = reach(config.model, meaning(config))
+    halo, multiple = tiling(config.model, meaning(config))
     generator = MODELS[config.model].build_generator(config, "float32")
     for variable in generator.variables:  # all positive: no ReLU hides a dependence
         variable.assign(np.full(variable.shape, 1 / np.prod(variable.shape[:-1]), np.float32))

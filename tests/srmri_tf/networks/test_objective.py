@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep.errors import ConfigError
-from srmri_tf.models.stored import meaning, reach
+from srmri_tf.models.stored import meaning, tiling
 from srmri_tf.networks.circle import Circle
 from srmri_tf.networks.cpce import Cpce
 from srmri_tf.networks.gan import own_generator, variables_by_layer
@@ -200,4 +200,4 @@ def test_of_a_users_generator_only_its_function_matters(config):
     """GAN-CIRCLE's stride, for one, would have odd images mirrored."""
     recipe = config(generator={"function": "mine_terms:dropping"})
     assert meaning(recipe) == {"function": "mine_terms:dropping"}
-    assert reach(recipe.model, meaning(recipe)) == (64, 16)
+    assert tiling(recipe.model, meaning(recipe)) == (64, 16)

@@ -109,6 +109,29 @@ def test_an_unknown_contrast_is_not_called_that_of_the_training_data(tmp_path, m
     assert ("Voxel size and intensities of this scan" in text) == (name == "x")
 
 
+@pytest.mark.parametrize("consistent", [True, False])
+def test_the_gain_is_that_of_the_result(tmp_path, monkeypatch, consistent):
+    card = shipped_card("cpce-t2-x2")
+    use(dataclasses.replace(fake(brighter), card=card), monkeypatch)
+    config = EnhanceConfig(consistency=consistent)
+    (result,) = super_resolve([save(tmp_path / "x_T2.nii")], config=config)
+    text = ScanPages().add(result).read_text()
+    score = card.measured.psnr_consistent if consistent else card.measured.psnr
+    assert f"{score.gain:+.2f} dB PSNR" in text
+    assert (", with data consistency" in text) == consistent
+    assert "each on the subjects that it was not trained on" in text
+
+
+def test_the_contrast_is_the_one_that_was_enhanced(tmp_path, monkeypatch):
+    use(fake(brighter), monkeypatch)
+    scan = save(tmp_path / "x_T2.nii")
+    super_resolve([scan])
+    scan.with_suffix(".json").write_text('{"EchoTime": 0.012, "RepetitionTime": 3.0}')
+    (result,) = super_resolve([scan])
+    assert not result.fresh
+    assert "Contrast T2 by its name" in ScanPages().add(result).read_text()
+
+
 def test_a_page_replaces_an_earlier_one_and_nothing_else(result):
     ScanPages().add(result)
     path = result.target.page
@@ -132,7 +155,8 @@ def test_constant_volumes_and_series_have_pages(tmp_path, monkeypatch, volumes):
     )
     text = ScanPages().add(made).read_text()
     assert ("the pictures are of the first" in text) == (volumes > 1)
-    assert ("enhance it without --same-grid" in text) == (volumes > 1)
+    assert ("leave an interpolated scan a little power" in text) == (volumes > 1)
+    assert "without --same-grid" not in text
     assert ("all of it comes from the network" in text) == (volumes == 1)
     assert "nan %" not in text
 

@@ -15,6 +15,7 @@ from srmri_tf.models import checkpoint
 from srmri_tf.models.exporting import export
 from srmri_tf.models.resume import is_finished
 from srmri_tf.models.run import Run
+from srmri_tf.models.stored import read
 from srmri_tf.networks import circle
 from srmri_tf.networks.circle import CircleCritic, CircleGenerator, building
 from srmri_tf.networks.gan import variables_by_layer
@@ -213,4 +214,4 @@ def test_the_whole_model_trains_and_is_exported(folder, tmp_path, monkeypatch):
     without_checks(monkeypatch)  # of export's own, as this test makes one
     out = export(run.folder, tmp_path / "model")
     signature = tf.saved_model.load(str(out)).signatures["serving_default"]
-    np.testing.assert_allclose(signature(lr=lr)["sr"], run.generator()(lr), atol=1e-5)
+    np.testing.assert_allclose(signature(lr=lr)["sr"], read(run.folder).generator()(lr), atol=1e-5)
