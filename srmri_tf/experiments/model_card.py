@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from data_prep.errors import BadInputError, ConfigError
+from data_prep.errors import BadInputError, ConfigError, SrmriError, what_differs
 from data_prep.files import write_text
 from data_prep.shards.files import verify, whole_slices
 from data_prep.shards.schema import Manifest, Parameters, Shard, SplitRule, manifest_sha256
@@ -27,8 +27,10 @@ from srmri_tf.models.card import (
     Ranges,
     Score,
     head_statistics,
+    read_card,
     to_toml,
 )
+from srmri_tf.models.resume import epochs_done
 from srmri_tf.models.run import EXTENDED, Run
 from srmri_tf.models.stored import check_degradation, read
 from srmri_tf.recipes import differences
@@ -81,7 +83,9 @@ def make_card(
         EnvironmentFault: The card cannot be written.
     """
     run = Run(Path(run_folder))
+    _refuse_to_replace_others(Path(out))
     stored = read(run.folder)
+    _refuse_unfinished(run)
     check_degradation(stored, run.folder)
     manifest = _training_shards(run, Path(shards))
     trained = _trained_on(run)
@@ -113,6 +117,29 @@ def make_card(
     )
     write_text(Path(out), to_toml(card))
     return card
+
+
+def _refuse_to_replace_others(out: Path) -> None:
+    """Refuse a name that something else than a card has, such as a recipe."""
+    if not out.exists():
+        return
+    try:
+        read_card(out)
+    except SrmriError:
+        raise ConfigError(
+            "is there already, and is no model card", path=out, remedy="Choose another name for -o"
+        ) from None
+
+
+def _refuse_unfinished(run: Run) -> None:
+    """Refuse a run that the commands of its card would not train again."""
+    done, total = epochs_done(run), run.config().schedule.total
+    if 0 < done < total:  # 0: its checkpoint was removed to save space
+        raise BadInputError(
+            f"has done only {done} of {total} epochs",
+            path=run.folder,
+            remedy="Go on with `srmri-tf fit` until it is finished",
+        )
 
 
 def _training_shards(run: Run, shards: Path) -> Manifest:
@@ -244,9 +271,16 @@ def _validation(run: Run, folds: Sequence[Run]) -> str:
     """Says how the folds were validated, if the run, which may have no folds, says otherwise.
 
     Raises:
-        ConfigError: A fold is of another recipe than the run.
+        ConfigError: A fold is of another recipe or degradation than the run.
     """
+    degradation = run.facts()["parameters"]["degradation"]
     for fold in folds:
+        if other := what_differs(fold.facts()["parameters"]["degradation"], degradation):
+            raise ConfigError(
+                f"was made on shards of another degradation than {run.folder}: {', '.join(other)}",
+                path=fold.folder,
+                remedy="Cross-validate on shards that were prepared as those of the run",
+            )
         changed = differences(fold.config(), run.config())
         if other := [line for line in changed if line.split(":")[0] not in _OF_THE_PLACE]:
             listing = "\n".join(f"  {line}" for line in other)

@@ -50,7 +50,7 @@ import json
 import keras
 arrays = np.load(path, allow_pickle=False)
 model = keras.models.model_from_json(json.loads(bytes(arrays["meta"]))["keras"])
-for variable in model.variables:
+for variable in model.weights:
     variable.assign(arrays["/".join(variable.path.split("/")[-2:])])
 outputs = {"sr": model(inputs["lr"])}
 """

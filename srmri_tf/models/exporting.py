@@ -194,7 +194,19 @@ def _check(stored: Stored, out: Path, written: Path, program: str, *, odd: bool 
     lr = _test_slices(odd)
     with tf.device("CPU"):
         sr = np.asarray(stored.generator()(lr))
-    _compare(out, "sr", export_check.run(program, written, {"lr": lr})["sr"], sr)
+    try:
+        found = export_check.run(program, written, {"lr": lr})["sr"]
+    except CorruptArtefactError as error:
+        own = stored.options.get("function")
+        if own is None or program == export_check.ONNX:
+            raise CorruptArtefactError(error.fault, path=out, remedy=error.remedy) from None
+        raise ConfigError(
+            f"cannot hold {own}: {error.fault}",
+            path=out,
+            remedy="Give -o a folder, for a SavedModel, or NAME.onnx; or build the network of "
+            "Keras's own layers, without Lambda",
+        ) from None
+    _compare(out, "sr", found, sr)
 
 
 def _compare(out: Path, output: str, found: np.ndarray, expected: np.ndarray) -> None:

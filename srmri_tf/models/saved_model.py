@@ -108,7 +108,8 @@ class Graphs(tf.Module):
             (B, 2H, 2W, 1) in the same intensities; pixel (0, 0) stays where it was.
         """
         scale = tf.reduce_max(image) if scale is None else scale
-        scale = tf.where(scale > 0, scale, tf.ones_like(scale))  # an empty image stays as it is
+        # An empty image stays as it is; a NaN makes all of the result NaN.
+        scale = tf.where(scale <= 0, tf.ones_like(scale), scale)
 
         def one(single: tf.Tensor) -> tf.Tensor:
             scan = single[tf.newaxis, ..., 0] / scale

@@ -83,7 +83,8 @@ def load_recipe(
 
 def _lay_over(settings: dict[str, Any], dotted: str, value: Any) -> str | None:
     """Set one dotted key; what is wrong with it, if anything is."""
-    *parents, leaf = dotted.split(".")
+    # An own term is called MODULE:FUNCTION, and a module's name may have dots.
+    *parents, leaf = dotted.split(".", 2 if dotted.startswith("objective.own.") else -1)
     section = settings
     for parent in parents:
         section = section.setdefault(parent, {})

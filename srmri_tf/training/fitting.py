@@ -208,6 +208,13 @@ def _check_same(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
                     remedy="Choose another folder for -o",
                 )
         return
+    if not run.checkpoint_file.is_file() and _epochs_logged(run) > 1:
+        raise CorruptArtefactError(
+            f"has lost its {run.checkpoint_file.name}, without which it would begin again",
+            path=run.folder,
+            remedy=f"Restore it, or choose another folder for -o; `evaluate`, `enhance` and "
+            f"`export` need {run.best_file.name} alone",
+        )
     asked = as_started(run, config)
     if changed := changes(run, asked, facts["data_sha256"], facts["vgg_sha256"]):
         listing = "\n".join(f"  {line}" for line in changed)
@@ -217,6 +224,12 @@ def _check_same(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:
             remedy="Go on with the same ones, or choose another folder for -o; a run that has "
             "done all its epochs can be given more --epochs, and nothing else",
         )
+
+
+def _epochs_logged(run: Run) -> int:
+    """Rows of the log; of a run that was killed before its first checkpoint at most one."""
+    text = run.log_file.read_text(encoding="utf-8") if run.log_file.is_file() else ""
+    return max(0, len(text.splitlines()) - 1)
 
 
 def _write_facts(run: Run, config: TrainConfig, facts: dict[str, Any]) -> None:

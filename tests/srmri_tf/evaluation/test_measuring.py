@@ -33,14 +33,20 @@ from tests.srmri_tf.conftest import image_pair
 PARAMETERS = {"degradation": {"keep": 0.25, "keep_by": "area", "lr": "magnitude"}}
 
 
-def make_run(folder, gain=0.0, shortcut=True, train=("s1", "s2"), parameters=PARAMETERS):
-    """A run whose generator is the identity, or black without ``shortcut``, at ``gain`` 0."""
-    config = CpceConfig(generator={"shortcut": shortcut}, objective={"perceptual": 0})
+def make_run(
+    folder, gain=0.0, shortcut=True, train=("s1", "s2"), parameters=PARAMETERS, generator=None
+):
+    """A run whose generator is the identity, or black without ``shortcut``, at ``gain`` 0.
+
+    Or one with the generator of these settings, with the weights that it begins with.
+    """
+    config = CpceConfig(generator=generator or {"shortcut": shortcut}, objective={"perceptual": 0})
     folder.mkdir(parents=True)
-    generator = build_generator(config, "float32")
-    last = generator.get_layer("deconv8").kernel
-    last.assign(gain * last.numpy())
-    arrays = {name: w.numpy() for name, w in variables_by_layer(generator).items()}
+    network = build_generator(config, "float32")
+    if generator is None:
+        last = network.get_layer("deconv8").kernel
+        last.assign(gain * last.numpy())
+    arrays = {name: w.numpy() for name, w in variables_by_layer(network).items()}
     run = Run(folder)
     checkpoint.save(run.best_file, arrays, {})
     run.config_file.write_text(to_toml(config))

@@ -25,6 +25,7 @@ from srmri_tf.experiments.model_card import (
     _split_options,
     make_card,
 )
+from srmri_tf.models import checkpoint
 from srmri_tf.models.card import markdown, read_card
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import read
@@ -268,6 +269,7 @@ def make_crossval(folder, run, psnrs, done=None):
         theirs.mkdir()
         text = (run / "config.toml").read_text()
         (theirs / "config.toml").write_text(f"fold = {fold}\n{text}")
+        shutil.copy(run / "run.json", theirs)
     done = [0, 1] if done is None else done
     summary = {"model": "cpce", "done": done, "folds": 2}
     (folder / "summary.json").write_text(json.dumps(summary))
@@ -331,6 +333,35 @@ def test_a_cross_validation_of_another_recipe_is_refused(shards, tmp_path):
     config.write_text(config.read_text().replace("batch_size = 128", "batch_size = 64"))
     with pytest.raises(ConfigError, match="batch_size: 64 there, 128 asked for"):
         make_card(run, shards, ABOUT, tmp_path / "a.toml", folder)
+
+
+def test_a_cross_validation_of_another_degradation_is_refused(shards, tmp_path):
+    run = trained_on(shards, tmp_path / "net")
+    folder = make_crossval(tmp_path / "crossval", run, PSNRS)
+    file = folder / "fold-1" / "cpce" / "run.json"
+    facts = json.loads(file.read_text())
+    facts["parameters"]["degradation"]["lr"] = "coarse"
+    file.write_text(json.dumps(facts))
+    with pytest.raises(ConfigError, match=r"another degradation .*: lr: coarse there, magnitude"):
+        make_card(run, shards, ABOUT, tmp_path / "a.toml", folder)
+
+
+def test_a_recipe_is_not_replaced_by_a_card(made, shards, tmp_path):
+    folder, _ = made
+    out = tmp_path / "a.toml"
+    out.write_text('model = "cpce"\n')
+    with pytest.raises(ConfigError, match="is no model card"):
+        make_card(folder / "net", shards, ABOUT, out)
+    assert out.read_text() == 'model = "cpce"\n'
+    shutil.copy(folder / "net-t2-x2.toml", out)
+    assert make_card(folder / "net", shards, ABOUT, out).name == "a"
+
+
+def test_an_unfinished_run_has_no_card(shards, tmp_path):
+    run = trained_on(shards, tmp_path / "net")
+    checkpoint.save(run / "checkpoint.npz", {}, {"history": [{}]})
+    with pytest.raises(BadInputError, match="has done only 1 of"):
+        make_card(run, shards, ABOUT, tmp_path / "a.toml")
 
 
 def test_damaged_figures_are_named(shards, tmp_path):

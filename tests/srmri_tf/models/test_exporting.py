@@ -327,6 +327,31 @@ def test_a_generator_that_keras_cannot_describe_is_refused(tmp_path, write):
     assert not list(tmp_path.iterdir())
 
 
+OWN = """
+import keras
+def build(dtype, name):
+    lr = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(2, 3, padding="same", name="first")(lr)
+    x = keras.layers.Dropout(0.5, name="drop")(x){}
+    return keras.Model(lr, keras.layers.Conv2D(1, 3, padding="same", name="last")(x), name=name)
+"""
+
+
+def test_a_network_of_the_users_own_may_have_dropout_but_no_lambda(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_dropout.py").write_text(OWN.format(""))
+    own_lambda = OWN.format("\n    x = keras.layers.Lambda(lambda x: 2 * x, name='twice')(x)")
+    (tmp_path / "own_lambda.py").write_text(own_lambda)
+    for name in ("own_dropout", "own_lambda"):
+        run = make_run(tmp_path / name, generator={"function": f"{name}:build"})
+        if name == "own_dropout":
+            assert export(run, tmp_path / "model.npz").is_file()
+            continue
+        with pytest.raises(ConfigError, match=r"other\.npz: cannot hold own_lambda:build.*Lambda"):
+            export(run, tmp_path / "other.npz")
+        assert not (tmp_path / "other.npz").exists()
+
+
 def test_a_saved_model_that_tensorflow_would_not_find_again_is_refused(tmp_path):
     (tmp_path / "moved[1]").mkdir()
     (tmp_path / "moved[1]" / "saved_model.pb").touch()

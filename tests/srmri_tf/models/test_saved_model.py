@@ -124,6 +124,14 @@ def test_a_network_for_odd_sides_gives_what_ours_gives(tmp_path):
     np.testing.assert_allclose(Graphs(stored).super_resolved(lr), stored.generator()(lr), atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [None, np.nan])
+def test_a_nan_makes_no_wrong_pixels(tmp_path, scale):
+    graphs = Graphs(read(make_run(tmp_path / "run", gain=1.0)))
+    scan = (900 * RNG.random((2, 8, 8, 1))).astype(np.float32)
+    scan[0, 3, 3] = np.nan
+    assert np.isnan(graphs.enhanced(scan, scale)).all()
+
+
 def test_an_empty_image_stays_empty(tmp_path):
     graphs = Graphs(read(make_run(tmp_path / "run", gain=1.0)))
     found = graphs.enhanced(np.zeros((1, 8, 8, 1), np.float32)).numpy()

@@ -258,3 +258,8 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
     path = tmp_path / "recipe.toml"
     path.write_bytes(b"\xef\xbb\xbf" + b'model = "cpce"\n')
     assert load_recipe(str(path)).model == "cpce"
+
+
+def test_an_own_term_of_a_module_in_a_package_can_be_set():
+    config = load_recipe("fast-cpce", {"objective.own.package.module:term": 5.0})
+    assert config.objective.own == {"package.module:term": 5.0}

@@ -188,6 +188,16 @@ def test_a_finished_run_that_is_damaged_is_refused(finished, shards, tmp_path):
         train(quick(), shards, run.folder)
 
 
+def test_a_run_that_lost_its_checkpoint_is_not_trained_over(finished, shards, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(finished.folder, run.folder)
+    run.checkpoint_file.unlink()
+    before = run.best_file.read_bytes()
+    with pytest.raises(CorruptArtefactError, match=r"has lost its checkpoint\.npz"):
+        train(quick(), shards, run.folder)
+    assert run.best_file.read_bytes() == before
+
+
 def test_a_run_without_its_settings_is_not_gone_on_with(finished, shards, tmp_path):
     run = Run(tmp_path / "run")
     shutil.copytree(finished.folder, run.folder)
