@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from data_prep.errors import BadInputError
@@ -29,14 +30,16 @@ class Pairing:
         files: The shards' files.
         subjects: The subject of each.
         share: The fraction of slices whose pairs are known: 1 all, 0 none. They are spread evenly
-            over every volume and are the same in every epoch.
-        apart: The sorted subjects that have records of other slices.
+            over what is stored of every volume and are the same in every epoch.
+        known: If some are known, and not all: which slices of each file, in ascending order.
+        apart: The sorted subjects that have records, of which some are of other slices.
         window: Records that are shuffled together.
     """
 
     files: tuple[str, ...]
     subjects: tuple[str, ...]
     share: float = 1.0
+    known: tuple[tuple[int, ...], ...] = ()
     apart: tuple[str, ...] = ()
     window: int = SHUFFLE_WINDOW
 
@@ -55,8 +58,7 @@ class Pairing:
         pairing = cls(tuple(files), subjects, share, window=window)
         if share == 1.0:
             return pairing
-        kinds = [pairing._kinds(file) for file in files]
-        apart = {s for s, kind in zip(pairing.subjects, kinds, strict=True) if False in kind}
+        apart = {shard.subject for shard in shards if shard.records}  # slice 0 is never a known one
         if len(apart) < 2:
             raise BadInputError(
                 "has too few training subjects to train on unpaired images: low- and "
@@ -67,13 +69,14 @@ class Pairing:
                 remedy="Prepare more subjects, train with --mode supervised, or, where a fold "
                 "validates, let it train, too: --set validation.fold=none",
             )
-        if share and not any(True in kind for kind in kinds):
+        known = tuple(_known_slices(file, share) for file in files) if share else ()
+        if share and not any(known):
             raise BadInputError(
                 f"has too few slices for a fraction of {share} of them to be paired",
                 path=folder,
                 remedy="Give a larger --paired-fraction",
             )
-        return replace(pairing, apart=tuple(sorted(apart)))
+        return replace(pairing, known=known, apart=tuple(sorted(apart)))
 
     def epoch(
         self, seed: int, epoch: tf.Tensor, batch: int, known_only: bool = False
@@ -93,10 +96,10 @@ class Pairing:
         """
         state = tf.stack([tf.constant(seed, tf.int64), epoch * _MANY])
         if self.share == 1.0:
-            windows = self._windows(tf.constant(self.files), state)
+            windows = self._windows(tf.range(len(self.files)), state)
             # Cutting windows into batches copies half as often as taking them apart first.
             return windows.rebatch(batch, drop_remainder=True)
-        known = self._windows(tf.constant(self.files), _stream(state, 3))
+        known = self._windows(tf.range(len(self.files)), _stream(state, 3))
         if known_only and self.share:
             return known.repeat().rebatch(batch, drop_remainder=True)
         apart = self._apart(state).map(lambda x, y: (x, y, 0.0))
@@ -115,8 +118,8 @@ class Pairing:
         The subjects that have unpaired slices are split at random into two halves, and a record of
         each half makes two samples: one's x with the other's y, and the other way round.
         """
-        dealt = [(f, s) for f, s in zip(self.files, self.subjects, strict=True) if s in self.apart]
-        files = tf.constant([file for file, _ in dealt])
+        dealt = [(n, s) for n, s in enumerate(self.subjects) if s in self.apart]
+        files = tf.constant([number for number, _ in dealt])
         of_file = tf.constant([self.apart.index(subject) for _, subject in dealt])
         order = tf.random.experimental.stateless_shuffle(tf.range(len(self.apart)), state)
         in_half = tf.reduce_any(of_file[:, None] == order[None, : len(self.apart) // 2], axis=1)
@@ -129,41 +132,38 @@ class Pairing:
         both = tf.data.Dataset.zip(tuple(halves))
         return both.map(lambda a, b: (tf.stack([a, b]), tf.stack([b, a]))).unbatch()
 
-    def _kinds(self, file: str) -> set[bool]:
-        """Whether a file has paired slices, unpaired ones, or both."""
-        kinds: set[bool] = set()
-        for records in tf.data.TFRecordDataset(file).batch(64):
-            kinds |= set(is_paired(_slices(records), self.share).numpy().tolist())
-            if len(kinds) == 2:
-                break
-        return kinds
-
     def _windows(self, files: tf.Tensor, state: tf.Tensor, paired: bool = True) -> tf.data.Dataset:
         """The records of files, thousands at a time, in an order that follows from ``state``.
 
         Args:
-            files: (F,) paths.
+            files: (F,) int32, which of the files.
             state: (2,) int64.
             paired: Keep the records of slices whose pairs are known, or the others'.
         """
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.size(files)), state)
 
-        def shuffle(window: tf.Tensor, records: tf.Tensor) -> tf.Tensor:
-            if self.share < 1.0:
-                records = tf.boolean_mask(
-                    records, is_paired(_slices(records), self.share) == paired
-                )
+        def read(file: tf.Tensor) -> tf.data.Dataset:
+            records = tf.data.TFRecordDataset(
+                tf.gather(tf.constant(self.files), file), buffer_size=1 << 20
+            )
+            if not self.known:
+                return records
+            known = tf.ragged.constant(self.known, dtype=tf.int64, ragged_rank=1)[file]
+
+            def told(some: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return some, tf.reduce_any(_slices(some)[:, None] == known[None, :], axis=1)
+
+            return records.batch(64).map(told).unbatch()
+
+        def shuffle(window: tf.Tensor, records: tf.Tensor | tuple[tf.Tensor, ...]) -> tf.Tensor:
+            if self.known:
+                records = tf.boolean_mask(records[0], records[1] == paired)
             window_state = state + tf.stack([tf.constant(0, tf.int64), window])
             return tf.random.experimental.stateless_shuffle(records, window_state)
 
         return (
             tf.data.Dataset.from_tensor_slices(tf.gather(files, order))
-            .interleave(
-                lambda file: tf.data.TFRecordDataset(file, buffer_size=1 << 20),
-                cycle_length=_CYCLE,
-                block_length=16,
-                num_parallel_calls=1,
-            )
+            .interleave(read, cycle_length=_CYCLE, block_length=16, num_parallel_calls=1)
             # Dataset.shuffle takes no seed that varies with the epoch; a stateless shuffle of
             # windows does, and leaves no state that a checkpoint would have to carry.
             .batch(self.window)
@@ -173,7 +173,7 @@ class Pairing:
 
 
 def is_paired(index: tf.Tensor, share: float) -> tf.Tensor:
-    """Whether the pair of slice ``index`` is known: evenly spread, a fraction ``share`` of all."""
+    """Whether the ``index``-th of many is among a fraction ``share`` of them, evenly spread."""
     done = tf.floor(tf.cast(index, tf.float64) * share)
     return tf.floor(tf.cast(index + 1, tf.float64) * share) > done
 
@@ -185,3 +185,10 @@ def _stream(state: tf.Tensor, number: int) -> tf.Tensor:
 
 def _slices(records: tf.Tensor) -> tf.Tensor:
     return tf.io.parse_example(records, _SLICE)["slice"]
+
+
+def _known_slices(file: str, share: float) -> tuple[int, ...]:
+    """The slices of a file whose pairs are known, ascending: a share of those that it stores."""
+    found = [_slices(records).numpy() for records in tf.data.TFRecordDataset(file).batch(1024)]
+    stored = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+    return tuple(stored[is_paired(np.arange(len(stored)), share).numpy()].tolist())

@@ -92,6 +92,23 @@ def test_semi_pairs_a_fixed_share_of_slices_and_keeps_the_rest_apart(folder, own
             assert not {x[1], y[1]} & known
 
 
+@pytest.mark.parametrize(
+    ("stored", "share", "count"),
+    [({1, 3, 5, 7}, 0.5, 2), ({1, 3, 5, 7}, 0.25, 1), ({0, 2, 3, 5, 7}, 0.5, 2)],
+)
+def test_the_share_is_one_of_the_stored_slices(shard_maker, tmp_path, owner, stored, share, count):
+    # As `prepare --max-slices` leaves them: every second one, which a rule by number would meet.
+    folder = shard_maker(tmp_path / "x", dict.fromkeys("abc", "train"), SLICES)
+    for subject in "abc":
+        keep_slices(folder, subject, stored)
+    found = samples(folder, owner, share, epochs=range(4), batch=4)
+    known = {(x[0], x[1]) for x, _, flag in found if flag}
+    unknown = {(x[0], x[1]) for x, _, flag in found if not flag}
+    for subject in "abc":
+        assert len([of for of, _ in known if of == subject]) == count
+        assert len([of for of, _ in unknown if of == subject]) == len(stored) - count
+
+
 @pytest.mark.parametrize("share", [0.5, 0.125])
 def test_known_pairs_alone_fill_an_epoch(folder, owner, share):
     known = {x[1] for x, _, flag in samples(folder, owner, share, epochs=range(3)) if flag}
@@ -165,20 +182,19 @@ def test_one_subject_cannot_be_unpaired(shard_maker, tmp_path, share):
     assert caught.value.exit_code == 3
 
 
-def test_subjects_without_unpaired_slices_fill_no_half(shard_maker, tmp_path, owner):
-    # Odd slices are the known ones: c and d have nothing to meet other subjects with.
+def test_subjects_without_records_fill_no_half(shard_maker, tmp_path, owner):
     folder = shard_maker(tmp_path / "x", dict.fromkeys("abcd", "train"), SLICES)
     for subject in "cd":
-        keep_slices(folder, subject, {1, 3})
+        keep_slices(folder, subject, set())
     found = samples(folder, owner, 0.5, epochs=range(6))
     assert {x[0] + y[0] for x, y, flag in found if not flag} == {"ab", "ba"}
-    assert {x[0] for x, _, flag in found if flag} == set("abcd")
+    assert {x[0] for x, _, flag in found if flag} == set("ab")
 
 
-def test_one_subject_with_unpaired_slices_has_no_partner(shard_maker, tmp_path):
+def test_one_subject_with_records_has_no_partner(shard_maker, tmp_path):
     folder = shard_maker(tmp_path / "x", dict.fromkeys("abc", "train"), SLICES)
     for subject in "bc":
-        keep_slices(folder, subject, {1, 3})
+        keep_slices(folder, subject, set())
     with pytest.raises(BadInputError, match=r"not known.*there is 1"):
         Shards.open(folder).pairs(4, 0, range(1), paired_share=0.5)
 

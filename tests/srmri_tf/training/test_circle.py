@@ -173,7 +173,7 @@ def test_the_supervised_term_is_a_mean_over_known_pairs(small_networks, mode, fr
 
 def test_the_best_generator_is_g(semi):
     arrays, _ = checkpoint.load(semi.checkpoint_file)
-    for name, weight in variables_by_layer(semi.generator()).items():
+    for name, weight in variables_by_layer(read(semi.folder).generator()).items():
         np.testing.assert_array_equal(weight, arrays[f"generator/{name}"])
 
 
