@@ -78,9 +78,13 @@ def raise_together(faults: Sequence[BadInputError]) -> None:
         raise faults[0]
     if faults:
         lines = sorted(str(fault) for fault in faults)
-        more = f"\n  and {len(lines) - 50} more" if len(lines) > 50 else ""
-        shown = "".join(f"\n  {line}" for line in lines[:50])
-        raise BadInputError(f"{len(faults)} scans cannot be used:{shown}{more}\n", remedy="")
+        raise BadInputError(f"{len(faults)} scans cannot be used:{listed(lines, 50)}\n", remedy="")
+
+
+def listed(lines: Sequence[str], most: int = 20) -> str:
+    """Lines below a sentence, but not too many of them."""
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "".join(f"\n  {line}" for line in [*lines[:most], *more])
 
 
 def what_differs(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError
+from data_prep.errors import BadInputError, ConfigError, CorruptArtefactError, listed
 from data_prep.files import clear, disk_errors, is_scratch, sync_to_disk, write_text
 from data_prep.prepare import splits
 from data_prep.prepare.plan import Item, Plan, scan_differences, setting_differences
@@ -253,6 +253,5 @@ def _content_differences(manifest: Manifest, plan: Plan) -> list[str]:
 
 
 def _different(folder: Path, differences: list[str]) -> ConfigError:
-    lines = "".join(f"\n  {line}" for line in differences[:20])
-    more = f"\n  and {len(differences) - 20} more" if len(differences) > 20 else ""
-    return ConfigError(f"was prepared differently:{lines}{more}\n", path=folder, remedy=_ELSEWHERE)
+    fault = f"was prepared differently:{listed(differences)}\n"
+    return ConfigError(fault, path=folder, remedy=_ELSEWHERE)

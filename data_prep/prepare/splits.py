@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from data_prep.errors import BadInputError, ConfigError
+from data_prep.errors import BadInputError, ConfigError, listed
 from data_prep.scans.names import one_spelling
 from data_prep.shards.schema import SPLITS, Split, SplitRule
 
@@ -104,10 +104,8 @@ def read_tsv(path: Path) -> dict[str, Place]:
                 found = [f"puts subject {subject} in another split than before"]
         faults += [f"line {number} {fault}" for fault in found]
     if faults:
-        shown = "".join(f"\n  {fault}" for fault in faults[:50])
-        more = f"\n  and {len(faults) - 50} more" if len(faults) > 50 else ""
         raise BadInputError(
-            f"has lines that cannot be used:{shown}{more}\n",
+            f"has lines that cannot be used:{listed(faults, 50)}\n",
             path=path,
             remedy=f"Give each subject one line, with one of {', '.join(SPLITS)}",
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from data_prep.errors import listed
 from data_prep.scans.folders import is_ignored
 from data_prep.scans.nifti import stem
 from data_prep.scans.sidecars import metadata_of, read_sidecar
@@ -42,7 +43,6 @@ _PLURALS = {
     ENCODED: "folders with DICOM files of an unsupported encoding",
     NO_SERIES: "folders with DICOM files but no series of slices",
 }
-_LISTED = 20
 
 # BIDS entities whose values are labels of somebody's choice, and so say nothing of the image.
 _ENTITY = re.compile(
@@ -169,12 +169,6 @@ def counted(left_out: Sequence[LeftOut]) -> str:
 def printable(path: Path) -> str:
     """A path as text that is always UTF-8."""
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
-
-
-def listed(lines: Sequence[str]) -> str:
-    """Lines below a sentence, but not too many of them."""
-    more = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
-    return "".join(f"\n  {line}" for line in [*lines[:_LISTED], *more])
 
 
 def _plural(kind: str) -> str:

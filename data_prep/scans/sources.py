@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_prep.errors import BadInputError, ConfigError, raise_together
+from data_prep.errors import BadInputError, ConfigError, listed, raise_together
 from data_prep.kspace import FACTOR
 from data_prep.scans import (
     choosing,
@@ -281,7 +281,7 @@ def fetched(paths: Iterable[Path], allow_missing: bool) -> Listing:
         steps = ", ".join(step for step in (fetch, mend) if step)
         raise BadInputError(
             f"the content of {len(missing)} of {len(missing) + len(listing.scans)} scans is not "
-            f"here:{choosing.listed(missing)}\n",
+            f"here:{listed(missing)}\n",
             remedy=f"{steps}, or go on without them with --allow-missing",
         )
     return listing
@@ -387,7 +387,7 @@ def _check_contrasts(scans: Sequence[Scan], all_contrasts: bool) -> list[str]:
         return []
     return [
         f"the contrast of {len(unknown)} of {len(scans)} scans is unknown; they are used with "
-        f"those of {', '.join(found)}:{choosing.listed(unknown)}"
+        f"those of {', '.join(found)}:{listed(unknown)}"
     ]
 
 
@@ -406,7 +406,7 @@ def _refuse_folders_of_one_name(scans: Sequence[Scan]) -> None:
             shown = [str(folder) for _, folder in sorted(found)]
             raise BadInputError(
                 f"the scans of subject {subject} are in several folders, so that nobody can tell "
-                f"whose they are:{choosing.listed(shown)}\n",
+                f"whose they are:{listed(shown)}\n",
                 remedy="Put the person into the files' names, or rename the folders",
             )
 
