@@ -26,6 +26,7 @@ def test_what_is_imported_is_there(script):
                     importlib.import_module(f"{node.module}.{name.name}")
 
 
+@pytest.mark.slow
 def test_what_the_allocators_benchmark_measures_sets_no_allocator_itself():
     # It compares processes that keep memory or use oneDNN with processes that do not.
     code = "import os, sys, made, our_cpce; print('torch' in sys.modules, os.environ.get('{}'))"

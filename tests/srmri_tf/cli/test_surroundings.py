@@ -186,6 +186,7 @@ def test_numpy_starts_no_threads():
     assert done.stdout.strip() == "1"
 
 
+@pytest.mark.slow
 def test_kerass_settings_of_other_projects_do_not_count(tmp_path):
     scan = save(tmp_path / "a_T2w.nii.gz", phantom((24, 24, 4)))
     settings = {"floatx": "bfloat16", "image_data_format": "channels_first", "backend": "torch"}

@@ -243,7 +243,9 @@ def test_all_bad_headers_are_named_at_once(tmp_path):
     assert "holds colour voxels" in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", [(1024, 1024, 300), (16384, 6, 2)])
+@pytest.mark.parametrize(
+    "shape", [pytest.param((1024, 1024, 300), marks=pytest.mark.slow), (16384, 6, 2)]
+)
 def test_a_result_too_large_to_be_written_and_read_again_is_refused(tmp_path, shape):
     header = nib.Nifti1Header()
     header.set_data_dtype(np.uint8)

@@ -337,6 +337,7 @@ def build(dtype, name):
 """
 
 
+@pytest.mark.slow
 def test_a_network_of_the_users_own_may_have_dropout_but_no_lambda(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "own_dropout.py").write_text(OWN.format(""))

@@ -274,6 +274,7 @@ def test_the_state_names_every_variable_that_training_changes():
     }
 
 
+@pytest.mark.slow  # so does test_fitting, in a run
 def test_one_and_two_devices_take_the_same_steps():
     lr, hr = pairs(12)
     weights = []

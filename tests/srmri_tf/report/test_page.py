@@ -138,8 +138,8 @@ def test_slices_and_box_can_be_chosen(evaluation, tmp_path):
     exhibits = gallery.load(evaluation, document["slices"])
     kept = [exhibit.label for exhibit in exhibits]
     alone = [report(evaluation, tmp_path / "r.html", slices=label).read_text() for label in kept]
-    again = report(evaluation, tmp_path / "r.html", slices=",".join(reversed(kept))).read_text()
-    assert again == report(evaluation, tmp_path / "r.html").read_text()  # in the same order
+    turned = report(evaluation, tmp_path / "r.html", slices=",".join(kept[1::-1])).read_text()
+    assert turned.index(kept[0]) < turned.index(kept[1])  # the median one comes first
     # Which slice is typical does not depend on which are shown.
     assert sum("nearest to the median gain of" in text for text in alone) == 1
     with pytest.raises(ConfigError, match=r"nobody:0.*evaluate --slices"):

@@ -94,7 +94,9 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bits(semi, killed, folder, tm
         np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
-@pytest.mark.parametrize("mode", ["supervised", "unsupervised"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param("supervised", marks=pytest.mark.slow), "unsupervised"]
+)
 def test_the_other_modes_train_from_the_same_shards(small_networks, folder, tmp_path, mode):
     schedule = {"epochs": 1, "steps_per_epoch": 1}
     (row,) = history(train(quick(mode=mode, schedule=schedule), folder, tmp_path / "run"))
