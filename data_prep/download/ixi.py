@@ -89,6 +89,12 @@ def ixi(
         _refuse_foreign(dest, _chooser(modality, site))
         usable = (path for path in (kept, ours) if path.is_file() and has_digest(path, digest))
         archive = next(usable, None)
+        if keep_archive and kept.exists() and archive != kept:
+            raise BadInputError(
+                "is another file than the archive that --keep-archive would leave there",
+                path=kept,
+                remedy="Move it away, or go without --keep-archive",
+            )
         if archive is None:
             # Room for the archive and for what is unpacked from it.
             expected = Expected(digest, room=2.0)

@@ -108,6 +108,8 @@ def test_an_archive_of_a_killed_download_goes_with_the_next(site, tmp_path, monk
 
 def test_another_archive_of_the_users_stays(site, tmp_path):
     (tmp_path / "IXI-T2.tar").write_bytes(b"mine")
+    with pytest.raises(BadInputError, match="another file than the archive"):
+        ixi.ixi(tmp_path, mirror=site.url, keep_archive=True)
     assert len(ixi.ixi(tmp_path, mirror=site.url)) == 3
     assert (tmp_path / "IXI-T2.tar").read_bytes() == b"mine"
 
