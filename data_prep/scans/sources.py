@@ -404,10 +404,12 @@ def _refuse_folders_of_one_name(scans: Sequence[Scan]) -> None:
     for subject, found in sorted(places.items()):
         if len({name for name, _ in found}) < len(found):
             shown = [str(folder) for _, folder in sorted(found)]
+            by_folder = any(name for name, _ in found)
             raise BadInputError(
                 f"the scans of subject {subject} are in several folders, so that nobody can tell "
                 f"whose they are:{listed(shown)}\n",
-                remedy="Put the person into the files' names, or rename the folders",
+                remedy="Put the person into the files' names, as in PERSON_T2.nii"
+                + (", or rename the folders" if by_folder else ""),
             )
 
 
