@@ -122,6 +122,7 @@ class _Transfer:
         self.expected = expected
         self.session = session
         self.report = report
+        # A file whose name begins with a dot goes on with what was downloaded of one without.
         hidden = f".{path.name.lstrip('.')}.part"
         self.part = path.with_name(hidden)
         self.note = path.with_name(f"{hidden}.json")

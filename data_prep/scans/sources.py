@@ -195,7 +195,8 @@ def slice_layout(
     count, height, width = (geometry.shape[axis] for axis in found.axes)
     if min(height, width) < FACTOR:
         raise BadInputError(
-            f"has {found.plane} slices of {height} x {width}, of which none is an image",
+            f"has {found.plane} slices of {height} x {width} pixels, but a side needs at least "
+            f"{FACTOR}",
             path=path,
             remedy="Choose another --plane, or leave it out",
         )

@@ -5,6 +5,7 @@ Everything is a pure function of (seed, epoch), and a record is a serialised pai
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,8 @@ class Pairing:
         pairing = cls(tuple(files), subjects, share, window=window)
         if share == 1.0:
             return pairing
-        apart = {shard.subject for shard in shards if shard.records}  # slice 0 is never a known one
+        # Of every volume the first slice that is stored has no known pair: see `is_paired`.
+        apart = {shard.subject for shard in shards if shard.records}
         if len(apart) < 2:
             raise BadInputError(
                 "has too few training subjects to train on unpaired images: low- and "
@@ -189,6 +191,12 @@ def _slices(records: tf.Tensor) -> tf.Tensor:
 
 def _known_slices(file: str, share: float) -> tuple[int, ...]:
     """The slices of a file whose pairs are known, ascending: a share of those that it stores."""
-    found = [_slices(records).numpy() for records in tf.data.TFRecordDataset(file).batch(1024)]
-    stored = np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+    stored = _stored_slices(file, Path(file).stat().st_mtime_ns)
     return tuple(stored[is_paired(np.arange(len(stored)), share).numpy()].tolist())
+
+
+@cache
+def _stored_slices(file: str, changed: int) -> np.ndarray:
+    """The slices that a file, last changed then, has records of; read once for all phases."""
+    found = [_slices(records).numpy() for records in tf.data.TFRecordDataset(file).batch(1024)]
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)

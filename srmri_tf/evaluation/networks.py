@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from srmri_tf.models.card import is_shipped
-from srmri_tf.models.resume import epochs_done
+from srmri_tf.models.resume import unfinished
 from srmri_tf.models.run import Run
 from srmri_tf.models.stored import Stored, read
 
@@ -47,10 +47,8 @@ class Measured:
                 f"{self.name} does not say what it was trained on: it may have learnt from test "
                 "subjects."
             )
-        if self.run is not None:
-            done, total = epochs_done(self.run), self.run.config().schedule.total
-            if 0 < done < total:  # 0: a run whose checkpoint was removed
-                yield f"{self.name} is not finished: {done} of {total} epochs."
+        if self.run is not None and (done := unfinished(self.run)):
+            yield f"{self.name} is not finished: {done}."
 
     def keep(self, folder: Path) -> None:
         """Write what a report says of it: settings, facts and log, or its description."""

@@ -30,7 +30,7 @@ from srmri_tf.models.card import (
     read_card,
     to_toml,
 )
-from srmri_tf.models.resume import epochs_done
+from srmri_tf.models.resume import unfinished
 from srmri_tf.models.run import EXTENDED, Run
 from srmri_tf.models.stored import check_degradation, read
 from srmri_tf.recipes import differences
@@ -133,10 +133,9 @@ def _refuse_to_replace_others(out: Path) -> None:
 
 def _refuse_unfinished(run: Run) -> None:
     """Refuse a run that the commands of its card would not train again."""
-    done, total = epochs_done(run), run.config().schedule.total
-    if 0 < done < total:  # 0: its checkpoint was removed to save space
+    if done := unfinished(run):
         raise BadInputError(
-            f"has done only {done} of {total} epochs",
+            f"has done only {done}",
             path=run.folder,
             remedy="Go on with `srmri-tf fit` until it is finished",
         )

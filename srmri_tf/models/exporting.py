@@ -160,13 +160,18 @@ def _described_by_keras(stored: Stored, out: Path) -> Iterator[None]:
     try:
         yield
     except NotImplementedError as error:
-        raise ConfigError(
-            f"cannot hold {stored.options.get('function', 'this network')}: Keras can describe no "
-            "subclass of keras.Model without get_config",
-            path=out,
-            remedy="Give -o a folder, for a SavedModel, or NAME.onnx; or build the network of "
-            "keras.Input and keras.Model",
-        ) from error
+        why = "Keras can describe no subclass of keras.Model without get_config"
+        raise _cannot_hold(stored, out, why) from error
+
+
+def _cannot_hold(stored: Stored, out: Path, why: str) -> ConfigError:
+    """The error of a generator of the user's own that a format of Keras cannot hold."""
+    return ConfigError(
+        f"cannot hold {stored.options.get('function', 'this network')}: {why}",
+        path=out,
+        remedy="Give -o a folder, for a SavedModel, or NAME.onnx; or build the network of "
+        "keras.Input, keras.Model and Keras's own layers without Lambda",
+    )
 
 
 def _write_onnx(stored: Stored, out: Path) -> None:
@@ -197,15 +202,9 @@ def _check(stored: Stored, out: Path, written: Path, program: str, *, odd: bool 
     try:
         found = export_check.run(program, written, {"lr": lr})["sr"]
     except CorruptArtefactError as error:
-        own = stored.options.get("function")
-        if own is None or program == export_check.ONNX:
-            raise CorruptArtefactError(error.fault, path=out, remedy=error.remedy) from None
-        raise ConfigError(
-            f"cannot hold {own}: {error.fault}",
-            path=out,
-            remedy="Give -o a folder, for a SavedModel, or NAME.onnx; or build the network of "
-            "Keras's own layers, without Lambda",
-        ) from None
+        if "function" in stored.options and program != export_check.ONNX:
+            raise _cannot_hold(stored, out, error.fault) from None
+        raise CorruptArtefactError(error.fault, path=out, remedy=error.remedy) from None
     _compare(out, "sr", found, sr)
 
 

@@ -54,6 +54,12 @@ def epochs_done(run: Run) -> int:
     return len(checkpoint.load_meta(run.checkpoint_file).get("history", ()))
 
 
+def unfinished(run: Run) -> str:
+    """``2 of 5 epochs`` of a run that was stopped; empty if it is finished or has no checkpoint."""
+    done, total = epochs_done(run), run.config().schedule.total
+    return f"{done} of {total} epochs" if 0 < done < total else ""
+
+
 def is_finished(run: Run, config: TrainConfig, shards: Path) -> bool:
     """Whether a run has done all its epochs, with these settings, shards and VGG-19 weights.
 

@@ -294,5 +294,5 @@ def test_a_single_slice_is_not_cut_across(tmp_path):
     voxels = phantom((1, 20, 24))
     path = save(tmp_path / "one.nii.gz", voxels, matrix=affine((1, 1, 1)))
     assert slice_layout(path, "auto", "kspace") == ("sagittal", (1, 24, 20))
-    with pytest.raises(BadInputError, match="has axial slices of 20 x 1, of which none is an"):
+    with pytest.raises(BadInputError, match="has axial slices of 20 x 1 pixels, but a side needs"):
         slice_layout(path, "axial", "kspace")
